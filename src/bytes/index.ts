@@ -1,0 +1,7 @@
+/** Ground of the house: bounded reading and writing, digests, errors with a place. */
+export * from './digest.ts';
+export * from './equal.ts';
+export * from './error.ts';
+export * from './hex.ts';
+export * from './reader.ts';
+export * from './writer.ts';
