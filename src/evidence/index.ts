@@ -1,0 +1,2 @@
+/** What agent, server and verifier exchange. */
+export * from './types.ts';

@@ -1,0 +1,2 @@
+/** Reference values: manifests and their compiled form. */
+export * from './types.ts';
