@@ -1,0 +1,44 @@
+/** The command line: `assay <noun> <verb>`. A noun's code is loaded only when it is used. */
+import { Command, CommanderError } from 'commander';
+import { reportError } from './report-error.ts';
+import { VERSION } from './version.ts';
+
+interface Noun {
+  readonly summary: string;
+  readonly load: () => Promise<{ register(program: Command): void }>;
+}
+
+const NOUNS: Readonly<Record<string, Noun>> = {};
+
+const EXIT_CODES = `
+Exit codes: 0 yes, trusted, warning or done · 1 no: untrusted, does not verify, differs
+            2 bad input or usage            · 3 cannot tell: unknown, silent, unreachable, a missing part
+Every command takes --json (stable) and --help (with an example). Colour obeys NO_COLOR.`;
+
+async function main(args: readonly string[]): Promise<void> {
+  const program = new Command('assay')
+    .description('Integrity for Linux machines: measure, appraise, attest.')
+    .version(VERSION)
+    .addHelpText('after', EXIT_CODES)
+    .exitOverride();
+  const asked = args[0] === 'help' ? args[1] : args.find((arg) => !arg.startsWith('-'));
+  for (const [name, noun] of Object.entries(NOUNS)) {
+    if (name === asked) (await noun.load()).register(program);
+    else program.command(name).description(noun.summary);
+  }
+  await program.parseAsync([...args], { from: 'user' });
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `assay … | head`: the reader is gone, and nobody is left to tell.
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  throw error;
+});
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  // Commander has already printed its own message or help; code 0 is --help or --version.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else process.exitCode = reportError(error, process.argv.includes('--json'));
+}
