@@ -25,10 +25,8 @@ export type Assurance = 'hardware' | 'swtpm' | 'demonstration';
 /** Which TPM answered, as the attester names it; only the enrolment record decides the assurance. */
 export type TpmKind = 'device' | 'swtpm' | 'software';
 
-/** What the verifier asks for. */
-export interface Challenge {
-  /** 32 bytes, bound to host and AK, used once. */
-  readonly nonce: Uint8Array;
+/** What the verifier asks to be sent, from what it holds already. */
+export interface EvidenceRequest {
   readonly selection: PcrSelection;
   /** Send the binary IMA list from this byte offset on; 0 asks for the whole list. */
   readonly imaOffset: number;
@@ -36,6 +34,11 @@ export interface Challenge {
   readonly bootLog: 'bytes' | 'digest';
   /** Send the user-space boot log from this byte offset on. */
   readonly userspaceLogOffset: number;
+}
+
+export interface Challenge extends EvidenceRequest {
+  /** 32 bytes, bound to host and AK, used once. */
+  readonly nonce: Uint8Array;
   /** Milliseconds since the epoch, by the verifier's clock: the "as of" of the verdict that answers it. */
   readonly issuedAt: number;
   readonly expiresAt: number;

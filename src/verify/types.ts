@@ -1,10 +1,10 @@
 /** The verifier's vocabulary. `verify` is a pure function of these values: no I/O, no clock, no randomness. */
-import type { Assurance, Evidence, Measurer, PcrSelection } from '../evidence/index.ts';
+import type { Assurance, Evidence, Measurer, PcrSelection, Verdict } from '../evidence/index.ts';
+import type { ReplayState } from '../ima/index.ts';
 import type { CompiledReference } from '../reference/index.ts';
 import type { FindingCode } from './findings.ts';
 
-/** Worst first when several findings meet: untrusted, unknown, warning, trusted. */
-export type Verdict = 'trusted' | 'warning' | 'untrusted' | 'unknown';
+export type { Verdict } from '../evidence/index.ts';
 
 export interface Finding {
   readonly code: FindingCode;
@@ -28,27 +28,40 @@ export interface Enrolment {
   readonly assurance: Assurance;
 }
 
-/** What the verifier remembers of a host between two attestations; plain data, stored by the caller as it is. */
-export interface HostState {
-  readonly version: 1;
-  /** The TPM's counters at the last verified quote, and that quote's time by the verifier's clock. */
+/** What one boot's quotes have vouched for so far. */
+export interface BootState {
+  /** The TPM's counters at the last verified quote, and the verifier's time when it came. */
   readonly resetCount: number;
   readonly restartCount: number;
   /** Milliseconds that the TPM has counted. */
   readonly clock: number;
   readonly clockSeenAt: number;
-  /** This boot's firmware log: its SHA-256 in hex and the values it replays to (bank's PCR → hex); undefined where there is none. */
-  readonly bootLog: { readonly sha256: string; readonly pcrs: Readonly<Record<string, string>> } | undefined;
-  /** The IMA list up to the last quote: bytes and entries covered, and PCR 10 there in hex. */
-  readonly ima: { readonly offset: number; readonly entries: number; readonly pcr: string };
+  /** This boot's firmware log: its SHA-256 and what it replays to (PCR → hex, in the enrolled bank). */
+  readonly bootLog?: { readonly sha256: string; readonly pcrs: Readonly<Record<string, string>> };
+  /** The IMA list up to the last quote. */
+  readonly ima: ReplayState;
+  /** The list's boot_aggregate has been seen. */
+  readonly bootAggregate: boolean;
   /** The user-space boot log: bytes covered. */
   readonly userspaceLogOffset: number;
-  /** Findings on this boot's entries; they stay until reboot or an approved exception. */
+  /** Findings on this boot's log and entries; they stay until reboot or until another reference judges again. */
   readonly findings: readonly Finding[];
-  /** Identity of the reference that judged those entries. */
-  readonly referenceId: string | undefined;
+  /** Findings beyond the bound of the list above, by code: counted, never forgotten. */
+  readonly more: Readonly<Record<string, number>>;
+  /** Identity of the reference that judged them, and whether its deadline had passed then. */
+  readonly referenceId?: string;
+  readonly referenceExpired: boolean;
+}
+
+/** What the verifier remembers of a host between two attestations; plain data (JSON), stored by the caller as it is. */
+export interface HostState {
+  readonly version: 1;
+  /** Absent until a quote was verified with its list. */
+  readonly boot?: BootState;
   /** How many times in a row the list has not reached the quoted PCR 10. */
   readonly behind: number;
+  /** The next request asks for everything of this boot again. */
+  readonly fromStart: boolean;
 }
 
 export interface VerifyInput {
@@ -65,9 +78,11 @@ export interface VerifyInput {
 export interface AttestationResult {
   /** Undefined: this evidence gives no new verdict (the list is behind the quote, or more must be sent); challenge again at once. */
   readonly verdict: Verdict | undefined;
+  /** Quote, log and list verified, whatever was judged of what they say; where not, the state has not moved on. */
+  readonly verified: boolean;
   readonly assurance: Assurance | undefined;
   readonly findings: readonly Finding[];
-  /** The state to store; the given state unchanged where verification failed. */
+  /** The state to store, from which `requestFor` makes the next request; where verification failed, what it holds of the boot is unchanged. */
   readonly state: HostState | undefined;
   /** IMA entries that the quotes of this boot cover. */
   readonly measured: number;
