@@ -1,0 +1,50 @@
+import { constants } from 'node:os';
+import { AssayError } from '../bytes/index.ts';
+
+export type SysErrorCode =
+  /** System calls cannot be made from this Node: koffi does not load here, or the C library lacks the function. */
+  | 'sys.unavailable'
+  /** The kernel refused a call; `errno` has its reason. */
+  | 'sys.call-failed';
+
+/** What went wrong beneath Node: a call that cannot be made, or one that the kernel refused. */
+export class SysError extends AssayError {
+  readonly code: SysErrorCode;
+  /** `EPERM`, `ENODATA`, …; undefined where no call was made. */
+  readonly errno: string | undefined;
+
+  constructor(
+    code: SysErrorCode,
+    message: string,
+    options: { advice?: string; cause?: unknown; errno?: string | undefined } = {},
+  ) {
+    const { errno, ...rest } = options;
+    super(message, { ...rest, exitCode: code === 'sys.unavailable' ? 3 : 2 });
+    this.code = code;
+    this.errno = errno;
+  }
+}
+
+const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number as number, name]));
+
+/** `EPERM` for 1; `errno 999` for one that has no name. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? `errno ${errno}`;
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  EPERM: 'run as root',
+  EACCES: 'run as root',
+  ENOSYS: 'this kernel does not have the call',
+  EOPNOTSUPP: 'this file system does not support it',
+};
+
+/** The error for a call that returned -1. */
+export function callFailed(call: string, subject: string, errno: number): SysError {
+  const name = errnoName(errno);
+  const advice = ADVICE[name];
+  return new SysError('sys.call-failed', `${call} ${subject}: ${name}`, {
+    errno: name,
+    ...(advice === undefined ? {} : { advice }),
+  });
+}

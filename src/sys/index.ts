@@ -1,0 +1,6 @@
+/** System calls: the only room with a native module. It loads when the first call is made, not before. */
+export { type EcdsaVerifier, ecdsaVerifier } from './ecdsa.ts';
+export { SysError, type SysErrorCode } from './error.ts';
+export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
+export { isNativeAvailable } from './native.ts';
+export { getXattr, listXattrs, removeXattr, setXattr } from './xattr.ts';
