@@ -1,0 +1,73 @@
+/** The images that a guest boots from, made without mounting anything and without root. */
+import { execFile } from 'node:child_process';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { layOut, type Tree } from './tree.ts';
+
+const run = promisify(execFile);
+const SBIN = { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
+
+/** An ext4 image that holds `tree`: IMA's built-in `tcb` policy leaves tmpfs and rootfs out, ext4 it measures. */
+export async function makeDisk(tree: Tree, image: string, megabytes: number): Promise<void> {
+  const staging = `${image}.tree`;
+  layOut(tree, staging);
+  await makeSparse(image, megabytes);
+  const options = ['-q', '-F', '-E', 'root_owner=0:0,lazy_itable_init=0', '-O', '^has_journal'];
+  await run('mkfs.ext4', [...options, '-d', staging, image], { env: SBIN });
+  await rm(staging, { recursive: true });
+}
+
+/** Changes one file of an image behind the guest's back, as somebody with the disk in hand would. */
+export async function replaceOnDisk(image: string, path: string, source: string): Promise<void> {
+  for (const command of [`rm ${path}`, `write ${source} ${path}`, `set_inode_field ${path} mode 0100755`]) {
+    await run('debugfs', ['-w', '-R', command, image], { env: SBIN });
+  }
+}
+
+/** A file of zeros that takes no room. */
+export async function makeSparse(image: string, megabytes: number): Promise<void> {
+  const file = await open(image, 'w');
+  await file.truncate(megabytes * 2 ** 20);
+  await file.close();
+}
+
+/** Finds the disk, mounts it and makes it the root. The kernel measures this file (PCR 9), so it is the same in every boot. */
+const INIT = `#!/bin/busybox sh
+b=/bin/busybox
+$b mkdir -p /dev /root
+$b mount -t devtmpfs dev /dev
+for try in 0 1 2 3 4 5 6 7 8 9; do
+  for disk in /dev/vda /dev/nvme0n1; do [ -b $disk ] && break 2; done
+  $b sleep 0.3
+done
+$b mount -t ext4 $disk /root || $b poweroff -f
+$b mount --move /dev /root/dev
+exec $b switch_root /root /bin/sh /etc/rc
+`;
+
+/** An initramfs of two files. */
+export async function makeInitramfs(image: string): Promise<void> {
+  const staging = `${image}.tree`;
+  await mkdir(staging);
+  layOut({ '/init': { text: INIT, mode: 0o755 }, '/bin/busybox': { copy: '/bin/busybox' } }, staging);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const child = execFile('sh', ['-c', `cpio -o -H newc --quiet >'${image}'`], { cwd: staging }, (error) =>
+    error === null ? resolve() : reject(error),
+  );
+  child.stdin?.end('.\nbin\nbin/busybox\ninit\n');
+  await promise;
+  await rm(staging, { recursive: true });
+}
+
+/** What goes in and out lies as a tar archive on a raw disk of its own: nothing there is a file that IMA would measure. */
+export async function writeExchange(image: string, folder: string): Promise<void> {
+  await makeSparse(image, 128);
+  // conv=notrunc keeps the disk's size behind the archive.
+  await run('sh', ['-c', 'tar -cf - -C "$1" . | dd of="$2" bs=64k conv=notrunc status=none', 'sh', folder, image]);
+}
+
+/** Unpacks what the guest wrote into `folder`. */
+export async function readExchange(image: string, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await run('tar', ['-xf', image, '-C', folder]);
+}

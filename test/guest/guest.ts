@@ -1,0 +1,169 @@
+/** A real Linux machine for a test: firmware, vTPM, kernel with IMA, a disk. It boots as often as the test asks and keeps its disk and TPM between boots. */
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, writeExchange } from './disk.ts';
+import { stop } from './process.ts';
+import {
+  type Accelerator,
+  accelerators,
+  type Bus,
+  FIRMWARE_VARIABLES,
+  type Hardware,
+  NoKvm,
+  runMachine,
+} from './qemu.ts';
+import { RC, type Step, scriptOf } from './script.ts';
+import { manufactureTpm, type SwtpmBank, serveTpm } from './swtpm.ts';
+import { busyboxTree, type Tree } from './tree.ts';
+
+export interface GuestOptions {
+  readonly kernel: 'debian' | 'judge';
+  /** Files beside busybox. */
+  readonly tree: Tree;
+  readonly banks: readonly SwtpmBank[];
+  readonly diskMegabytes?: number;
+}
+
+export interface BootOptions {
+  /** Kernel command line, after the console. */
+  readonly commandLine: readonly string[];
+  readonly script: readonly Step[];
+  /** File name → content, found below `IN` in the guest. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** Generous: TCG on a busy machine is ten times slower than KVM on an idle one. */
+  readonly seconds?: number;
+}
+
+export interface Boot {
+  readonly console: string;
+  /** What the script left in `OUT`; throws where there is no such file. */
+  file(name: string): Buffer;
+  readonly accelerator: Accelerator;
+  readonly seconds: number;
+}
+
+export interface Guest extends AsyncDisposable {
+  boot(options: BootOptions): Promise<Boot>;
+  /** Changes a file on the disk while the machine is off. */
+  replaceFile(path: string, text: string): Promise<void>;
+  /** Root certificate of the vTPM's manufacturer. */
+  readonly caRoot: string;
+}
+
+const KERNELS = {
+  debian: { variable: 'ASSAY_GUEST_KERNEL', bus: 'nvme' },
+  judge: { variable: 'ASSAY_JUDGE_KERNEL', bus: 'virtio' },
+} as const satisfies Record<GuestOptions['kernel'], { variable: string; bus: Bus }>;
+
+function kernelImage(kernel: GuestOptions['kernel']): string {
+  const { variable } = KERNELS[kernel];
+  const path = process.env[variable];
+  if (path === undefined) throw new Error(`${variable} does not say where the ${kernel} kernel is`);
+  return path;
+}
+
+/** Makes a machine in a folder of its own, which is removed with it. */
+export async function makeGuest(options: GuestOptions): Promise<Guest> {
+  const folder = await mkdtemp(join(tmpdir(), 'assay-guest-'));
+  try {
+    return await assemble(options, folder);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
+  const place = (name: string) => join(folder, name);
+  const tree = { ...busyboxTree(), '/etc/rc': { text: RC }, ...options.tree };
+  const [{ state, caRoot }] = await Promise.all([
+    manufactureTpm(folder, options.banks),
+    makeDisk(tree, place('disk'), options.diskMegabytes ?? 64),
+    makeInitramfs(place('initramfs')),
+    copyFile(FIRMWARE_VARIABLES, place('variables')),
+  ]);
+  const hardware = {
+    kernel: kernelImage(options.kernel),
+    bus: KERNELS[options.kernel].bus,
+    initramfs: place('initramfs'),
+    disk: place('disk'),
+    exchange: place('exchange'),
+    variables: place('variables'),
+    tpmSocket: place('tpm.sock'),
+  };
+  return {
+    caRoot,
+    boot: (boot) => bootOnce({ ...hardware, commandLine: boot.commandLine }, state, boot, folder),
+    async replaceFile(path, text) {
+      await writeFile(place('replacement'), text);
+      await replaceOnDisk(place('disk'), path, place('replacement'));
+    },
+    async [Symbol.asyncDispose]() {
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function bootOnce(hardware: Hardware, tpmState: string, boot: BootOptions, folder: string): Promise<Boot> {
+  await packExchange(hardware.exchange, boot, join(folder, 'in'));
+  const began = performance.now();
+  const { console, accelerator } = await runAccelerated(hardware, tpmState, boot.seconds ?? 150);
+  const seconds = (performance.now() - began) / 1000;
+  const files = await unpackExchange(hardware.exchange, join(folder, 'out'), console);
+  return {
+    console,
+    accelerator,
+    seconds,
+    file(name) {
+      const content = files.get(name);
+      if (content === undefined) throw new Error(`the guest left no file ${name}; its console ends:\n${tail(console)}`);
+      return content;
+    },
+  };
+}
+
+const tail = (console: string): string => console.slice(-3000);
+
+/** Accelerators that failed in this process are not tried again. */
+const unusable = new Set<Accelerator>();
+
+async function runAccelerated(
+  hardware: Hardware,
+  tpmState: string,
+  seconds: number,
+): Promise<{ console: string; accelerator: Accelerator }> {
+  let reason: unknown = new Error('no accelerator');
+  for (const accelerator of accelerators().filter((name) => !unusable.has(name))) {
+    const tpm = await serveTpm(tpmState, hardware.tpmSocket);
+    try {
+      return { console: await runMachine(hardware, accelerator, seconds), accelerator };
+    } catch (error) {
+      if (!(error instanceof NoKvm)) throw error;
+      unusable.add(accelerator);
+      reason = error;
+    } finally {
+      await stop(tpm);
+    }
+  }
+  throw reason;
+}
+
+async function packExchange(image: string, boot: BootOptions, staging: string): Promise<void> {
+  await mkdir(join(staging, 'in'), { recursive: true });
+  await writeFile(join(staging, 'script'), `${scriptOf(boot.script)}\n`);
+  for (const [name, content] of Object.entries(boot.files ?? {})) await writeFile(join(staging, 'in', name), content);
+  await writeExchange(image, staging);
+  await rm(staging, { recursive: true });
+}
+
+async function unpackExchange(image: string, staging: string, console: string): Promise<ReadonlyMap<string, Buffer>> {
+  await readExchange(image, staging);
+  const status = await readFile(join(staging, 'status'), 'latin1').catch(() => 'none');
+  if (status.trim() !== '0') throw new Error(`the guest's script ended with status ${status}:\n${tail(console)}`);
+  const names = await readdir(join(staging, 'out'));
+  const files = new Map<string, Buffer>();
+  for (const name of names) files.set(name, await readFile(join(staging, 'out', name)));
+  await rm(staging, { recursive: true });
+  return files;
+}

@@ -1,0 +1,111 @@
+/** Runs one boot of a machine: QEMU with OVMF and a vTPM, its serial console captured. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { start, stop } from './process.ts';
+
+/** Debian's package ovmf. */
+const FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd';
+export const FIRMWARE_VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd';
+
+/** NVMe is built into Debian's cloud kernel and virtio is not; in the judge kernel it is the other way round. */
+export type Bus = 'nvme' | 'virtio';
+
+export interface Hardware {
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly commandLine: readonly string[];
+  readonly bus: Bus;
+  readonly disk: string;
+  readonly exchange: string;
+  /** The machine's own copy of the firmware's variables. */
+  readonly variables: string;
+  /** swtpm's control socket. */
+  readonly tpmSocket: string;
+}
+
+export type Accelerator = 'kvm' | 'tcg';
+
+/** KVM could not run the machine, although /dev/kvm is there: nested virtualisation that lacks a feature, for example. */
+export class NoKvm extends Error {}
+
+/**
+ * What to try, in order. ASSAY_GUEST_ACCEL=kvm or tcg decides; else KVM where its device opens, then TCG.
+ */
+export function accelerators(): Accelerator[] {
+  const asked = process.env.ASSAY_GUEST_ACCEL;
+  if (asked === 'kvm' || asked === 'tcg') return [asked];
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return ['kvm', 'tcg'];
+  } catch {
+    return ['tcg'];
+  }
+}
+
+/** Two namespaces of one controller: their order is fixed, that of two controllers is not. */
+const DISKS = {
+  nvme: [
+    ...['-device', 'nvme,id=nvme,serial=assay'],
+    ...['-device', 'nvme-ns,bus=nvme,nsid=1,drive=disk', '-device', 'nvme-ns,bus=nvme,nsid=2,drive=exchange'],
+  ],
+  virtio: ['-device', 'virtio-blk-pci,drive=disk', '-device', 'virtio-blk-pci,drive=exchange'],
+} as const satisfies Record<Bus, readonly string[]>;
+
+const ACCELERATION = { kvm: 'kvm', tcg: 'tcg,thread=multi' } as const;
+
+function argumentsFor(hardware: Hardware, accelerator: Accelerator): string[] {
+  const raw = (id: string, file: string) => ['-drive', `if=none,id=${id},format=raw,cache=unsafe,file=${file}`];
+  return [
+    ...['-accel', ACCELERATION[accelerator], '-cpu', 'max', '-machine', 'q35', '-smp', '2', '-m', '1024'],
+    ...['-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
+    ...['-drive', `if=pflash,format=raw,readonly=on,file=${FIRMWARE}`],
+    ...['-drive', `if=pflash,format=raw,file=${hardware.variables}`],
+    ...['-chardev', `socket,id=tpm,path=${hardware.tpmSocket}`],
+    ...['-tpmdev', 'emulator,id=vtpm,chardev=tpm', '-device', 'tpm-crb,tpmdev=vtpm'],
+    ...['-kernel', hardware.kernel, '-initrd', hardware.initramfs],
+    // A panic ends the run at once instead of waiting for the time limit.
+    ...['-append', ['console=ttyS0', 'panic=-1', ...hardware.commandLine].join(' ')],
+    ...raw('disk', hardware.disk),
+    ...raw('exchange', hardware.exchange),
+    ...DISKS[hardware.bus],
+  ];
+}
+
+/**
+ * Boots and waits until the guest powers itself off.
+ * @returns what came over the serial console
+ * @throws NoKvm; an error with the console's end after `seconds`
+ */
+export async function runMachine(hardware: Hardware, accelerator: Accelerator, seconds: number): Promise<string> {
+  const child = start('qemu-system-x86_64', argumentsFor(hardware, accelerator), 'pipe');
+  const console = collect(child, 'stdout');
+  const complaints = collect(child, 'stderr', (text) => {
+    // The virtual machine is then paused for good; QEMU does not exit by itself.
+    if (text.includes('KVM internal error')) child.kill('SIGKILL');
+  });
+  let late = false;
+  const limit = setTimeout(() => {
+    late = true;
+    child.kill('SIGKILL');
+  }, seconds * 1000);
+  try {
+    const [code] = await once(child, 'close');
+    if (code === 0) return console();
+    if (late) throw new Error(`guest not done after ${seconds} s; its console ends:\n${console().slice(-3000)}`);
+    if (accelerator === 'kvm' && console() === '') throw new NoKvm(complaints().trim());
+    throw new Error(`QEMU ended with ${code}: ${complaints().trim()}\n${console().slice(-3000)}`);
+  } finally {
+    clearTimeout(limit);
+    await stop(child);
+  }
+}
+
+function collect(child: ChildProcess, stream: 'stdout' | 'stderr', look?: (text: string) => void): () => string {
+  let text = '';
+  child[stream]?.on('data', (data: Buffer) => {
+    text += data.toString('latin1');
+    look?.(text);
+  });
+  return () => text;
+}
