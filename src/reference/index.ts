@@ -1,2 +1,3 @@
 /** Reference values: manifests and their compiled form. */
+export * from './dpkg/index.ts';
 export * from './types.ts';

@@ -16,8 +16,9 @@ export interface FileReference {
 export interface PendingFile {
   readonly path: string;
   readonly digest: TaggedDigest;
-  readonly reason: 'unpackaged' | 'modified';
-  /** The package whose checksum differs, for `modified`. */
+  /** No package owns it; its package shipped something else; its package carries no checksum to tell by. */
+  readonly reason: 'unpackaged' | 'modified' | 'no-checksum';
+  /** The package that owns it, unless `unpackaged`. */
   readonly origin?: string;
 }
 

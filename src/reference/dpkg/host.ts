@@ -1,0 +1,105 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { toHex } from '../../bytes/index.ts';
+import { hashContent } from '../../sys/index.ts';
+import type { FileReference, PendingFile, ReferenceManifest, TaggedDigest } from '../types.ts';
+import { DpkgDatabase, type PackagedFile } from './database.ts';
+import { referencePath } from './reference-path.ts';
+
+/** A file that runs or is mapped on this host. */
+export interface HostFile {
+  /** Absolute, as bytes. */
+  readonly path: Uint8Array;
+  /** SHA-256 of the content in use. */
+  readonly sha256: Uint8Array;
+  /** MD5 of the same content, where it was hashed along. */
+  readonly md5?: Uint8Array;
+  /** The content in use is what now lies under the path; false for a deleted or replaced file. */
+  readonly isOnDisk: boolean;
+}
+
+/** What dpkg says about a file on this host. */
+export type Judged =
+  | { readonly kind: 'shipped'; readonly file: FileReference }
+  | { readonly kind: 'pending'; readonly file: PendingFile };
+
+export interface HostReferenceOptions {
+  readonly name: string;
+  /** For people, RFC 3339. */
+  readonly created: Date;
+  /** Where the host's file tree is; left out: `/`. */
+  readonly root?: string;
+}
+
+/**
+ * A reference manifest for this host from its own package database: what runs as its package shipped it is allowed by
+ * SHA-256, the rest waits for a person. It says what packages say, and the host itself says what the packages say: `self`
+ * is set, so that a verdict by it is at most `warning`.
+ *
+ * Where a running file was deleted or replaced, the reference holds what lies on disk now: the content still in use then
+ * differs from it and is found.
+ */
+export function referenceFromHost(files: Iterable<HostFile>, options: HostReferenceOptions): ReferenceManifest {
+  const judged = judgeHostFiles(files, options.root);
+  return {
+    assayReference: 1,
+    name: options.name,
+    created: options.created.toISOString(),
+    self: true,
+    files: judged.flatMap((one) => (one.kind === 'shipped' ? [one.file] : [])),
+    pending: judged.flatMap((one) => (one.kind === 'pending' ? [one.file] : [])),
+    deny: [],
+  };
+}
+
+/** The same judgement for files that were measured later, one answer for each distinct path, in the order of the paths. */
+export function judgeHostFiles(files: Iterable<HostFile>, root = '/'): Judged[] {
+  const byPath = new Map<string, HostFile>();
+  for (const file of files) {
+    const path = Buffer.from(file.path).toString('latin1');
+    // Of two contents under one path (one process still runs the old one) the one on disk is what to refer to.
+    if (file.isOnDisk || !byPath.has(path)) byPath.set(path, file);
+  }
+  const owners = DpkgDatabase.open(root)?.ownersOf(byPath.keys()) ?? new Map<string, PackagedFile[]>();
+  return [...byPath]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([path, file]) => judge(path, file, owners.get(path) ?? [], root));
+}
+
+function judge(path: string, measured: HostFile, owners: readonly PackagedFile[], root: string): Judged {
+  const file = measured.isOnDisk && measured.md5 !== undefined ? measured : (readHostFile(root, path) ?? measured);
+  const name = referencePath(path);
+  const digest: TaggedDigest = `sha256:${toHex(file.sha256)}`;
+  const md5 = file.md5 === undefined ? undefined : toHex(file.md5);
+  const shipper = owners.find((owner) => owner.md5 !== undefined && owner.md5 === md5);
+  if (shipper !== undefined) {
+    return { kind: 'shipped', file: { path: name, digests: [digest], origin: originOf(shipper) } };
+  }
+  const owner = owners.find((one) => one.md5 !== undefined) ?? owners[0];
+  if (owner === undefined) return { kind: 'pending', file: { path: name, digest, reason: 'unpackaged' } };
+  const reason = owner.md5 === undefined ? 'no-checksum' : 'modified';
+  return { kind: 'pending', file: { path: name, digest, reason, origin: originOf(owner) } };
+}
+
+function originOf(owner: PackagedFile): string {
+  return `${owner.packageName} ${owner.version} (dpkg)`;
+}
+
+/** What lies under the path now, in both hashes by one read; undefined where there is no such regular file to read. */
+function readHostFile(root: string, path: string): HostFile | undefined {
+  const place = Buffer.from(join(root, path), 'latin1');
+  let fd: number;
+  try {
+    // Not blocking, in case that what replaced the file is a pipe.
+    fd = openSync(place, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    if (!fstatSync(fd).isFile()) return undefined;
+    const { sha256, md5 } = hashContent(fd, ['sha256', 'md5']).digests;
+    return { path: Buffer.from(path, 'latin1'), sha256, md5, isOnDisk: true };
+  } finally {
+    closeSync(fd);
+  }
+}
