@@ -8,7 +8,7 @@
  * {@link TpmParseError}. Writing raises only {@link TpmError} `tpm.argument`.
  */
 import { ByteReader, ByteWriter } from '../bytes/index.ts';
-import { inField, TpmError, TpmParseError } from './errors.ts';
+import { inField, TpmError, TpmParseError, withRc } from './errors.ts';
 import { TPM_RC } from './response-codes.ts';
 
 export interface Codec<T> {
@@ -238,6 +238,23 @@ export function tpm2b(name: string, max: number): Codec<Uint8Array> {
   };
 }
 
+/** Bytes without a size of their own, up to the end of what surrounds them; at most `max`. */
+export function remaining(name: string, max: number): Codec<Uint8Array> {
+  return {
+    name,
+    read(reader) {
+      if (reader.remaining > max) {
+        reject(reader, 'parse.too-large', `${reader.remaining} bytes, at most ${max}`, TPM_RC.SIZE);
+      }
+      return new Uint8Array(reader.rest());
+    },
+    write(writer, value) {
+      if (value.length > max) refuse(`${value.length} bytes, at most ${max}`);
+      writer.bytes(value);
+    },
+  };
+}
+
 function writeSized<T>(writer: ByteWriter, codec: Codec<T>, value: T): void {
   const start = writer.length;
   writer.u16be(0);
@@ -245,17 +262,25 @@ function writeSized<T>(writer: ByteWriter, codec: Codec<T>, value: T): void {
   writer.patchU16be(start, checked(writer.length - start - 2, 0xffff));
 }
 
-function readSized<T>(reader: ByteReader, size: number, codec: Codec<T>): T {
+/** The structure within a TPM2B, whose end is known: what it lacks or leaves over is a matter of size. */
+function readSized<T>(reader: ByteReader, size: number, field: string, codec: Codec<T>): T {
   const start = reader.offset;
   if (size > reader.remaining) {
     reject(reader, 'parse.truncated', `${size} bytes announced, ${reader.remaining} left`, TPM_RC.SIZE);
   }
   const inner = reader.section(size, codec.name);
-  const value = codec.read(inner);
-  if (inner.remaining > 0) {
-    reject(inner, 'parse.trailing', `size ${size}, structure ${inner.offset - start}`, TPM_RC.SIZE);
+  try {
+    const value = codec.read(inner);
+    if (inner.remaining > 0) {
+      reject(inner, 'parse.trailing', `size ${size}, structure ${inner.offset - start}`, TPM_RC.SIZE);
+    }
+    return value;
+  } catch (error) {
+    const placed = inField(error, field);
+    // As the reference code, which reads on past the size and then compares: INSUFFICIENT only at the command's end
+    const cutShort = placed instanceof TpmParseError && placed.rc === TPM_RC.INSUFFICIENT && reader.remaining > 0;
+    throw cutShort ? withRc(placed, TPM_RC.SIZE) : placed;
   }
-  return value;
 }
 
 /** TPM2B_… around one structure; the value is the structure itself. An empty one is answered with TPM_RC_SIZE. */
@@ -267,11 +292,7 @@ export function sized<T>(name: string, field: string, codec: Codec<T>): Codec<T>
       const start = reader.offset;
       const size = reader.u16be(name);
       if (size === 0) reject(reader, 'parse.invalid', 'is empty', TPM_RC.SIZE, start);
-      try {
-        return readSized(reader, size, codec);
-      } catch (error) {
-        throw inField(error, field);
-      }
+      return readSized(reader, size, field, codec);
     },
     write(writer, value) {
       try {
@@ -290,14 +311,8 @@ export function sizedOrEmpty<T>(name: string, field: string, codec: Codec<T>): C
     name,
     isTpm2b: true,
     read(reader) {
-      const start = reader.offset;
       const size = reader.u16be(name);
-      if (size === 0) return undefined;
-      try {
-        return readSized(reader, size, codec);
-      } catch (error) {
-        throw inField(error, start === reader.offset ? name : field);
-      }
+      return size === 0 ? undefined : readSized(reader, size, field, codec);
     },
     write(writer, value) {
       if (value === undefined) writer.u16be(0);

@@ -150,13 +150,14 @@ function readAuthorizations(reader: ByteReader): TPMS_AUTH_COMMAND[] {
   const size = reader.remaining < 4 ? 0 : reader.u32be('authorizationSize');
   // The smallest authorization: a handle, two empty buffers and the attributes
   if (size < 9 || size > reader.remaining) {
-    reject(reader, 'parse.invalid', `authorizationSize ${size}`, TPM_RC.AUTHSIZE, start);
+    reject(reader, 'parse.invalid', `authorizationSize ${size}`, TPM_RC.SIZE, start); // libtpms: not AUTHSIZE
   }
   const area = reader.section(size, 'authorizations');
   const authorizations: TPMS_AUTH_COMMAND[] = [];
   while (area.remaining > 0) {
     if (authorizations.length === MAX_SESSIONS) {
-      reject(area, 'parse.too-large', `more than ${MAX_SESSIONS} sessions`, TPM_RC.AUTHSIZE);
+      const rc = rcWith(TPM_RC.SIZE, { kind: 'session', number: MAX_SESSIONS + 1 });
+      reject(area, 'parse.too-large', `more than ${MAX_SESSIONS} sessions`, rc);
     }
     authorizations.push(readAuthorization(area, authorizations.length + 1));
   }
@@ -311,7 +312,7 @@ function readResponse<H extends object, P extends object, RH extends object, RP 
   const authorizations: TPMS_AUTH_RESPONSE[] = [];
   while (reader.remaining > 0) {
     if (authorizations.length === MAX_SESSIONS) {
-      reject(reader, 'parse.too-large', `more than ${MAX_SESSIONS} sessions`, TPM_RC.AUTHSIZE);
+      reject(reader, 'parse.too-large', `more than ${MAX_SESSIONS} sessions`, TPM_RC.SIZE);
     }
     authorizations.push(TPMS_AUTH_RESPONSE.read(reader));
   }

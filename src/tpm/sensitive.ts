@@ -1,6 +1,6 @@
 /** Sensitive areas, credentials and contexts: TPM 2.0 Part 2, 11.1.15–16, 12.3, 12.4 and 14. */
 import { TPM2B_AUTH, TPM2B_CONTEXT_DATA, TPM2B_DIGEST, TPM2B_SENSITIVE_DATA } from './buffers.ts';
-import { named, sized, sizedOrEmpty, struct, type TypeOf, tagged, tpm2b, uint64 } from './codec.ts';
+import { remaining, sized, sizedOrEmpty, struct, type TypeOf, tagged, tpm2b, uint64 } from './codec.ts';
 import { TPMI_ALG_PUBLIC, TPMI_DH_CONTEXT, TPMI_RH_HIERARCHY } from './constants.ts';
 import { TPM2B_ECC_PARAMETER } from './public-area.ts';
 
@@ -30,10 +30,13 @@ export type TPMT_SENSITIVE = TypeOf<typeof TPMT_SENSITIVE>;
 /** Empty in TPM2_LoadExternal of a public area alone. */
 export const TPM2B_SENSITIVE = sizedOrEmpty('TPM2B_SENSITIVE', 'sensitiveArea', TPMT_SENSITIVE);
 
-/** What a credential blob holds (12.4.2): an HMAC over the rest, then the encrypted TPM2B_DIGEST without a size. */
+/**
+ * What a credential blob holds (12.4.2): an HMAC over the rest, then an encrypted TPM2B_DIGEST. Its size is encrypted
+ * with it, so that it stands here without one and reaches to the end.
+ */
 export const TPMS_ID_OBJECT = struct('TPMS_ID_OBJECT', {
   integrityHMAC: TPM2B_DIGEST,
-  encIdentity: named('TPM2B_DIGEST', tpm2b('TPM2B_DIGEST', 66)),
+  encIdentity: remaining('encIdentity', 66),
 });
 export type TPMS_ID_OBJECT = TypeOf<typeof TPMS_ID_OBJECT>;
 
