@@ -15,7 +15,7 @@ export interface BootEvent {
   readonly index: number;
   /** Byte offset in the log. */
   readonly offset: number;
-  /** 0xFFFFFFFF in the records that Windows appends, which are in no PCR. */
+  /** 0–23, or in a record that is in no PCR: 0xFFFFFFFF (Windows appends such), 255 (TXT's type 0x401). */
   readonly pcr: number;
   readonly type: number;
   readonly digests: readonly EventDigest[];
@@ -29,8 +29,8 @@ export interface SpecId {
   readonly versionMajor: number;
   readonly versionMinor: number;
   readonly errata: number;
-  /** Size of UINTN in the firmware: 4 or 8 bytes. */
-  readonly uintnSize: 4 | 8;
+  /** Size of the firmware's UINTN as the log gives it: 1 for 4 bytes, 2 for 8. */
+  readonly uintnSize: number;
   /** Every algorithm of the log's banks, in the log's order. */
   readonly algorithms: readonly { readonly tpmAlg: number; readonly size: number }[];
   readonly vendorInfo: Uint8Array;
