@@ -39,7 +39,7 @@ export function startupLocality(log: BootLog): 0 | 3 | 4 {
  * Replays a log: the value of each PCR that an event extended, in each bank.
  *
  * PCRs 17–22 begin at zero, as after a launch (without one they read FF and no event extends them). An event that has
- * no digest in a bank does not extend that bank.
+ * no digest in a bank does not extend that bank; a bank that nothing extended is left out.
  * @param banks left out: every bank of the log that Assay can compute
  * @throws {BootError} `boot.no-such-bank`
  */
@@ -50,7 +50,8 @@ export function replayBootLog(log: BootLog, banks: readonly DigestAlgorithm[] = 
     throw new BootError('boot.no-such-bank', `the log has no ${bank} digests`, `use one of ${carried.join(', ')}`);
   }
   const locality = startupLocality(log);
-  return Object.fromEntries(banks.map((bank) => [bank, replayBank(log, bank, locality)]));
+  const replayed = banks.map((bank) => [bank, replayBank(log, bank, locality)] as const);
+  return Object.fromEntries(replayed.filter(([, pcrs]) => Object.keys(pcrs).length > 0));
 }
 
 function replayBank(log: BootLog, bank: DigestAlgorithm, locality: number): Record<string, string> {

@@ -8,7 +8,9 @@ interface Noun {
   readonly load: () => Promise<{ register(program: Command): void }>;
 }
 
-const NOUNS: Readonly<Record<string, Noun>> = {};
+const NOUNS: Readonly<Record<string, Noun>> = {
+  boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
+};
 
 const EXIT_CODES = `
 Exit codes: 0 yes, trusted, warning or done · 1 no: untrusted, does not verify, differs
