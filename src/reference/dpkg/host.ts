@@ -87,6 +87,7 @@ function originOf(owner: PackagedFile): string {
 
 /** What lies under the path now, in both hashes by one read; undefined where there is no such regular file to read. */
 function readHostFile(root: string, path: string): HostFile | undefined {
+  if (!path.startsWith('/')) return undefined; // memfd:… never lay anywhere
   const place = Buffer.from(join(root, path), 'latin1');
   let fd: number;
   try {

@@ -1,0 +1,8 @@
+/** The attester: measures where the kernel does not, and collects evidence. */
+export { AgentError, type AgentErrorCode } from './error.ts';
+export { IMA_PCR } from './measure/entry.ts';
+export { MeasurementLog } from './measure/measurement-log.ts';
+export { FileMeasurer, type MeasuredFile, type Measurement } from './measure/measurer.ts';
+export type { PcrExtender, TpmBoot } from './measure/pcr-extender.ts';
+export { OTHER_NAMESPACE } from './measure/place.ts';
+export { type ProcessWalk, type StaleFile, walkProcesses } from './measure/processes.ts';

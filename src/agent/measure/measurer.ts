@@ -1,0 +1,89 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { hashContent, identityKey, identityOf } from '../../sys/index.ts';
+import { type InUse, type Place, placeOf } from './place.ts';
+
+/** A file that ran, runs or is mapped, with the content that is in use. Fits `HostFile` of the reference room. */
+export interface MeasuredFile {
+  readonly path: Uint8Array;
+  /** SHA-256 of the content. */
+  readonly sha256: Uint8Array;
+  /** Of the same read, where the measurer was asked for it. */
+  readonly md5?: Uint8Array;
+  readonly isOnDisk: boolean;
+}
+
+export interface Measurement {
+  readonly file: MeasuredFile;
+  readonly observed: Place['observed'];
+  /** This path with this digest was not given out before. */
+  readonly isNew: boolean;
+}
+
+/**
+ * Within this time of its last change a file may change again without a new ctime (the kernel's clock for it ticks every
+ * 1–10 ms), so its digest is not kept: git calls such a file racily clean.
+ */
+const SETTLED_NS = 50_000_000n;
+
+/** Bounds what is remembered; beyond it the memory starts anew, at the price of hashing again. */
+const MAX_REMEMBERED = 200_000;
+
+/**
+ * Hashes files in use, by IMA's rule: a file whose device, inode, size, times and path are as they were is not measured
+ * again (kernel: ima_main.c:process_measurement), and a (path, digest) is new once.
+ */
+export class FileMeasurer {
+  readonly #withMd5: boolean;
+  readonly #byIdentity = new Map<string, MeasuredFile>();
+  readonly #given = new Set<string>();
+
+  /** @param options.md5 compute MD5 along with SHA-256, for a comparison with dpkg's checksums */
+  constructor(options: { md5?: boolean } = {}) {
+    this.#withMd5 = options.md5 ?? false;
+  }
+
+  /**
+   * @param content a path that opens the very content in use: /proc/PID/map_files/…, /proc/self/fd/…, /proc/PID/exe
+   * @returns undefined for what is no program's file
+   * @throws the error of `open` or `read` where the content cannot be read
+   */
+  measure(inUse: InUse, content: string | number): Measurement | undefined {
+    if (!inUse.stats.isFile()) return undefined;
+    const place = placeOf(inUse);
+    if (place === undefined) return undefined;
+    const file = this.#hashed(inUse, place, content);
+    const given = `${place.path}\0${Buffer.from(file.sha256).toString('latin1')}`;
+    const isNew = !this.#given.has(given);
+    if (isNew) {
+      if (this.#given.size >= MAX_REMEMBERED) this.#given.clear();
+      this.#given.add(given);
+    }
+    return { file, observed: place.observed, isNew };
+  }
+
+  #hashed(inUse: InUse, place: Place, content: string | number): MeasuredFile {
+    const suffix = `${place.isOnDisk ? 1 : 0}${place.path}`;
+    const known = this.#byIdentity.get(identityKey(identityOf(inUse.stats)) + suffix);
+    if (known !== undefined) return known;
+    const { digests, identity } = this.#read(content);
+    const path = Buffer.from(place.path, 'latin1');
+    const file: MeasuredFile = { path, ...digests, isOnDisk: place.isOnDisk };
+    const isSettled = BigInt(Date.now()) * 1_000_000n - identity.ctimeNs > SETTLED_NS;
+    if (isSettled) {
+      if (this.#byIdentity.size >= MAX_REMEMBERED) this.#byIdentity.clear();
+      this.#byIdentity.set(identityKey(identity) + suffix, file);
+    }
+    return file;
+  }
+
+  #read(content: string | number) {
+    const algorithms = this.#withMd5 ? (['sha256', 'md5'] as const) : (['sha256'] as const);
+    if (typeof content === 'number') return hashContent(content, algorithms);
+    const fd = openSync(content, constants.O_RDONLY);
+    try {
+      return hashContent(fd, algorithms);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import { digest } from '../../bytes/index.ts';
+import type { PcrBank, PcrValues } from '../../evidence/index.ts';
+
+/** Which boot of the TPM this is (TPMS_CLOCK_INFO, part 2, 10.11.1): as TPM2_ReadClock says it, not as a quote does, which obfuscates. */
+export interface TpmBoot {
+  readonly resetCount: number;
+  readonly restartCount: number;
+}
+
+/** What measuring needs of a TPM. */
+export interface PcrExtender {
+  boot(): Promise<TpmBoot>;
+  /** The values of these PCRs in every active bank (TPM2_PCR_Read). */
+  read(pcrs: readonly number[]): Promise<PcrValues>;
+  /** One TPM2_PCR_Extend with a digest for each active bank: the TPM does all of it or nothing. */
+  extend(pcr: number, digests: Readonly<Partial<Record<PcrBank, Uint8Array>>>): Promise<void>;
+}
+
+const BANKS = ['sha256', 'sha384', 'sha512', 'sm3', 'sha1'] as const satisfies readonly PcrBank[];
+
+/** The banks that are there, SHA-256 first, SHA-1 last. */
+export function banksOf(values: PcrValues): PcrBank[] {
+  return BANKS.filter((bank) => values[bank] !== undefined);
+}
+
+export function pcrValue(values: PcrValues, bank: PcrBank, pcr: number): Uint8Array {
+  return values[bank]?.[pcr] ?? new Uint8Array();
+}
+
+/** What an entry's template data does to a PCR, in each bank. */
+export function digestsOf(data: Uint8Array, banks: readonly PcrBank[]): Partial<Record<PcrBank, Uint8Array>> {
+  return Object.fromEntries(banks.map((bank) => [bank, digest(bank, data)]));
+}
+
+/**
+ * H(PCR 0 ‖ … ‖ PCR 9) in the SHA-256 bank, as the kernel's first entry has it. Without that bank the kernel takes SHA-1's
+ * PCR 0–7 (ima_crypto.c:ima_calc_boot_aggregate_tfm); our entries are SHA-256 only, so there it is all zero, which says
+ * that nothing was read.
+ */
+export function sha256BootAggregate(values: PcrValues): Uint8Array {
+  const pcrs = Array.from({ length: 10 }, (_, index) => pcrValue(values, 'sha256', index));
+  return pcrs.some((value) => value.length === 0) ? new Uint8Array(32) : digest('sha256', ...pcrs);
+}

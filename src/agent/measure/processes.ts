@@ -1,0 +1,153 @@
+/** What is executing and mapped now: the executable mappings of every process. */
+import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { errnoOf } from '../error.ts';
+import { type Mapping, parseMaps } from './maps.ts';
+import type { FileMeasurer, MeasuredFile } from './measurer.ts';
+
+/** A deleted or replaced file that processes still use. */
+export interface StaleFile {
+  readonly file: MeasuredFile;
+  readonly kind: 'deleted' | 'replaced';
+  readonly processes: readonly { readonly pid: number; readonly command: string }[];
+}
+
+export interface ProcessWalk {
+  /** Every distinct file in use, measured. */
+  readonly files: readonly MeasuredFile[];
+  /** Those of `files` that the measurer had not given out before. */
+  readonly fresh: readonly MeasuredFile[];
+  readonly stale: readonly StaleFile[];
+  /** Processes whose mappings this user may not read. */
+  readonly hiddenProcesses: number;
+  /** Files in use whose content could not be read. */
+  readonly unreadableFiles: number;
+  /** Mappings of memory that is no program's file: shared memory, a compiler's own output, devices. */
+  readonly skipped: number;
+}
+
+interface Use {
+  readonly pid: number;
+  readonly mapping: Mapping;
+}
+
+/** Walks /proc once. A process that ends meanwhile is not counted as anything. */
+export function walkProcesses(measurer: FileMeasurer): ProcessWalk {
+  const { uses, hiddenProcesses } = findUses();
+  const files: MeasuredFile[] = [];
+  const fresh: MeasuredFile[] = [];
+  const stale: StaleFile[] = [];
+  let unreadableFiles = 0;
+  let skipped = 0;
+  for (const processes of uses.values()) {
+    const result = measureFirst(processes, measurer);
+    if (result === 'gone') continue;
+    if (result === 'unreadable') unreadableFiles++;
+    else if (result === undefined) skipped++;
+    else {
+      files.push(result.file);
+      if (result.isNew) fresh.push(result.file);
+      if (result.observed !== undefined) {
+        stale.push({ file: result.file, kind: result.observed, processes: processes.map(({ pid }) => named(pid)) });
+      }
+    }
+  }
+  return { files, fresh, stale, hiddenProcesses, unreadableFiles, skipped };
+}
+
+/** Distinct files in use → their processes, each once. */
+function findUses(): { uses: Map<string, Use[]>; hiddenProcesses: number } {
+  const uses = new Map<string, Use[]>();
+  let hiddenProcesses = 0;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const pid = Number(name);
+    try {
+      for (const mapping of parseMaps(readFileSync(`/proc/${pid}/maps`, 'latin1'))) {
+        // A memfd mapped shared is a compiler's, mapped privately a program: two uses of one file.
+        const key = `${mapping.file} ${mapping.isShared} ${mapping.name}`;
+        const known = uses.get(key);
+        if (known === undefined) uses.set(key, [{ pid, mapping }]);
+        else if (known.at(-1)?.pid !== pid) known.push({ pid, mapping });
+      }
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === 'EACCES' || errno === 'EPERM') hiddenProcesses++;
+      else if (errno !== 'ENOENT' && errno !== 'ESRCH') throw error;
+    }
+  }
+  return { uses, hiddenProcesses };
+}
+
+/** Through the first process that still has it: mappings come and go during the walk. */
+function measureFirst(uses: readonly Use[], measurer: FileMeasurer) {
+  let isUnreadable = false;
+  for (const use of uses) {
+    const door = openDoor(use);
+    if (door === undefined) {
+      isUnreadable ||= isAlive(use.pid);
+      continue;
+    }
+    try {
+      return measurer.measure({ ...door, pid: use.pid, isShared: use.mapping.isShared }, door.content);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      isUnreadable ||= errno !== 'ENOENT' && errno !== 'ESRCH';
+    }
+  }
+  return isUnreadable ? 'unreadable' : 'gone';
+}
+
+interface Door {
+  readonly link: string;
+  readonly stats: BigIntStats;
+  /** A path that opens the content that is mapped. */
+  readonly content: string;
+}
+
+/**
+ * /proc/PID/map_files leads to the very file that is mapped, deleted or not, whatever the mount namespace; following it
+ * takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. Without: the path, if that is still the same inode, and the program
+ * itself by /proc/PID/exe.
+ */
+function openDoor({ pid, mapping }: Use): Door | undefined {
+  const direct = doorAt(`/proc/${pid}/map_files/${mapping.range}`);
+  if (direct !== undefined) return direct;
+  const exe = doorAt(`/proc/${pid}/exe`);
+  if (exe !== undefined && exe.link === mapping.name) return exe;
+  // Only UTF-8 names here: what is not cannot be told in a string path, and is counted as unreadable.
+  const path = `/proc/${pid}/root${Buffer.from(mapping.name, 'latin1').toString()}`;
+  const stats = statOf(path);
+  if (stats === undefined || String(stats.ino) !== mapping.file.split(':')[2]) return undefined;
+  return { link: mapping.name, stats, content: path };
+}
+
+function doorAt(content: string): Door | undefined {
+  const stats = statOf(content);
+  if (stats === undefined) return undefined;
+  try {
+    return { link: readlinkSync(content, 'latin1'), stats, content };
+  } catch {
+    return undefined;
+  }
+}
+
+function statOf(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  return statOf(`/proc/${pid}`) !== undefined;
+}
+
+function named(pid: number): { pid: number; command: string } {
+  try {
+    return { pid, command: readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd() };
+  } catch {
+    return { pid, command: '?' };
+  }
+}
