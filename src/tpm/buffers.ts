@@ -39,6 +39,7 @@ export const TPM2B_ID_OBJECT = tpm2b('TPM2B_ID_OBJECT', 132);
 /** A digest whose length is its algorithm's: TPMT_HA writes no size. */
 export const TPMT_HA: Codec<{ readonly hashAlg: TPMI_ALG_HASH; readonly digest: Uint8Array }> = {
   name: 'TPMT_HA',
+  shape: { kind: 'own' },
   read(reader) {
     const hashAlg = TPMI_ALG_HASH.read(reader);
     return { hashAlg, digest: new Uint8Array(reader.bytes(digestInfo(hashAlg).size, 'digest')) };

@@ -227,6 +227,7 @@ export const TPMI_RH_NV_INDEX = handle('TPMI_RH_NV_INDEX', [NV_INDEX]);
 /** TPMI_YES_NO (Part 2, 9.2). */
 export const TPMI_YES_NO: Codec<boolean> = {
   name: 'TPMI_YES_NO',
+  shape: { kind: 'own' },
   read: (reader) => YES_NO.read(reader) === 'yes',
   write: (writer, value) => YES_NO.write(writer, value ? 'yes' : 'no'),
 };

@@ -47,6 +47,7 @@ function writeSelect(writer: ByteWriter, { pcrs, sizeofSelect = SELECT_MIN }: Pc
 /** `{ hash: 'sha256', pcrs: [0, 7, 10] }` */
 export const TPMS_PCR_SELECTION: Codec<PcrSelect & { readonly hash: TPMI_ALG_HASH }> = {
   name: 'TPMS_PCR_SELECTION',
+  shape: { kind: 'own' },
   read: (reader) => ({ hash: TPMI_ALG_HASH.read(reader), ...readSelect(reader) }),
   write(writer, value) {
     TPMI_ALG_HASH.write(writer, value.hash);
@@ -61,6 +62,7 @@ export type TPML_PCR_SELECTION = TypeOf<typeof TPML_PCR_SELECTION>;
 /** Which PCRs have a property (Part 2, 10.8.3); `tag` is a TPM_PT_PCR. */
 export const TPMS_TAGGED_PCR_SELECT: Codec<PcrSelect & { readonly tag: number }> = {
   name: 'TPMS_TAGGED_PCR_SELECT',
+  shape: { kind: 'own' },
   read: (reader) => ({ tag: uint32.read(reader), ...readSelect(reader) }),
   write(writer, value) {
     uint32.write(writer, value.tag);
