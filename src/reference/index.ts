@@ -1,3 +1,9 @@
 /** Reference values: manifests and their compiled form. */
+export { CompiledReference, compileReference } from './compile.ts';
 export * from './dpkg/index.ts';
+export { ManifestError, type ManifestErrorCode } from './error.ts';
+export { asListed, isExactPath, type PathMatcher, pathMatcher } from './glob.ts';
+export type { FileJudgement } from './judgement.ts';
+export { canonicalManifest, checkManifest, MAX_MANIFEST_BYTES, manifestId, parseManifest } from './manifest.ts';
+export { imaNgData, templateKey } from './template-key.ts';
 export * from './types.ts';

@@ -1,7 +1,7 @@
 /** Reference values (RFC 9334): what a machine is expected to be. The first form; `compile` makes it fit for look-ups. */
 import type { PcrBank } from '../evidence/index.ts';
 
-/** `sha256:<hex>`: a digest that says its algorithm. */
+/** `sha256:<hex>`: a digest that says its algorithm; `verity:sha256:<hex>` that of a file's fs-verity descriptor. Lower case. */
 export type TaggedDigest = `${string}:${string}`;
 
 export interface FileReference {
@@ -16,8 +16,11 @@ export interface FileReference {
 export interface PendingFile {
   readonly path: string;
   readonly digest: TaggedDigest;
-  /** No package owns it; its package shipped something else; its package carries no checksum to tell by. */
-  readonly reason: 'unpackaged' | 'modified' | 'no-checksum';
+  /**
+   * No package owns it; its package shipped something else; its package carries no checksum to tell by; or it is the
+   * content of a file that was deleted or replaced while processes still run it, as an update leaves it behind.
+   */
+  readonly reason: 'unpackaged' | 'modified' | 'no-checksum' | 'replaced';
   /** The package that owns it, unless `unpackaged`. */
   readonly origin?: string;
 }
@@ -57,12 +60,10 @@ export interface ReferenceManifest {
   readonly boot?: BootReference;
   readonly files: readonly FileReference[];
   readonly pending: readonly PendingFile[];
+  /**
+   * Globs of files that may be written while they are measured (logs, journals): a violation on them is a warning. The
+   * quote vouches for the violation and not for its file's name, so this never makes one unseen.
+   */
+  readonly violations?: readonly string[];
   readonly deny: readonly DenyRule[];
-}
-
-/** A manifest made ready for look-ups: nothing is parsed per attestation. Made by `compileReference`. */
-export interface CompiledReference {
-  /** SHA-256 of the manifest's canonical form, hex; a change makes the verifier judge again. */
-  readonly id: string;
-  readonly manifest: ReferenceManifest;
 }
