@@ -1,6 +1,7 @@
 /** The attester: measures where the kernel does not, and collects evidence. */
 export { AgentError, type AgentErrorCode } from './error.ts';
 export { IMA_PCR } from './measure/entry.ts';
+export { HostMeasurer, type HostMeasurerOptions, type WatchState } from './measure/host-measurer.ts';
 export { MeasurementLog } from './measure/measurement-log.ts';
 export { FileMeasurer, type MeasuredFile, type Measurement } from './measure/measurer.ts';
 export type { PcrExtender, TpmBoot } from './measure/pcr-extender.ts';

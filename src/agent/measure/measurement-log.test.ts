@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { digest, digestInfo } from '../../bytes/index.ts';
-import type { PcrBank, PcrValues } from '../../evidence/index.ts';
+import type { PcrBank, PcrValues, TpmKind } from '../../evidence/index.ts';
 import { ListReplay } from '../../ima/index.ts';
 import { AgentError } from '../error.ts';
 import { encodeEntry, type NewEntry, readEntries } from './entry.ts';
@@ -16,6 +16,7 @@ class Crash extends Error {}
 
 /** PCRs in memory, that can fail before or after the n-th extend. */
 class MemoryPcrs implements PcrExtender {
+  kind: TpmKind = 'software';
   readonly banks: readonly PcrBank[];
   values = new Map<string, Buffer>();
   counters = { resetCount: 1, restartCount: 0 };
@@ -259,6 +260,17 @@ test('one bank that disagrees with the others is a contradiction', async (t) => 
   await log.close();
   tpm.values.set('sha1 10', Buffer.alloc(20, 9));
   await assert.rejects(MeasurementLog.open(folder, tpm), AgentError);
+});
+
+test('a TPM device is not extended unless that is asked for', async (t) => {
+  const tpm = new MemoryPcrs();
+  tpm.kind = 'device';
+  const folder = temporaryFolder(t);
+  await assert.rejects(MeasurementLog.open(folder, tpm), { code: 'agent.extend-not-allowed' });
+  assert.equal(tpm.extends, 0);
+  const log = await MeasurementLog.open(folder, tpm, { extend: true });
+  assertAgrees(log, tpm);
+  await log.close();
 });
 
 test('any bytes are read as entries up to the first that cannot be one', () => {

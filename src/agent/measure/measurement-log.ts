@@ -60,9 +60,11 @@ export class MeasurementLog {
   /**
    * Takes up this boot's list, or begins it with `boot_aggregate`.
    * @param folder where the lists are; made where it is missing
-   * @throws {AgentError} `agent.list-contradicts-pcr`
+   * @param options.extend allow to extend PCR 10 of a TPM device; other TPMs need no leave
+   * @throws {AgentError} `agent.list-contradicts-pcr`, `agent.extend-not-allowed`
    */
-  static async open(folder: string, tpm: PcrExtender): Promise<MeasurementLog> {
+  static async open(folder: string, tpm: PcrExtender, options: { extend?: boolean } = {}): Promise<MeasurementLog> {
+    if (tpm.kind === 'device' && options.extend !== true) throw extendNotAllowed();
     const log = new MeasurementLog(folder, tpm);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     try {
@@ -232,6 +234,17 @@ function contradiction(path: string, entries: number): AgentError {
       advice:
         'another program extends this PCR, or the list was changed or lost; see that only one agent uses this TPM, ' +
         'then reset the TPM (restart the machine, or the software TPM): a new list begins with it',
+    },
+  );
+}
+
+function extendNotAllowed(): AgentError {
+  return new AgentError(
+    'agent.extend-not-allowed',
+    `PCR ${IMA_PCR} of a TPM device is extended only where that is asked for`,
+    {
+      advice:
+        'give --extend to measure into it (what is extended stays until the machine restarts), or boot with ima_policy=tcb',
     },
   );
 }

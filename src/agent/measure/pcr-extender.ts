@@ -1,5 +1,5 @@
 import { digest } from '../../bytes/index.ts';
-import type { PcrBank, PcrValues } from '../../evidence/index.ts';
+import type { PcrBank, PcrValues, TpmKind } from '../../evidence/index.ts';
 
 /** Which boot of the TPM this is (TPMS_CLOCK_INFO, part 2, 10.11.1): as TPM2_ReadClock says it, not as a quote does, which obfuscates. */
 export interface TpmBoot {
@@ -9,6 +9,7 @@ export interface TpmBoot {
 
 /** What measuring needs of a TPM. */
 export interface PcrExtender {
+  readonly kind: TpmKind;
   boot(): Promise<TpmBoot>;
   /** The values of these PCRs in every active bank (TPM2_PCR_Read). */
   read(pcrs: readonly number[]): Promise<PcrValues>;
