@@ -1,5 +1,6 @@
 /** TPM 2.0: structures and commands declared once, for a client and for a software TPM alike. */
 export * from './attestation/index.ts';
+export * from './client/index.ts';
 export * from './codec.ts';
 export * from './command.ts';
 export * from './command-table.ts';
@@ -10,8 +11,12 @@ export * from './endorsement/index.ts';
 export * from './errors.ts';
 export * from './frame.ts';
 export * from './names.ts';
+export * from './nv-storage.ts';
+export * from './pcr-bank.ts';
 export * from './public-key.ts';
 export * from './response-codes.ts';
 export * from './secret-sharing.ts';
+export * from './session-crypto.ts';
 export * from './structures.ts';
 export * from './tools-files/index.ts';
+export * from './transport/index.ts';

@@ -1,2 +1,3 @@
+export * from './attestation-key.ts';
 export * from './quote.ts';
 export * from './signature.ts';

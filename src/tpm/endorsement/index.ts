@@ -1,2 +1,3 @@
 export * from './certificate.ts';
+export * from './endorsement-key.ts';
 export * from './templates.ts';

@@ -1,0 +1,3 @@
+export type { HandleAuthorization } from './authorization.ts';
+export * from './client.ts';
+export * from './session.ts';

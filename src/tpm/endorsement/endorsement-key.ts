@@ -1,0 +1,108 @@
+/** The endorsement key in a TPM, its certificate in NV, and what it authorizes. */
+import type { X509Certificate } from 'node:crypto';
+import { type HandleAuthorization, Session, type TpmClient } from '../client/index.ts';
+import {
+  TPM2_ActivateCredential,
+  TPM2_CreatePrimary,
+  TPM2_FlushContext,
+  TPM2_PolicySecret,
+  TPM2_ReadPublic,
+} from '../commands.ts';
+import type { Credential } from '../credential.ts';
+import { TpmError } from '../errors.ts';
+import { readNvIndex } from '../nv-storage.ts';
+import { isResponseCode } from '../response-codes.ts';
+import { TPM_RH, type TPMI_ALG_HASH, type TPMT_PUBLIC } from '../structures.ts';
+import { parseCertificate } from './certificate.ts';
+import { EK_PROFILES, type EkProfile } from './templates.ts';
+
+export interface LoadedKey {
+  readonly handle: number;
+  readonly area: TPMT_PUBLIC;
+  readonly name: Uint8Array;
+  /** Takes the key out of the TPM's memory again; nothing for a persistent key. */
+  release(): Promise<void>;
+}
+
+/** The EK of this profile: the persistent one where provisioning left it, else created anew from its template. */
+export async function loadEndorsementKey(tpm: TpmClient, profile: EkProfile): Promise<LoadedKey> {
+  const persistent = await readPersistent(tpm, profile.persistentHandle);
+  if (persistent !== undefined && persistent.area.type === profile.template.type) return persistent;
+  const { objectHandle, outPublic, name } = await tpm.execute(TPM2_CreatePrimary, {
+    primaryHandle: TPM_RH.ENDORSEMENT,
+    inSensitive: { userAuth: new Uint8Array(0), data: new Uint8Array(0) },
+    inPublic: profile.template,
+    outsideInfo: new Uint8Array(0),
+    creationPCR: [],
+  });
+  const release = async (): Promise<void> => void (await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle }));
+  return { handle: objectHandle, area: outPublic, name, release };
+}
+
+async function readPersistent(tpm: TpmClient, handle: number): Promise<LoadedKey | undefined> {
+  try {
+    const { outPublic, name } = await tpm.execute(TPM2_ReadPublic, { objectHandle: handle });
+    return { handle, area: outPublic, name, release: async () => {} };
+  } catch (error) {
+    if (error instanceof TpmError && error.rc !== undefined && isResponseCode(error.rc, 'HANDLE')) return undefined;
+    throw error;
+  }
+}
+
+export interface EndorsementCertificate {
+  readonly profile: EkProfile;
+  readonly certificate: X509Certificate;
+}
+
+/** The certificates that this TPM's NV holds for the profiles that Assay knows, best first: P-256, RSA 2048, P-384. */
+export async function readEndorsementCertificates(tpm: TpmClient): Promise<EndorsementCertificate[]> {
+  const found: EndorsementCertificate[] = [];
+  for (const profile of [EK_PROFILES.p256, EK_PROFILES.rsa2048, EK_PROFILES.p384]) {
+    const der = await readNvIndex(tpm, profile.certificateIndex);
+    if (der !== undefined) found.push({ profile, certificate: parseCertificate(der) });
+  }
+  return found;
+}
+
+/** A policy session that satisfies the EK's PolicyA with the endorsement hierarchy's (empty) authorization. */
+export async function startEndorsementSession(tpm: TpmClient, authHash: TPMI_ALG_HASH): Promise<Session> {
+  const session = await Session.start(tpm, { type: 'policy', authHash });
+  await tpm.execute(TPM2_PolicySecret, {
+    authHandle: TPM_RH.ENDORSEMENT,
+    policySession: session.handle,
+    nonceTPM: new Uint8Array(0),
+    cpHashA: new Uint8Array(0),
+    policyRef: new Uint8Array(0),
+    expiration: 0,
+  });
+  return session;
+}
+
+/**
+ * Recovers a credential: proof that this TPM holds both the EK it was made for and the object it names.
+ * @throws {TpmError} `tpm.response` where it was made for another TPM or another key
+ */
+export async function activateCredential(
+  tpm: TpmClient,
+  ek: LoadedKey,
+  activate: LoadedKey,
+  credential: Credential,
+): Promise<Uint8Array> {
+  const request = { activateHandle: activate.handle, keyHandle: ek.handle, ...credential };
+  const auth = { keyHandle: await authorizeEndorsementKey(tpm, ek) };
+  const { certInfo } = await tpm.execute(TPM2_ActivateCredential, request, { auth });
+  return certInfo;
+}
+
+/**
+ * What authorizes one use of the EK: keys of the high range take their (empty) authorization value beside their policy,
+ * those of the low range only PolicyA.
+ */
+export async function authorizeEndorsementKey(tpm: TpmClient, ek: LoadedKey): Promise<HandleAuthorization> {
+  if (ek.area.objectAttributes.userWithAuth === true) return { password: new Uint8Array(0) };
+  const { nameAlg } = ek.area;
+  if (nameAlg === 'null') throw new TpmError('tpm.argument', 'the endorsement key has no name algorithm');
+  const session = await startEndorsementSession(tpm, nameAlg);
+  session.attributes = {}; // without continueSession it ends with the command
+  return { session };
+}

@@ -1,0 +1,102 @@
+/** A socket from which whole answers are taken, however they were cut on their way. */
+import { connect, type Socket } from 'node:net';
+import { TpmError } from '../errors.ts';
+
+/** Where a TPM's socket listens. */
+export type SocketAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export function describeAddress(address: SocketAddress): string {
+  return 'path' in address ? address.path : `${address.host}:${address.port}`;
+}
+
+interface Waiting {
+  readonly size: number;
+  readonly resolve: (bytes: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Guards the bytes that have come and not been asked for; one `read` at a time. */
+export class SocketStream {
+  readonly #socket: Socket;
+  readonly #name: string;
+  #buffered: Buffer = Buffer.alloc(0);
+  #waiting: Waiting | undefined;
+  #broken: TpmError | undefined;
+
+  private constructor(socket: Socket, name: string) {
+    this.#socket = socket;
+    this.#name = name;
+    // tpm2-tss and swtpm answer in small pieces: with Nagle's algorithm each command would wait 40 ms.
+    socket.setNoDelay(true);
+    socket.on('data', (chunk) => this.#receive(chunk));
+    socket.on('error', (error) => this.#break(error.message));
+    socket.on('close', () => this.#break('the connection was closed'));
+  }
+
+  /** @throws {TpmError} `tpm.transport` */
+  static open(address: SocketAddress, timeoutMs = 5000): Promise<SocketStream> {
+    const name = describeAddress(address);
+    return new Promise((resolve, reject) => {
+      const socket = connect(address);
+      const fail = (detail: string) => {
+        socket.destroy();
+        reject(
+          new TpmError('tpm.transport', `no TPM answers at ${name}: ${detail}`, {
+            advice: 'start it, or name another with --tpm',
+          }),
+        );
+      };
+      socket.setTimeout(timeoutMs, () => fail('time-out'));
+      socket.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+      socket.once('connect', () => {
+        socket.setTimeout(0);
+        socket.removeAllListeners('error');
+        resolve(new SocketStream(socket, name));
+      });
+    });
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    this.#socket.write(bytes);
+  }
+
+  read(size: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { size, resolve, reject };
+      this.#serve();
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#socket.destroyed) return;
+    await new Promise<void>((resolve) => {
+      this.#socket.once('close', () => resolve());
+      this.#socket.end(() => this.#socket.destroy());
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#buffered = this.#buffered.length === 0 ? chunk : Buffer.concat([this.#buffered, chunk]);
+    this.#serve();
+  }
+
+  #break(detail: string): void {
+    this.#broken ??= new TpmError('tpm.transport', `the TPM at ${this.#name} is gone: ${detail}`);
+    this.#serve();
+  }
+
+  #serve(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    if (this.#buffered.length >= waiting.size) {
+      this.#waiting = undefined;
+      const bytes = this.#buffered.subarray(0, waiting.size);
+      this.#buffered = this.#buffered.subarray(waiting.size);
+      waiting.resolve(bytes);
+    } else if (this.#broken !== undefined) {
+      this.#waiting = undefined;
+      waiting.reject(this.#broken);
+    }
+  }
+}
