@@ -1,0 +1,128 @@
+import { useState } from 'preact/hooks';
+import type { Finding, HostDetail } from './api.ts';
+import { LINK_NAMES } from './chain-links.ts';
+import { type CodeGroup, groupFindings, type LinkGroup } from './finding-groups.ts';
+import { meaningOf, type Severity } from './severity.ts';
+import { Path, Visible } from './visible.tsx';
+
+export function Findings({ host }: { readonly host: HostDetail }) {
+  const groups = groupFindings(host.findings);
+  return (
+    <section aria-labelledby="findings-title">
+      <h2 id="findings-title">
+        Findings <span class="count">{host.findings.length.toLocaleString('en')}</span>
+      </h2>
+      {groups.length === 0 ? <NoFindings judged={host.verdict !== undefined} /> : null}
+      {groups.map((group) => (
+        <LinkFindings key={group.link} group={group} />
+      ))}
+    </section>
+  );
+}
+
+function NoFindings({ judged }: { readonly judged: boolean }) {
+  return (
+    <p class="empty">
+      {judged ? 'Nothing to report: all that was measured is as expected.' : 'Nothing has been judged yet.'}
+    </p>
+  );
+}
+
+function LinkFindings({ group }: { readonly group: LinkGroup }) {
+  return (
+    <div class="finding-link" id={`findings-${group.link}`} tabIndex={-1}>
+      <h3>{LINK_NAMES[group.link]}</h3>
+      {group.codes.map((codes) => (
+        <CodeFindings key={codes.code} group={codes} />
+      ))}
+    </div>
+  );
+}
+
+const SEVERITY_WORDS: Readonly<Record<Severity, string>> = {
+  untrusted: 'not trusted',
+  unknown: 'unknown',
+  warning: 'warning',
+  info: 'note',
+};
+
+/** How many of one kind are shown before the reader asks for more. */
+const FIRST = 3;
+const MORE = 50;
+
+function CodeFindings({ group }: { readonly group: CodeGroup }) {
+  const [shown, setShown] = useState(FIRST);
+  const left = group.findings.length - shown;
+  const { severity, title, advice } = group.first;
+  const meaning = meaningOf(group.code);
+  return (
+    <article class="finding" data-severity={severity}>
+      <h4>
+        <span class="severity">{SEVERITY_WORDS[severity]}</span>
+        {title}
+        {group.findings.length > 1 && <span class="count">{group.findings.length.toLocaleString('en')}</span>}
+      </h4>
+      <ul>
+        {group.findings.slice(0, shown).map((finding) => (
+          <li key={keyOf(finding)}>
+            <Sentence finding={finding} />
+          </li>
+        ))}
+      </ul>
+      {left > 0 && (
+        <button type="button" class="plain" onClick={() => setShown(shown + MORE)}>
+          Show {Math.min(left, MORE).toLocaleString('en')} more
+        </button>
+      )}
+      <details>
+        <summary>What it means and what to do</summary>
+        {meaning !== undefined && <p>{meaning}</p>}
+        <p>{advice}</p>
+        <p class="quiet">
+          Code <code>{group.code}</code>
+        </p>
+      </details>
+    </article>
+  );
+}
+
+function keyOf({ subject, position, found }: Finding): string {
+  return `${position?.log} ${position?.index} ${subject} ${found}`;
+}
+
+function Sentence({ finding }: { readonly finding: Finding }) {
+  const { expected, found, position } = finding;
+  return (
+    <>
+      <p>
+        <Visible text={finding.message} />
+      </p>
+      <dl class="facts">
+        {!finding.message.includes(finding.subject) && (
+          <div>
+            <dt>about</dt>
+            <dd>
+              <Path path={finding.subject} />
+            </dd>
+          </div>
+        )}
+        {expected !== undefined && <Fact name="expected" value={expected} />}
+        {found !== undefined && <Fact name="found" value={found} />}
+        {position !== undefined && (
+          <Fact name="measured" value={`entry ${position.index} of the ${position.log} list, PCR ${position.pcr}`} />
+        )}
+      </dl>
+    </>
+  );
+}
+
+function Fact({ name, value }: { readonly name: string; readonly value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>
+        <Visible text={value} />
+      </dd>
+    </div>
+  );
+}
