@@ -8,13 +8,33 @@ export type AgentErrorCode =
   /** The measuring thread ended by itself. */
   | 'agent.measurer-failed'
   /** A log that is there cannot be read. */
-  | 'agent.log-unreadable';
+  | 'agent.log-unreadable'
+  /** The server's address is no address, or plain HTTP to another machine. */
+  | 'agent.server-address'
+  | 'agent.server-unreachable'
+  /** The server's certificate is not the pinned one. */
+  | 'agent.server-untrusted'
+  /** The server answered with a refusal of its closed table. */
+  | 'agent.refused'
+  /** The kept enrolment cannot be read. */
+  | 'agent.enrolment-unreadable'
+  /** The TPM has no PCR bank that Assay knows. */
+  | 'agent.no-bank'
+  /** Attestation after attestation gave no verdict. */
+  | 'agent.no-verdict';
 
 const EXIT: Readonly<Record<AgentErrorCode, ExitCode>> = {
   'agent.list-contradicts-pcr': 3,
   'agent.extend-not-allowed': 2,
   'agent.measurer-failed': 3,
   'agent.log-unreadable': 3,
+  'agent.server-address': 2,
+  'agent.server-unreachable': 3,
+  'agent.server-untrusted': 3,
+  'agent.refused': 3,
+  'agent.enrolment-unreadable': 2,
+  'agent.no-bank': 3,
+  'agent.no-verdict': 3,
 };
 
 /** What kept the agent from measuring or collecting. */
