@@ -12,7 +12,6 @@ const HOST: HostDetail = {
   live: true,
   measured: 1,
   findings: [],
-  chain: [],
   bank: 'sha256',
   pcrs: [],
 };

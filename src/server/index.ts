@@ -1,0 +1,7 @@
+/** The service: registrar, verifier, live events. */
+export type { Judgement, Settings } from './context.ts';
+export type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
+export { ServerError, type ServerErrorCode } from './error.ts';
+export type { Listener } from './listener.ts';
+export type { Demonstration, DemonstrationState } from './routes/demonstration.ts';
+export { type RunningServer, type ServerOptions, startServer } from './start.ts';

@@ -1,0 +1,108 @@
+/** Keeps what people may want to look at: the last quote, this boot's firmware log and the covered part of the IMA list. */
+import { hash } from 'node:crypto';
+import type { Evidence, GrowingLogEvidence } from '../evidence/index.ts';
+import { EntryScanner } from '../ima/index.ts';
+import type { AttestationResult, HostState } from '../verify/index.ts';
+import { pcrsToHex } from './pcr-hex.ts';
+import { deleteImaParts, lastImaPart, putBootLog, putImaPart, putQuote } from './store/evidence.ts';
+import { toJson } from './store/json-column.ts';
+import type { Db } from './store/store.ts';
+
+/** Bytes of a host's list that are kept; beyond them the list is judged all the same, and only not shown. */
+const LIST_BYTES_KEPT = 64 * 1024 * 1024;
+/** A part grows to this size before another is begun. */
+const PART_SIZE = 64 * 1024;
+
+/** Stores the evidence's parts; of the logs only what a verified quote covers. */
+export async function keepEvidence(
+  db: Db,
+  hostId: string,
+  evidence: Evidence,
+  before: HostState | undefined,
+  result: AttestationResult,
+  now: number,
+): Promise<void> {
+  const { message, signature, pcrs } = evidence.quote;
+  await putQuote(db, {
+    host_id: hostId,
+    nonce: evidence.nonce,
+    message,
+    signature,
+    pcrs: toJson(pcrsToHex(pcrs)),
+    received_at: now,
+  });
+  const boot = result.state?.boot;
+  if (!result.verified || boot === undefined) return;
+  if (evidence.bootLog.kind === 'bytes' && evidence.bootLog.bytes.length > 0) {
+    const { bytes } = evidence.bootLog;
+    await putBootLog(db, hostId, hash('sha256', bytes, 'hex'), bytes);
+  }
+  const covered = coveredPart(evidence.imaLog, before, boot.ima);
+  if (covered !== undefined) await keepPart(db, hostId, covered, boot.ima.templateDigestSize);
+}
+
+interface CoveredPart {
+  readonly firstByte: number;
+  readonly firstEntry: number;
+  readonly entries: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Covered {
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+function coveredPart(log: GrowingLogEvidence, before: HostState | undefined, now: Covered): CoveredPart | undefined {
+  if (log.kind !== 'part' || log.bytes.length === 0) return undefined;
+  const firstEntry = log.offset === 0 ? 0 : (before?.boot?.ima.entries ?? 0);
+  const bytes = log.bytes.subarray(0, Math.max(0, now.bytes - log.offset));
+  return { firstByte: log.offset, firstEntry, entries: now.entries - firstEntry, bytes };
+}
+
+async function keepPart(db: Db, hostId: string, part: CoveredPart, digestSize: number): Promise<void> {
+  if (part.firstByte === 0) await deleteImaParts(db, hostId);
+  if (part.entries <= 0 || part.firstByte + part.bytes.length > LIST_BYTES_KEPT) return;
+  const last = part.firstByte === 0 ? undefined : await lastImaPart(db, hostId);
+  const end = last === undefined ? 0 : last.first_byte + last.bytes.length;
+  if (part.firstByte !== end) return; // the part before it was above the bound
+  if (last !== undefined && last.bytes.length + part.bytes.length <= PART_SIZE) {
+    const bytes = Buffer.concat([last.bytes, part.bytes]);
+    await putImaPart(db, { ...last, entries: last.entries + part.entries, bytes });
+    return;
+  }
+  for (const piece of cutAtEntries(part, digestSize)) {
+    await putImaPart(db, {
+      host_id: hostId,
+      first_byte: piece.firstByte,
+      first_entry: piece.firstEntry,
+      entries: piece.entries,
+      bytes: piece.bytes,
+    });
+  }
+}
+
+/** Pieces of about PART_SIZE, whole entries each, so that a page is found without reading the whole list. */
+function* cutAtEntries({ firstByte, firstEntry, bytes }: CoveredPart, digestSize: number): Generator<CoveredPart> {
+  const scanner = new EntryScanner(digestSize);
+  let start = 0;
+  let end = 0;
+  let first = firstEntry;
+  let entries = 0;
+  const piece = (): CoveredPart => ({
+    firstByte: firstByte + start,
+    firstEntry: first,
+    entries,
+    bytes: bytes.subarray(start, end),
+  });
+  while (scanner.next(bytes, end)) {
+    end = scanner.end;
+    entries += 1;
+    if (end - start < PART_SIZE) continue;
+    yield piece();
+    first += entries;
+    entries = 0;
+    start = end;
+  }
+  if (entries > 0) yield piece();
+}
