@@ -10,6 +10,7 @@ interface Noun {
 
 const NOUNS: Readonly<Record<string, Noun>> = {
   boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
+  ima: { summary: 'IMA measurement lists: what the kernel measured', load: () => import('./ima.ts') },
 };
 
 const EXIT_CODES = `

@@ -3,10 +3,6 @@ import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
 import { ImaError } from './error.ts';
 import { MAX_PCR } from './scan.ts';
 
-function writeBytes(target: Buffer, at: number, bytes: string): void {
-  for (let i = 0; i < bytes.length; i++) target[at + i] = bytes.charCodeAt(i);
-}
-
 /** One PCR: its running value and, after it, the digest to extend with, so that an extend is one hash of one buffer. */
 class Pcr {
   /** A live view of the running value. */
@@ -24,9 +20,9 @@ class Pcr {
   extend(opensslName: string, digest: string): void {
     const buffer = this.#buffer;
     if (digest.length < this.#size) buffer.fill(0, this.#size);
-    writeBytes(buffer, this.#size, digest);
+    buffer.write(digest, this.#size, 'latin1');
     // A string of bytes costs a third of what a Buffer result does: it needs no backing store.
-    writeBytes(buffer, 0, hash(opensslName, buffer, 'binary'));
+    buffer.write(hash(opensslName, buffer, 'binary'), 0, 'latin1');
   }
 }
 

@@ -98,6 +98,11 @@ export class ListReplay {
     return this.#violations;
   }
 
+  /** 0 while no entry has been seen. */
+  get templateDigestSize(): number {
+    return this.#digestSize;
+  }
+
   /** Entries by template name, of this replay (a resumed one counts from where it resumed). */
   get templates(): ReadonlyMap<string, number> {
     return this.#templates;

@@ -1,0 +1,204 @@
+/** `assay ima`: measurement lists. */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { toHex } from '../bytes/index.ts';
+import {
+  checkList,
+  type ListCheck,
+  ListReader,
+  listHolds,
+  type MeasurementEntry,
+  type PcrCheck,
+  type PcrValues,
+  parseBanks,
+  parsePcrText,
+  StreamedReplay,
+} from '../ima/index.ts';
+import { pcrTable } from './boot.ts';
+import { readFully, withInput } from './read-input.ts';
+import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
+
+const CHUNK_SIZE = 1 << 20;
+const LIST_FILE = '/sys/kernel/security/ima/binary_runtime_measurements';
+
+/** Reads a TPM's PCRs for `ima check --tpm`: the name of the TPM as --tpm and ASSAY_TPM give it, undefined for the default. */
+export type ReadTpmPcrs = (tpm: string | undefined) => Promise<PcrValues>;
+
+const listHelp = (example: string): string =>
+  `\nLIST is binary or ASCII, which is found by itself; - is standard input.\n\nExample:\n  ${example}`;
+
+/** @param readTpmPcrs left out: `ima check` has no --tpm */
+export function register(program: Command, readTpmPcrs?: ReadTpmPcrs): void {
+  const ima = program.command('ima').description('IMA measurement lists: what the kernel measured');
+  ima
+    .command('replay')
+    .description('Replay a list: the PCR values that it adds up to, and whether each template digest is right')
+    .argument('<list>', 'measurement list')
+    .option('--hash <banks>', 'PCR banks, comma-separated', 'sha1,sha256')
+    .option('--json', 'print {"entries","violations","templates","badTemplateDigests","pcrs"}')
+    .addHelpText('after', listHelp(`assay ima replay ${LIST_FILE} --hash sha256 --json`))
+    .action(replay);
+  ima
+    .command('show')
+    .description('Show the entries of a list, one a line, control characters escaped')
+    .argument('<list>', 'measurement list')
+    .option('--json', 'print one JSON object a line')
+    .addHelpText('after', listHelp(`assay ima show ${LIST_FILE}`))
+    .action(show);
+  const check = new Command('check')
+    .description('Check a list against PCR values: boot_aggregate, and each PCR that the list extends')
+    .argument('<list>', 'measurement list')
+    .option('--pcrs <file>', "PCR values: tpm2_pcrread's output, the TPM 1.2 driver's file pcrs, or JSON")
+    .option('--json', 'print {"ok","entries","violations","badTemplateDigests","bootAggregate","pcrs"}')
+    .addHelpText('after', listHelp(`tpm2_pcrread > pcrs.txt && assay ima check ${LIST_FILE} --pcrs pcrs.txt`));
+  if (readTpmPcrs !== undefined) check.option('--tpm [name]', 'take the PCR values from this TPM');
+  ima.addCommand(check.action((path: string, options: CheckOptions) => runCheck(path, options, check, readTpmPcrs)));
+}
+
+/** The input in chunks; the buffer is used again for each, so `use` keeps nothing of it. */
+function* chunksOf(fd: number): Generator<Buffer> {
+  const chunk = Buffer.allocUnsafe(CHUNK_SIZE);
+  for (;;) {
+    const count = readFully(fd, chunk);
+    if (count > 0) yield chunk.subarray(0, count);
+    if (count < chunk.length) return;
+  }
+}
+
+function replay(path: string, options: { hash: string; json?: boolean }): void {
+  const stream = new StreamedReplay({ banks: parseBanks(options.hash) });
+  withInput(path, (fd) => {
+    for (const chunk of chunksOf(fd)) stream.push(chunk);
+  });
+  stream.end();
+  const { entries, violations, templates, badTemplateDigests, badCount } = stream.replay;
+  const pcrs = stream.replay.pcrs();
+  if (badCount > 0) process.exitCode = 1;
+  if (options.json === true) {
+    printJson({ entries, violations, templates: Object.fromEntries(templates), badTemplateDigests, pcrs });
+    return;
+  }
+  const counts = [...templates].map(([name, count]) => `${count} ${name}`).join(', ');
+  printLine(`${entries} entries (${counts || 'none'}), ${violations} violations`);
+  printLine(badCount === 0 ? 'every template digest is right' : describeBad(badTemplateDigests, badCount));
+  printLine(pcrTable(pcrs));
+}
+
+function describeBad(noted: readonly number[], count: number): string {
+  const some = noted.slice(0, 10).join(', ');
+  return `${count} template digests are wrong: entries ${some}${count > 10 ? ', …' : ''} (counted from 0)`;
+}
+
+function show(path: string, options: { json?: boolean }): void {
+  const reader = new ListReader();
+  const print = (entries: readonly MeasurementEntry[]): void => {
+    for (const entry of entries) {
+      if (options.json === true) printJson(describeEntry(entry));
+      else printLine(lineOf(entry));
+    }
+  };
+  withInput(path, (fd) => {
+    for (const chunk of chunksOf(fd)) print(reader.push(chunk));
+  });
+  print(reader.end());
+}
+
+function describeEntry({ fields, ...entry }: MeasurementEntry): object {
+  const hex = (bytes: Uint8Array | undefined) => (bytes === undefined ? undefined : toHex(bytes));
+  const digestOf = (found: { algorithm: string; value: Uint8Array } | undefined) =>
+    found === undefined ? undefined : `${found.algorithm}:${toHex(found.value)}`;
+  return {
+    index: entry.index,
+    pcr: entry.pcr,
+    template: entry.template,
+    templateDigest: toHex(entry.templateDigest),
+    violation: entry.violation,
+    ...(fields === undefined
+      ? { templateData: toHex(entry.templateData) }
+      : {
+          path: fields.path,
+          digest: digestOf(fields.digest),
+          digestOf: fields.digest?.kind === 'verity' ? 'verity' : undefined,
+          signature: hex(fields.signature),
+          buffer: hex(fields.buffer),
+          modsigDigest: digestOf(fields.modsigDigest),
+          modsig: hex(fields.modsig),
+          evmSignature: hex(fields.evmSignature),
+          xattrNames: fields.xattrNames,
+          xattrLengths: fields.xattrLengths,
+          xattrValues: hex(fields.xattrValues),
+          iuid: fields.iuid,
+          igid: fields.igid,
+          imode: fields.imode,
+        }),
+  };
+}
+
+function lineOf(entry: MeasurementEntry): string {
+  const { index, pcr, template, violation, fields } = entry;
+  const found = fields?.digest;
+  const value = found === undefined ? '' : `${found.algorithm || '-'}:${toHex(found.value)}`;
+  const marks = [
+    violation ? 'VIOLATION' : '',
+    fields?.signature !== undefined && fields.signature.length > 0 ? 'signed' : '',
+  ].filter((mark) => mark !== '');
+  const subject = fields?.path ?? `${entry.templateData.length} bytes of a template that is not known`;
+  return escapeControls([String(index), String(pcr), template, value, subject, ...marks].join('  '));
+}
+
+interface CheckOptions {
+  readonly pcrs?: string;
+  readonly tpm?: string | true;
+  readonly json?: boolean;
+}
+
+async function runCheck(
+  path: string,
+  options: CheckOptions,
+  command: Command,
+  readTpmPcrs: ReadTpmPcrs | undefined,
+): Promise<void> {
+  const pcrs = await realPcrs(options, command, readTpmPcrs);
+  const result = withInput(path, (fd) => checkList(chunksOf(fd), pcrs));
+  const ok = listHolds(result);
+  if (!ok) process.exitCode = 1;
+  if (options.json === true) printJson({ ok, ...result });
+  else printCheck(result);
+}
+
+function realPcrs(options: CheckOptions, command: Command, readTpmPcrs: ReadTpmPcrs | undefined): Promise<PcrValues> {
+  if (options.pcrs !== undefined && options.tpm === undefined) {
+    return Promise.resolve(parsePcrText(readFileSync(options.pcrs, 'utf8')));
+  }
+  if (options.pcrs === undefined && options.tpm !== undefined && readTpmPcrs !== undefined) {
+    return readTpmPcrs(options.tpm === true ? undefined : options.tpm);
+  }
+  return command.error(`assay: give the PCR values with --pcrs FILE${readTpmPcrs === undefined ? '' : ' or --tpm'}`);
+}
+
+const AGGREGATE_WORDS = {
+  matches: 'boot_aggregate matches the PCRs',
+  differs: 'boot_aggregate DIFFERS from the PCRs',
+  'no-tpm': 'boot_aggregate is zero: the kernel found no TPM',
+  absent: 'boot_aggregate: the list does not begin with one',
+  'no-bank': 'boot_aggregate: its bank is not among the PCR values given',
+} as const;
+
+function printCheck(result: ListCheck): void {
+  printLine(`${result.entries} entries, ${result.violations} violations`);
+  const { badTemplateDigests: bad } = result;
+  if (bad.length > 0) printLine(describeBad(bad, bad.length));
+  printLine(AGGREGATE_WORDS[result.bootAggregate.verdict]);
+  if (result.pcrs.length === 0) printLine('no value was given of a PCR that the list extends');
+  else
+    printLine(
+      formatTable(result.pcrs.map((check) => [check.bank, `PCR ${check.pcr}`, pcrWords(check, result.entries)])),
+    );
+}
+
+function pcrWords({ reachedAt, padded, real, virtual }: PcrCheck, entries: number): string {
+  if (reachedAt === undefined) return `DIFFERS: the list adds up to ${virtual}, the PCR holds ${real}`;
+  const later = entries - reachedAt;
+  const tail = later === 0 ? '' : `; ${later} later entries are not yet covered`;
+  return `matches${padded ? ' (SHA-1 padded, as kernels before 5.8 extend)' : ''}${tail}`;
+}
