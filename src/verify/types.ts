@@ -28,6 +28,12 @@ export interface Enrolment {
   readonly assurance: Assurance;
 }
 
+/** Findings that stay, bounded: beyond the bound they are counted by code, and never forgotten. */
+export interface StandingFindings {
+  readonly items: readonly Finding[];
+  readonly more: Readonly<Record<string, number>>;
+}
+
 /** What one boot's quotes have vouched for so far. */
 export interface BootState {
   /** The TPM's counters at the last verified quote, and the verifier's time when it came. */
@@ -40,14 +46,10 @@ export interface BootState {
   readonly bootLog?: { readonly sha256: string; readonly pcrs: Readonly<Record<string, string>> };
   /** The IMA list up to the last quote. */
   readonly ima: ReplayState;
-  /** The list's boot_aggregate has been seen. */
-  readonly bootAggregate: boolean;
   /** The user-space boot log: bytes covered. */
   readonly userspaceLogOffset: number;
   /** Findings on this boot's log and entries; they stay until reboot or until another reference judges again. */
-  readonly findings: readonly Finding[];
-  /** Findings beyond the bound of the list above, by code: counted, never forgotten. */
-  readonly more: Readonly<Record<string, number>>;
+  readonly findings: { readonly boot: StandingFindings; readonly ima: StandingFindings };
   /** Identity of the reference that judged them, and whether its deadline had passed then. */
   readonly referenceId?: string;
   readonly referenceExpired: boolean;
@@ -56,6 +58,8 @@ export interface BootState {
 /** What the verifier remembers of a host between two attestations; plain data (JSON), stored by the caller as it is. */
 export interface HostState {
   readonly version: 1;
+  /** What the state belongs to: SHA-256 over the enrolled AK and bank. Another enrolment begins anew. */
+  readonly binding: string;
   /** Absent until a quote was verified with its list. */
   readonly boot?: BootState;
   /** How many times in a row the list has not reached the quoted PCR 10. */
@@ -73,6 +77,8 @@ export interface VerifyInput {
   readonly nonce: Uint8Array;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** No challenge can follow (evidence in a file): a list behind its quote is judged at once. */
+  readonly lastAttempt?: boolean;
 }
 
 export interface AttestationResult {

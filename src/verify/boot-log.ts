@@ -1,0 +1,211 @@
+/** The firmware's log: does it lead to the quoted PCRs, and is what it lists expected? */
+
+import {
+  BootError,
+  type BootEvent,
+  type BootLog,
+  digestMatchesPayload,
+  eventTypeName,
+  isExtended,
+  logBanks,
+  parseBootLog,
+  payloadText,
+  type ReplayedPcrs,
+  replayBootLog,
+} from '../boot/index.ts';
+import { type DigestAlgorithm, digest, digestInfo, ParseError, toHex } from '../bytes/index.ts';
+import type { BootLogEvidence } from '../evidence/index.ts';
+import type { BootReference } from '../reference/index.ts';
+import type { QuotedPcrs } from './quote.ts';
+import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
+import type { BootState, Finding, StandingFindings } from './types.ts';
+
+/** Firmware and boot loader own these; from PCR 10 on the kernel and user space extend too. */
+const FIRMWARE_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
+const PLATFORM_PCRS = FIRMWARE_PCRS.slice(0, 8);
+
+/** TCG PC Client Platform Firmware Profile, "PCR Usage"; GRUB and the kernel for 8 and 9. */
+const PCR_MEANINGS: readonly string[] = [
+  'firmware code',
+  'firmware configuration',
+  'option ROMs and drivers',
+  'configuration of option ROMs',
+  'boot manager and boot loader',
+  'partition table and boot configuration',
+  'host-specific events',
+  'Secure Boot state and keys',
+  'boot loader commands and the kernel’s command line',
+  'files that the boot loader read, the initrd among them',
+];
+
+export interface BootLogCheck {
+  /** The log contradicts the quote or cannot be read. */
+  readonly failures: readonly Finding[];
+  /** The log must be sent whole before anything can be said. */
+  readonly needsBytes: boolean;
+  readonly record: BootState['bootLog'];
+  readonly standing: StandingFindings;
+  /** Every bank that the log replays to; only where its bytes came. Only the quoted bank is vouched for. */
+  readonly replayed: ReplayedPcrs | undefined;
+}
+
+/**
+ * @param known this boot's state, where it can be taken up
+ * @param reference the boot section to judge a log's events by
+ */
+export function checkBootLog(
+  quoted: QuotedPcrs,
+  log: BootLogEvidence,
+  known: BootState | undefined,
+  reference: BootReference | undefined,
+): BootLogCheck {
+  if (log.kind === 'bytes') return checkBytes(quoted, log.bytes, reference);
+  const record = known?.bootLog;
+  const standing = known?.findings.boot ?? NO_FINDINGS;
+  if (log.kind === 'digest') {
+    const needsBytes = record === undefined || record.sha256 !== toHex(log.sha256);
+    const failures = needsBytes ? [] : mismatches(quoted, record.pcrs);
+    return { failures, needsBytes, record, standing, replayed: undefined };
+  }
+  if (record !== undefined) {
+    return { failures: mismatches(quoted, record.pcrs), needsBytes: false, record, standing, replayed: undefined };
+  }
+  return {
+    failures: [],
+    needsBytes: false,
+    record: undefined,
+    standing: withoutLog(log.reason, reference),
+    replayed: undefined,
+  };
+}
+
+/** What the PCRs themselves say, every time. */
+export function judgeBootPcrs(
+  quoted: QuotedPcrs,
+  reference: BootReference | undefined,
+  isDemonstration: boolean,
+): Finding[] {
+  return [...emptyBank(quoted, isDemonstration), ...unexpectedPcrs(quoted, reference)];
+}
+
+/** True where the reference says nothing about a boot that is quoted in this bank. */
+export function hasNoBootReference(quoted: QuotedPcrs, reference: BootReference | undefined): boolean {
+  if (reference === undefined) return true;
+  const pcrs = Object.keys(reference.pcrs[quoted.bank] ?? {}).length;
+  return pcrs === 0 && !reference.events.some((event) => event.digest.startsWith(`${quoted.bank}:`));
+}
+
+function emptyBank({ bank, pcrs }: QuotedPcrs, isDemonstration: boolean): Finding[] {
+  const values = PLATFORM_PCRS.flatMap((pcr) => pcrs.get(pcr) ?? []);
+  if (values.length === 0 || values.some((value) => value.some((byte) => byte !== 0))) return [];
+  const subject = 'PCR 0–7';
+  if (isDemonstration)
+    return [finding('boot.nothing-measured', subject, 'No firmware measures into this software TPM')];
+  return [
+    finding('boot.bank-empty', subject, `PCR 0–7 of the ${bank} bank are all zero: the firmware does not use it`),
+  ];
+}
+
+function unexpectedPcrs({ bank, pcrs }: QuotedPcrs, reference: BootReference | undefined): Finding[] {
+  return Object.entries(reference?.pcrs[bank] ?? {}).flatMap(([name, allowed]) => {
+    const pcr = Number(name);
+    const value = pcrs.get(pcr);
+    const subject = `PCR ${pcr}`;
+    if (value === undefined)
+      return [finding('boot.pcr-not-quoted', subject, `PCR ${pcr} has a reference and is not quoted`)];
+    const found = toHex(value);
+    if (allowed.includes(found)) return [];
+    const meaning = PCR_MEANINGS[pcr];
+    const what = `PCR ${pcr}${meaning === undefined ? '' : ` (${meaning})`} has a value that the reference does not allow`;
+    return [finding('boot.pcr-unexpected', subject, what, { expected: allowed.join(' or '), found })];
+  });
+}
+
+function checkBytes(quoted: QuotedPcrs, bytes: Uint8Array, reference: BootReference | undefined): BootLogCheck {
+  const failed = (failure: Finding): BootLogCheck => ({
+    failures: [failure],
+    needsBytes: false,
+    record: undefined,
+    standing: NO_FINDINGS,
+    replayed: undefined,
+  });
+  let log: BootLog;
+  try {
+    log = parseBootLog(bytes);
+  } catch (error) {
+    if (!(error instanceof ParseError) && !(error instanceof BootError)) throw error;
+    return failed(finding('boot.log-malformed', 'firmware log', `The firmware log cannot be read: ${error.message}`));
+  }
+  if (!logBanks(log).includes(quoted.bank)) {
+    const what = `The firmware log has digests for ${logBanks(log).join(', ')} and none for ${quoted.bank}`;
+    return failed(finding('boot.bank-missing', 'firmware log', what));
+  }
+  const replayed = replayBootLog(log);
+  const pcrs = replayed[quoted.bank] ?? {};
+  return {
+    failures: mismatches(quoted, pcrs),
+    needsBytes: false,
+    record: { sha256: toHex(digest('sha256', bytes)), pcrs },
+    standing: judgeEvents(log, quoted.bank, reference),
+    replayed,
+  };
+}
+
+/** PCR 0–9 must be what the log replays to; one that the log does not name must be untouched. */
+function mismatches({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string, string>>): Finding[] {
+  const untouched = '00'.repeat(digestInfo(bank).size);
+  return FIRMWARE_PCRS.flatMap((pcr) => {
+    const value = pcrs.get(pcr);
+    const expected = replayed[pcr] ?? untouched;
+    if (value === undefined || toHex(value) === expected) return [];
+    const what = `The firmware log does not lead to the quoted PCR ${pcr} (${PCR_MEANINGS[pcr]})`;
+    return [finding('boot.log-mismatch', `PCR ${pcr}`, what, { expected: toHex(value), found: expected })];
+  });
+}
+
+function withoutLog(reason: string, reference: BootReference | undefined): StandingFindings {
+  const collector = new FindingCollector();
+  collector.add(finding('boot.no-log', 'firmware log', `There is no firmware log: ${reason}`));
+  for (const event of reference?.events ?? []) {
+    if (!event.required) continue;
+    const what = `Required event '${event.description}' of PCR ${event.pcr} cannot be shown without a log`;
+    collector.add(finding('boot.event-missing', `PCR ${event.pcr}`, what, { expected: event.digest }));
+  }
+  return collector.finish();
+}
+
+function judgeEvents(log: BootLog, bank: DigestAlgorithm, reference: BootReference | undefined): StandingFindings {
+  const collector = new FindingCollector();
+  const expected = reference?.events ?? [];
+  const judgedPcrs = new Set(expected.map(({ pcr }) => pcr));
+  const seen = new Set<string>();
+  for (const event of log.events) {
+    if (!isExtended(event)) continue;
+    const value = event.digests.find(({ algorithm }) => algorithm === bank)?.value;
+    if (value === undefined) continue;
+    const position = { log: 'boot', index: event.index, pcr: event.pcr } as const;
+    if (digestMatchesPayload(event, bank) === 'differs') {
+      const what = `Event ${event.index} of PCR ${event.pcr} (${eventTypeName(event.type)}) shows a payload that was not measured`;
+      collector.add(finding('boot.payload-mismatch', `PCR ${event.pcr}`, what, { position }));
+    }
+    const tagged = `${bank}:${toHex(value)}`;
+    seen.add(`${event.pcr} ${tagged}`);
+    if (!judgedPcrs.has(event.pcr)) continue;
+    if (expected.some(({ pcr, digest: known }) => pcr === event.pcr && known === tagged)) continue;
+    const what = `Event ${event.index} of PCR ${event.pcr}, ${describe(event, bank)}, is not in the reference`;
+    collector.add(finding('boot.event-unexpected', `PCR ${event.pcr}`, what, { position, found: tagged }));
+  }
+  for (const event of expected) {
+    if (!event.required || seen.has(`${event.pcr} ${event.digest}`)) continue;
+    const what = `Required event '${event.description}' of PCR ${event.pcr} is not in the firmware log`;
+    collector.add(finding('boot.event-missing', `PCR ${event.pcr}`, what, { expected: event.digest }));
+  }
+  return collector.finish();
+}
+
+/** The payload is quoted only where the digest vouches for it. */
+function describe(event: BootEvent, bank: DigestAlgorithm): string {
+  const type = eventTypeName(event.type);
+  const text = digestMatchesPayload(event, bank) === 'matches' ? payloadText(event) : undefined;
+  return text === undefined ? type : `${type} '${text.slice(0, 200)}'`;
+}

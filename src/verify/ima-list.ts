@@ -1,0 +1,240 @@
+/** The measurement list: does it explain the quoted PCR 10, and is each entry that it proves expected? */
+
+import type { ReplayedPcrs } from '../boot/index.ts';
+import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
+import type { GrowingLogEvidence } from '../evidence/index.ts';
+import { EMPTY_REPLAY, type EntrySpan, ImaError, ListReplay, type ReplayState, type RunResult } from '../ima/index.ts';
+import type { CompiledReference } from '../reference/index.ts';
+import { fileFinding } from './file-finding.ts';
+import { type MeasuredFile, measuredFile } from './measured-file.ts';
+import type { QuotedPcrs } from './quote.ts';
+import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
+import type { BootState, Finding, StandingFindings } from './types.ts';
+
+/** Kernel: CONFIG_IMA_MEASURE_PCR_IDX, 10 everywhere. */
+export const IMA_PCR = 10;
+const BOOT_AGGREGATE = 'boot_aggregate';
+const NOTHING_APPROVED: ReadonlySet<string> = new Set();
+
+export type ImaOutcome =
+  /** The list explains PCR 10; what it proves was judged. */
+  | { readonly kind: 'covered'; readonly state: ReplayState; readonly standing: StandingFindings }
+  /** It does not reach PCR 10 yet: more may come. */
+  | { readonly kind: 'behind'; readonly detail: string }
+  /** It cannot be taken up where it begins. */
+  | { readonly kind: 'needs-start' }
+  | { readonly kind: 'failed'; readonly failures: readonly Finding[] };
+
+export interface ImaInput {
+  readonly quoted: QuotedPcrs;
+  readonly log: GrowingLogEvidence;
+  /** This boot's state, where it can be taken up. */
+  readonly known: BootState | undefined;
+  readonly reference: CompiledReference | undefined;
+  readonly now: number;
+  /** What this boot's firmware log replays to, where it came with this evidence. */
+  readonly replayedBoot: ReplayedPcrs | undefined;
+}
+
+/**
+ * Replays the list up to the quoted PCR 10 and judges every entry on the way. Entries beyond are not looked at: the
+ * list grows while the TPM quotes, and they wait for the next quote.
+ */
+export function checkImaList(input: ImaInput): ImaOutcome {
+  const { quoted, log, known } = input;
+  const target = quoted.pcrs.get(IMA_PCR);
+  if (target === undefined) return { kind: 'covered', state: EMPTY_REPLAY, standing: NO_FINDINGS };
+  const offset = log.kind === 'part' ? log.offset : (known?.ima.bytes ?? 0);
+  const start = startOf(offset, known);
+  if (start === undefined) return { kind: 'needs-start' };
+  const replay = new ListReplay({ banks: [quoted.bank], keyAlgorithm: 'sha256', state: start.state });
+  const judge = new EntryJudge(input, start.state.entries, start.standing);
+  const bytes = log.kind === 'part' ? bufferOf(log.bytes) : Buffer.alloc(0);
+  let result: RunResult;
+  try {
+    result = replay.run(bytes, {
+      until: [{ bank: quoted.bank, pcr: IMA_PCR, value: target }],
+      onEntry: judge.onEntry,
+    });
+  } catch (error) {
+    if (!(error instanceof ParseError) && !(error instanceof ImaError)) throw error;
+    const what = `The measurement list cannot be read: ${error.message}`;
+    return {
+      kind: 'failed',
+      failures: [...changedEntries(replay), finding('ima.malformed', 'measurement list', what)],
+    };
+  }
+  if (replay.badCount > 0) return { kind: 'failed', failures: changedEntries(replay) };
+  if (!result.reached) return { kind: 'behind', detail: behindDetail(log, replay, result) };
+  return { kind: 'covered', state: replay.state(), standing: judge.finish() };
+}
+
+interface Start {
+  readonly state: ReplayState;
+  readonly standing: StandingFindings | undefined;
+}
+
+function startOf(offset: number, known: BootState | undefined): Start | undefined {
+  if (known !== undefined && offset === known.ima.bytes) return { state: known.ima, standing: known.findings.ima };
+  return offset === 0 ? { state: EMPTY_REPLAY, standing: undefined } : undefined;
+}
+
+/** What PCR 10 itself says of measurement, every time. */
+export function judgeImaPcr({ pcrs }: QuotedPcrs, entries: number): Finding[] {
+  const subject = `PCR ${IMA_PCR}`;
+  if (!pcrs.has(IMA_PCR)) {
+    return [finding('ima.not-quoted', subject, 'PCR 10 is not quoted, so the measurement list proves nothing')];
+  }
+  if (entries > 0) return [];
+  return [finding('ima.no-list', subject, 'PCR 10 is zero: neither the kernel nor the agent measures files')];
+}
+
+const MAX_NAMED_ENTRIES = 20;
+
+function changedEntries(replay: ListReplay): Finding[] {
+  return replay.badTemplateDigests.slice(0, MAX_NAMED_ENTRIES).map((index) => {
+    const what = `Entry ${index} of the measurement list does not have the digest that is stored with it`;
+    return finding('ima.template-digest', `entry ${index}`, what, { position: { log: 'ima', index, pcr: IMA_PCR } });
+  });
+}
+
+function behindDetail(log: GrowingLogEvidence, replay: ListReplay, { incomplete }: RunResult): string {
+  if (log.kind === 'absent') return `PCR 10 is not zero, and no measurement list was sent: ${log.reason}`;
+  if (incomplete) return `the list ends inside entry ${replay.entries}, before the quoted PCR 10 is reached`;
+  return `after ${replay.entries} entries the list has not led to the quoted PCR 10`;
+}
+
+/** Judges entry by entry. The common case, an approved `ima-ng` entry, is one look-up. */
+class EntryJudge {
+  readonly onEntry: (key: string, span: EntrySpan, list: Buffer) => boolean;
+  readonly #input: ImaInput;
+  readonly #reference: CompiledReference | undefined;
+  readonly #expired: boolean;
+  readonly #findings: FindingCollector;
+  #index: number;
+
+  constructor(input: ImaInput, firstIndex: number, start: StandingFindings | undefined) {
+    this.#input = input;
+    this.#reference = input.reference;
+    this.#expired = input.reference?.hasExpired(input.now) ?? false;
+    this.#findings = new FindingCollector(start);
+    this.#index = firstIndex;
+    const approved = this.#expired ? NOTHING_APPROVED : (input.reference?.approved ?? NOTHING_APPROVED);
+    this.onEntry = (key, span, list) => {
+      // Any template with exactly these two fields has the data of ima-ng; its name is not vouched for.
+      if (!(span.layout.name === 'ima-ng' && span.pcr === IMA_PCR && approved.has(key)))
+        this.#judge(span, list, approved);
+      this.#index++;
+      return true;
+    };
+  }
+
+  finish(): StandingFindings {
+    return this.#findings.finish();
+  }
+
+  #judge(span: EntrySpan, list: Buffer, approved: ReadonlySet<string>): void {
+    if (span.pcr !== IMA_PCR) {
+      this.#otherPcr(span.pcr);
+      return;
+    }
+    const file = measuredFile(list, span);
+    if (span.violation) this.#violation(file);
+    else if (file === undefined) this.#unknownTemplate(span.layout.name);
+    else if (file.path === BOOT_AGGREGATE) this.#bootAggregate(file);
+    else this.#other(file, approved);
+  }
+
+  #other(file: MeasuredFile, approved: ReadonlySet<string>): void {
+    if (this.#index === 0) {
+      const what = `The list begins with ${file.path} and not with boot_aggregate`;
+      this.#findings.add(finding('ima.boot-aggregate', BOOT_AGGREGATE, what, { position: this.#position() }));
+    }
+    if (file.buffer) this.#buffer(file);
+    else if (file.key === undefined || !approved.has(file.key)) this.#file(file);
+  }
+
+  #file(file: MeasuredFile): void {
+    const reference = this.#reference;
+    if (reference === undefined) return;
+    const judgement = reference.judge(file.path, file.digest);
+    // An expired reference approves nothing, which is one finding of its own; its denials hold.
+    if (this.#expired && judgement.kind !== 'denied') return;
+    const found = fileFinding(file, judgement, this.#position());
+    if (found !== undefined) this.#findings.add(found);
+  }
+
+  #violation(file: MeasuredFile | undefined): void {
+    const path = file?.path ?? 'a file';
+    const expected = file !== undefined && (this.#reference?.mayViolate(file.path) ?? false);
+    const code = expected ? 'ima.violation-expected' : 'ima.violation';
+    const what = `${path} (the quote does not vouch for this name) was open for writing while it was measured`;
+    this.#findings.add(finding(code, path, what, { position: this.#position() }));
+  }
+
+  #unknownTemplate(name: string): void {
+    const what = `Entry ${this.#index} with template ${name} cannot be read as a file’s digest and name`;
+    this.#findings.add(finding('ima.unknown-template', `entry ${this.#index}`, what, { position: this.#position() }));
+  }
+
+  #otherPcr(pcr: number): void {
+    if (this.#findings.has('ima.other-pcr')) return;
+    const what = `Entry ${this.#index}, and perhaps later ones, went into PCR ${pcr}`;
+    this.#findings.add(finding('ima.other-pcr', `PCR ${pcr}`, what, { position: this.#position(pcr) }));
+  }
+
+  #buffer({ path, digest: found }: MeasuredFile): void {
+    const what = `The kernel measured ${path}, which is no file`;
+    this.#findings.add(finding('ima.buffer', path, what, { position: this.#position(), found }));
+  }
+
+  #bootAggregate(file: MeasuredFile): void {
+    if (this.#index > 0) {
+      const what = `Entry ${this.#index} is another boot_aggregate: a kernel was started without the firmware`;
+      this.#findings.add(finding('ima.kexec', BOOT_AGGREGATE, what, { position: this.#position() }));
+    }
+    const found = this.#aggregateFinding(file.digest);
+    if (found !== undefined) this.#findings.add(found);
+  }
+
+  /** Kernel: ima_crypto.c:ima_calc_boot_aggregate_tfm; before Linux 5.8 PCR 8 and 9 were never in it. */
+  #aggregateFinding(tagged: string): Finding | undefined {
+    const [algorithm = '', found = ''] = tagged.split(':');
+    const position = this.#position();
+    const bank = (['sha1', 'sha256', 'sha384', 'sha512', 'sm3'] as const).find((name) => name === algorithm);
+    const pcrs = bank === undefined ? undefined : bootPcrs(this.#input, bank);
+    if (bank === undefined || pcrs === undefined) {
+      const what = `boot_aggregate is made in ${algorithm || 'no bank'}, where PCR 0–9 are neither quoted nor logged`;
+      // A file on a detached mount is listed by its bare name, which may be this one: only the first entry is the kernel's.
+      const code = this.#index === 0 ? 'ima.boot-aggregate-unchecked' : 'ima.boot-aggregate';
+      return finding(code, BOOT_AGGREGATE, what, { position, found: tagged });
+    }
+    const expected = toHex(digest(bank, ...(bank === 'sha1' ? pcrs.slice(0, 8) : pcrs)));
+    if (found === expected || found === toHex(digest(bank, ...pcrs.slice(0, 8)))) return undefined;
+    const cause = /^0+$/.test(found)
+      ? 'is zero: the measurer saw no TPM when it began'
+      : 'is not that of the quoted PCR 0–9';
+    return finding('ima.boot-aggregate', BOOT_AGGREGATE, `boot_aggregate ${cause}`, { position, expected, found });
+  }
+
+  #position(pcr = IMA_PCR): NonNullable<Finding['position']> {
+    return { log: 'ima', index: this.#index, pcr };
+  }
+}
+
+/** PCR 0–9 of a bank: as quoted, or as the firmware log that came with this evidence replays to. */
+function bootPcrs({ quoted, replayedBoot }: ImaInput, bank: DigestAlgorithm): Uint8Array[] | undefined {
+  const indices = Array.from({ length: 10 }, (_, pcr) => pcr);
+  if (bank === quoted.bank) {
+    const values = indices.flatMap((pcr) => quoted.pcrs.get(pcr) ?? []);
+    return values.length === indices.length ? values : undefined;
+  }
+  const replayed = replayedBoot?.[bank];
+  if (replayed === undefined) return undefined;
+  const { size } = digestInfo(bank);
+  return indices.map((pcr) => fromHex(replayed[pcr] ?? '00'.repeat(size), `PCR ${pcr}`));
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
