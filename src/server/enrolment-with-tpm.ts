@@ -1,6 +1,6 @@
 /** {@link EnrolmentTpm} by the `tpm` room: what is checked of an EK and an AK before a credential is made. */
 import { hash, type X509Certificate } from 'node:crypto';
-import { bytesEqual, digestInfo } from '../bytes/index.ts';
+import { bytesEqual } from '../bytes/index.ts';
 import {
   type CertifiedEndorsementKey,
   decode,
@@ -14,6 +14,7 @@ import {
   TpmError,
   verifyChain,
 } from '../tpm/index.ts';
+import { checkAkPublic } from '../verify/index.ts';
 import type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 import { ServerError, type ServerErrorCode } from './error.ts';
 
@@ -99,33 +100,11 @@ function refuseOtherKey(ek: CertifiedEndorsementKey, expected: Uint8Array, sent:
 }
 
 function checkAk(akPublic: Uint8Array): CheckedAk {
-  const area = orRefuse('ak.malformed', () => decode(TPMT_PUBLIC, akPublic));
-  const attributes = area.objectAttributes;
-  const demand = (holds: boolean | undefined, code: ServerErrorCode, message: string): void => {
-    if (holds !== true) throw new ServerError(code, message);
-  };
-  demand(attributes.restricted, 'ak.unrestricted', 'the AK is not restricted');
-  demand(attributes.sign, 'ak.not-signing', 'the AK has no sign attribute');
-  demand(attributes.decrypt !== true, 'ak.decrypts', 'the AK has the decrypt attribute too');
-  demand(attributes.fixedTPM, 'ak.not-fixed-tpm', 'the AK is not fixed to its TPM');
-  demand(attributes.fixedParent, 'ak.not-fixed-parent', 'the AK is not fixed to its parent');
-  demand(attributes.sensitiveDataOrigin, 'ak.foreign-origin', 'the AK was not made by the TPM');
-  refuseWeakAk(area);
+  const [refusal] = checkAkPublic(akPublic);
+  if (refusal !== undefined) throw new ServerError(refusal.code, refusal.message);
+  const area = decode(TPMT_PUBLIC, akPublic);
+  orRefuse('ak.malformed', () => publicKeyOf(area)); // the point is on its curve
   return { name: objectName(area) };
-}
-
-function refuseWeakAk(area: TPMT_PUBLIC): void {
-  const weak = (what: string): never => {
-    throw new ServerError('ak.weak', `the AK ${what}`);
-  };
-  if (area.nameAlg === 'null' || digestInfo(area.nameAlg).size < 32) weak(`has a Name of ${area.nameAlg}`);
-  if (area.type !== 'rsa' && area.type !== 'ecc')
-    throw new ServerError('ak.malformed', `a ${area.type} object cannot sign quotes`);
-  const { scheme } = area.parameters;
-  if (!('hashAlg' in scheme)) throw new ServerError('ak.malformed', 'the AK has no signing scheme');
-  if (digestInfo(scheme.hashAlg).size < 32) weak(`signs with ${scheme.hashAlg}`);
-  if (area.type === 'rsa' && area.parameters.keyBits < 2048) weak(`is RSA of ${area.parameters.keyBits} bits`);
-  orRefuse('ak.malformed', () => publicKeyOf(area)); // the point is on its curve, the curve is P-256 or stronger
 }
 
 /** Runs a check of the `tpm` room and turns its error into the refusal that it stands for. */

@@ -192,7 +192,6 @@ export interface MeasurementQuery {
 export function getMeasurements(id: string, query: MeasurementQuery): Promise<MeasurementPage> {
   const parameters = new URLSearchParams({
     search: query.search,
-    order: 'newest',
     offset: String(query.page * query.pageSize),
     limit: String(query.pageSize),
   });
