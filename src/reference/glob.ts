@@ -10,6 +10,11 @@ export function isExactPath(pattern: string): boolean {
   return !/[*\\]/.test(pattern);
 }
 
+/** A pattern that matches exactly this path. */
+export function literalPattern(path: string): string {
+  return path.replace(/[*\\]/g, '\\$&');
+}
+
 /**
  * The kernel writes `_` for each space of a name into the list, and so into the template digest: `a b` and `a_b` cannot
  * be told apart there (ima_template_lib.c:ima_write_template_field_data).

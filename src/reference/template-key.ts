@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { fromHex } from '../bytes/index.ts';
+import { encodePath } from '../ima/index.ts';
 import type { TaggedDigest } from './types.ts';
 
 /**
@@ -17,7 +18,7 @@ export function imaNgData(path: string, digest: TaggedDigest): Buffer {
   const colon = digest.lastIndexOf(':');
   const algorithm = Buffer.from(digest.slice(0, colon + 1), 'latin1');
   const value = fromHex(digest.slice(colon + 1), 'digest');
-  const name = Buffer.from(path, 'utf8');
+  const name = encodePath(path);
   const digestSize = algorithm.length + 1 + value.length;
   const data = Buffer.alloc(4 + digestSize + 4 + name.length + 1);
   data.writeUInt32LE(digestSize, 0);

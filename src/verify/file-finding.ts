@@ -1,6 +1,5 @@
 /** The sentence on a measured file that is not simply approved. */
-import type { FileJudgement } from '../reference/index.ts';
-import type { MeasuredFile } from './measured-file.ts';
+import type { FileJudgement, MeasuredFile } from '../reference/index.ts';
 import { finding } from './sentence.ts';
 import type { Finding } from './types.ts';
 

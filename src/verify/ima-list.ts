@@ -4,9 +4,9 @@ import type { ReplayedPcrs } from '../boot/index.ts';
 import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
 import type { GrowingLogEvidence } from '../evidence/index.ts';
 import { EMPTY_REPLAY, type EntrySpan, ImaError, ListReplay, type ReplayState, type RunResult } from '../ima/index.ts';
-import type { CompiledReference } from '../reference/index.ts';
+import { type CompiledReference, type MeasuredFile, measuredFile } from '../reference/index.ts';
 import { fileFinding } from './file-finding.ts';
-import { type MeasuredFile, measuredFile } from './measured-file.ts';
+
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
 import type { BootState, Finding, StandingFindings } from './types.ts';
@@ -150,7 +150,7 @@ class EntryJudge {
       const what = `The list begins with ${file.path} and not with boot_aggregate`;
       this.#findings.add(finding('ima.boot-aggregate', BOOT_AGGREGATE, what, { position: this.#position() }));
     }
-    if (file.buffer) this.#buffer(file);
+    if (file.isBuffer) this.#buffer(file);
     else if (file.key === undefined || !approved.has(file.key)) this.#file(file);
   }
 

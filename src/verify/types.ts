@@ -25,7 +25,8 @@ export interface Enrolment {
   readonly akPublic: Uint8Array;
   readonly selection: PcrSelection;
   readonly measurer: Measurer;
-  readonly assurance: Assurance;
+  /** Undefined where only the key is known (`verify --ak`): nobody has said what kind of TPM holds it. */
+  readonly assurance: Assurance | undefined;
 }
 
 /** Findings that stay, bounded: beyond the bound they are counted by code, and never forgotten. */

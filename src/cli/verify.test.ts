@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Attestation } from '../../test/fixtures/attestation.ts';
+import { akPublicOf, Machine } from '../../test/fixtures/machine.ts';
+import { EvidenceCodec } from '../evidence/index.ts';
+import { writeEnrolmentRecord } from '../verify/index.ts';
+
+const MAIN = join(import.meta.dirname, 'main.ts');
+const NONCE = '01'.repeat(32);
+let folder = '';
+const at = (name: string): string => join(folder, name);
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'assay-verify-'));
+  const machine = new Machine();
+  machine.measure('/usr/bin/ls', 'ls');
+  machine.measure('/usr/bin/odd *\nname', 'odd');
+  const attestation = new Attestation(machine);
+  writeFileSync(at('evidence'), EvidenceCodec.encode(attestation.ask(attestation.nextNonce())));
+  writeFileSync(at('list'), machine.list);
+  writeFileSync(at('ak.tpmt'), machine.akPublic);
+  writeFileSync(at('ak.pem'), createPublicKey(machine.key).export({ type: 'spki', format: 'pem' }));
+  writeFileSync(at('enrolment.json'), writeEnrolmentRecord(attestation.enrolment));
+  const loose = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey;
+  writeFileSync(at('loose.tpmt'), akPublicOf(loose, { restricted: false }));
+});
+
+after(() => rmSync(folder, { recursive: true }));
+
+function assay(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });
+  const json: unknown = stdout.startsWith('{') ? JSON.parse(stdout) : undefined;
+  return { status, stdout, stderr, json };
+}
+
+const judge = (...args: readonly string[]) => assay('verify', at('evidence'), '--nonce', NONCE, ...args);
+
+function codesOf(json: unknown): string[] {
+  if (typeof json !== 'object' || json === null || !('findings' in json) || !Array.isArray(json.findings)) return [];
+  return json.findings.map((found: { code: string }) => found.code);
+}
+
+test('a reference made from the list approves it again, under odd names too', () => {
+  const made = assay('reference', 'from-list', at('list'), '-o', at('reference.json'), '--json');
+  assert.deepEqual([made.status, made.json], [0, { files: 2, skipped: 1 }]);
+  const checked = assay('reference', 'check', at('reference.json'), '--json');
+  assert.equal(checked.status, 0);
+  const judged = judge('--enrolment', at('enrolment.json'), '--reference', at('reference.json'), '--json');
+  assert.equal(judged.status, 0, judged.stderr);
+  assert.deepEqual(codesOf(judged.json), ['reference.self', 'boot.no-reference']);
+});
+
+test('without a key the verdict is unknown, exit 3; a key of any form binds it', () => {
+  const unbound = judge('--json');
+  assert.equal(unbound.status, 3);
+  assert.deepEqual(codesOf(unbound.json), ['ak.unbound', 'reference.none']);
+  for (const key of ['ak.tpmt', 'ak.pem'])
+    assert.deepEqual(codesOf(judge('--ak', at(key), '--json').json), ['reference.none']);
+});
+
+test('another nonce is untrusted, exit 1; what cannot be read is exit 2 with the place', () => {
+  assert.equal(assay('verify', at('evidence'), '--nonce', '02'.repeat(32), '--ak', at('ak.tpmt')).status, 1);
+  const unreadable = assay('verify', at('list'), '--nonce', NONCE);
+  assert.equal(unreadable.status, 2);
+  assert.match(unreadable.stderr, /at byte 0/);
+});
+
+test('a key that is not restricted is refused by name', () => {
+  const refused = judge('--ak', at('loose.tpmt'), '--json');
+  assert.deepEqual([refused.status, JSON.stringify(refused.json).includes('ak.unrestricted')], [2, true]);
+});
+
+test('people read the verdict first', () => {
+  const { stdout } = judge('--enrolment', at('enrolment.json'));
+  assert.match(stdout, /^unknown {2}\(assurance: hardware; 3 measurements proven\)\n {2}unknown {4}reference\.none/);
+});

@@ -1,0 +1,131 @@
+/** `assay verify`: judges evidence in a file. */
+import type { KeyObject } from 'node:crypto';
+import type { Command } from 'commander';
+import { AssayError, type ExitCode, fromHex } from '../bytes/index.ts';
+import { EVIDENCE_LIMITS, type Evidence, EvidenceCodec, type PcrBank, type Refusal } from '../evidence/index.ts';
+import { encode, readPublicFile, TPMT_PUBLIC, uniqueOf } from '../tpm/index.ts';
+import {
+  type AttestationResult,
+  checkAkPublic,
+  type Enrolment,
+  FINDINGS,
+  parseEnrolmentRecord,
+  type Verdict,
+  verify,
+} from '../verify/index.ts';
+import { readInput } from './read-input.ts';
+import { readReference } from './reference.ts';
+import { escapeControls, printJson, printLine, styled } from './terminal.ts';
+
+const KEY_LIMIT = 64 * 1024;
+const EXIT_CODES: Readonly<Record<Verdict, ExitCode>> = { trusted: 0, warning: 0, untrusted: 1, unknown: 3 };
+const COLOURS = { trusted: 'green', warning: 'yellow', untrusted: 'red', unknown: 'magenta' } as const;
+const BANKS: readonly PcrBank[] = ['sha256', 'sha384', 'sha512', 'sm3', 'sha1'];
+
+const HELP = `
+Without --ak or --enrolment nothing says whose quote it is: the verdict is unknown at best.
+With --ak alone the PCRs are those that the evidence has; an enrolment record fixes them too.
+
+Example:
+  assay verify evidence.cbor --ak ak.pub --reference reference.json --nonce 00112233…`;
+
+interface Options {
+  readonly nonce: string;
+  readonly ak?: string;
+  readonly enrolment?: string;
+  readonly reference?: string;
+  readonly json?: boolean;
+}
+
+/** The key is no attestation key; the first reason's code is the error's. */
+class UnfitKeyError extends AssayError {
+  readonly code: Refusal['code'];
+
+  constructor(path: string, [first, ...others]: readonly [Refusal, ...Refusal[]]) {
+    const messages = [first, ...others].map(({ message }) => message).join(' ');
+    super(`${path}: ${messages}`, { advice: 'give the public area of a restricted signing key' });
+    this.code = first.code;
+  }
+}
+
+export function register(program: Command): void {
+  program
+    .command('verify')
+    .description('Verify evidence in a file and say whether the machine is what its reference says')
+    .argument('<evidence>', 'evidence, as `assay evidence collect` writes it')
+    .requiredOption('--nonce <hex>', 'the nonce that the evidence must answer')
+    .option('--ak <file>', 'the attestation key: TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER')
+    .option('--enrolment <file>', 'the enrolment record, instead of --ak')
+    .option('--reference <file>', 'the reference manifest')
+    .option('--json', 'print {"verdict","assurance","verified","findings","measured"}')
+    .addHelpText('after', HELP)
+    .action(run);
+}
+
+function run(path: string, options: Options): void {
+  const evidence = EvidenceCodec.decode(readInput(path, EVIDENCE_LIMITS.evidence));
+  const result = verify({
+    evidence,
+    enrolment: enrolmentOf(evidence, options),
+    reference: options.reference === undefined ? undefined : readReference(options.reference),
+    state: undefined,
+    nonce: fromHex(options.nonce, '--nonce'),
+    now: Date.now(),
+    lastAttempt: true,
+  });
+  const verdict = result.verdict ?? 'unknown';
+  if (options.json === true) printAsJson(verdict, result);
+  else printForPeople(verdict, result);
+  process.exitCode = EXIT_CODES[verdict];
+}
+
+function enrolmentOf(evidence: Evidence, { ak, enrolment }: Options): Enrolment | undefined {
+  if (enrolment !== undefined) return parseEnrolmentRecord(readInput(enrolment, KEY_LIMIT).toString('utf8'));
+  if (ak === undefined) return undefined;
+  const bank = BANKS.find((name) => evidence.quote.pcrs[name] !== undefined) ?? 'sha256';
+  const pcrs = Object.keys(evidence.quote.pcrs[bank] ?? {}).map(Number);
+  return {
+    hostId: ak,
+    akPublic: attestationKey(ak),
+    selection: { bank, pcrs },
+    measurer: evidence.measurer,
+    assurance: undefined,
+  };
+}
+
+/** A TPM's public area must be fit for an attestation key; PEM and DER say nothing of attributes, and are believed. */
+function attestationKey(path: string): Uint8Array {
+  const { key, area } = readPublicFile(readInput(path, KEY_LIMIT));
+  if (area === undefined) return publicAreaOf(key);
+  const bytes = encode(TPMT_PUBLIC, area);
+  const [first, ...others] = checkAkPublic(bytes);
+  if (first !== undefined) throw new UnfitKeyError(path, [first, ...others]);
+  return bytes;
+}
+
+function publicAreaOf(key: KeyObject): Uint8Array {
+  const of = uniqueOf(key);
+  const common = { nameAlg: 'sha256', objectAttributes: { sign: true }, authPolicy: new Uint8Array() } as const;
+  const symmetric = { algorithm: 'null' } as const;
+  const scheme = { scheme: 'null' } as const;
+  if (of.type === 'rsa') {
+    const exponent = key.asymmetricKeyDetails?.publicExponent ?? 65537n;
+    const parameters = { symmetric, scheme, keyBits: of.keyBits, exponent: Number(exponent) };
+    return encode(TPMT_PUBLIC, { ...common, type: 'rsa', parameters, unique: of.unique });
+  }
+  const parameters = { symmetric, scheme, curveID: of.curve, kdf: { scheme: 'null' } } as const;
+  return encode(TPMT_PUBLIC, { ...common, type: 'ecc', parameters, unique: of.unique });
+}
+
+function printAsJson(verdict: Verdict, { assurance, verified, findings, measured }: AttestationResult): void {
+  const reported = findings.map((found) => ({ ...found, severity: FINDINGS[found.code].severity }));
+  printJson({ verdict, assurance: assurance ?? null, verified, findings: reported, measured });
+}
+
+function printForPeople(verdict: Verdict, { assurance, findings, measured }: AttestationResult): void {
+  const shown = assurance === undefined ? 'what kind of TPM is not known' : `assurance: ${assurance}`;
+  printLine(`${styled(COLOURS[verdict], verdict)}  (${shown}; ${measured} measurements proven)`);
+  for (const { code, message } of findings) {
+    printLine(`  ${FINDINGS[code].severity.padEnd(9)}  ${code.padEnd(22)}  ${escapeControls(message)}`);
+  }
+}
