@@ -7,3 +7,4 @@ export { FileMeasurer, type MeasuredFile, type Measurement } from './measure/mea
 export type { PcrExtender, TpmBoot } from './measure/pcr-extender.ts';
 export { OTHER_NAMESPACE } from './measure/place.ts';
 export { type ProcessWalk, type StaleFile, walkProcesses } from './measure/processes.ts';
+export { kernelHasIma, MAX_PART, readBootLog, readGrowing, readImaList, readUserspaceLog } from './sources.ts';

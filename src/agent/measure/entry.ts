@@ -8,6 +8,8 @@ export const IMA_PCR = 10;
 const TEMPLATE_DIGEST = 'sha1';
 const TEMPLATE_DIGEST_SIZE = 20;
 const TEMPLATE = Buffer.from('ima-ng');
+const SPACE = 0x20;
+const UNDERSCORE = 0x5f;
 const ALGORITHM = Buffer.from('sha256:\0');
 
 /** What an `ima-ng` entry says. */
@@ -26,11 +28,10 @@ export interface EncodedEntry {
 
 /**
  * pcr ‖ SHA-1 of the template data ‖ `ima-ng` ‖ template data = d-ng ‖ n-ng, each with its length; integers little endian.
- * Kernel: ima_fs.c:ima_measurements_show, ima_template_lib.c. Unlike the kernel, a space in a name stays a space: `a b`
- * and `a_b` are two files.
+ * Kernel: ima_fs.c:ima_measurements_show, ima_template_lib.c.
  */
 export function encodeEntry(entry: NewEntry): EncodedEntry {
-  const name = Buffer.concat([entry.path, Buffer.of(0)]);
+  const name = Buffer.concat([listedName(entry.path), Buffer.of(0)]);
   const data = new ByteWriter(64 + name.length)
     .u32le(ALGORITHM.length + entry.sha256.length)
     .bytes(ALGORITHM)
@@ -49,9 +50,14 @@ export function encodeEntry(entry: NewEntry): EncodedEntry {
   return { bytes, data };
 }
 
-/** Identity of an entry: path and digest. */
+/** A name as lists have it: `_` for each space, as the kernel writes it (ima_template_lib.c:ima_write_template_field_data). */
+export function listedName(path: Uint8Array): Buffer {
+  return Buffer.from(path.map((byte) => (byte === SPACE ? UNDERSCORE : byte)));
+}
+
+/** Identity of an entry: name as listed, and digest. */
 export function entryKey(entry: NewEntry): string {
-  return `${Buffer.from(entry.sha256).toString('latin1')}${Buffer.from(entry.path).toString('latin1')}`;
+  return Buffer.concat([entry.sha256, listedName(entry.path)]).toString('latin1');
 }
 
 export interface WrittenEntry {

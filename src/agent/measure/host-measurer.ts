@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { toHex } from '../../bytes/index.ts';
 import type { Observation } from '../../evidence/index.ts';
 import { AgentError } from '../error.ts';
+import { listedName } from './entry.ts';
 import type { MeasurementLog } from './measurement-log.ts';
 import type { MeasuredFile } from './measurer.ts';
 import type { ProcessWalk, StaleFile } from './processes.ts';
@@ -128,7 +129,7 @@ export class HostMeasurer {
 
 function toObservation(stale: StaleFile): Observation {
   return {
-    path: pathText(stale.file.path),
+    path: pathText(listedName(stale.file.path)),
     digest: `sha256:${toHex(stale.file.sha256)}`,
     kind: stale.kind,
     processes: stale.processes,
@@ -136,8 +137,7 @@ function toObservation(stale: StaleFile): Observation {
 }
 
 /** As the verifier reads the entry's name: UTF-8 where its bytes are, else one character a byte. */
-function pathText(path: Uint8Array): string {
-  const bytes = Buffer.from(path);
+function pathText(bytes: Buffer): string {
   const text = bytes.toString('utf8');
   return Buffer.from(text).equals(bytes) ? text : bytes.toString('latin1');
 }

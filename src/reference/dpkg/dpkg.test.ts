@@ -178,6 +178,13 @@ test('a deleted file whose path is empty now waits with the digest in use', (t) 
   ]);
 });
 
+test('a name that holds a star or a backslash is referred to by itself, not as a pattern', (t) => {
+  const root = makeRoot(t, { files: {}, packages: { odd: { '/usr/bin/a*\\': 'a' } } });
+  const [judged] = judgeHostFiles([running('/usr/bin/a*\\', 'a')], root);
+  assert.equal(judged?.kind, 'shipped');
+  assert.equal(judged?.file.path, '/usr/bin/a\\*\\\\');
+});
+
 test('without a dpkg database every file is unpackaged', (t) => {
   const root = mkdtempSync(join(tmpdir(), 'assay-dpkg-'));
   t.after(() => rmSync(root, { recursive: true }));

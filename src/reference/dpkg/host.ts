@@ -4,7 +4,7 @@ import { toHex } from '../../bytes/index.ts';
 import { hashContent } from '../../sys/index.ts';
 import type { FileReference, PendingFile, ReferenceManifest, TaggedDigest } from '../types.ts';
 import { DpkgDatabase, type PackagedFile } from './database.ts';
-import { referencePath } from './reference-path.ts';
+import { exactPattern, referencePath } from './reference-path.ts';
 
 /** A file that runs or is mapped on this host. */
 export interface HostFile {
@@ -73,7 +73,7 @@ function judge(path: string, measured: HostFile, owners: readonly PackagedFile[]
   const md5 = file.md5 === undefined ? undefined : toHex(file.md5);
   const shipper = owners.find((owner) => owner.md5 !== undefined && owner.md5 === md5);
   if (shipper !== undefined) {
-    return { kind: 'shipped', file: { path: name, digests: [digest], origin: originOf(shipper) } };
+    return { kind: 'shipped', file: { path: exactPattern(name), digests: [digest], origin: originOf(shipper) } };
   }
   const owner = owners.find((one) => one.md5 !== undefined) ?? owners[0];
   if (owner === undefined) return { kind: 'pending', file: { path: name, digest, reason: 'unpackaged' } };

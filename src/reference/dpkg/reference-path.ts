@@ -4,3 +4,8 @@ export function referencePath(byteText: string): string {
   const text = bytes.toString('utf8');
   return Buffer.from(text).equals(bytes) ? text : byteText;
 }
+
+/** The pattern that matches this path alone. */
+export function exactPattern(path: string): string {
+  return path.replace(/[*\\]/g, '\\$&');
+}
