@@ -5,6 +5,6 @@ export { HostMeasurer, type HostMeasurerOptions, type WatchState } from './measu
 export { MeasurementLog } from './measure/measurement-log.ts';
 export { FileMeasurer, type MeasuredFile, type Measurement } from './measure/measurer.ts';
 export type { PcrExtender, TpmBoot } from './measure/pcr-extender.ts';
-export { OTHER_NAMESPACE } from './measure/place.ts';
+export { type FileState, OTHER_NAMESPACE } from './measure/place.ts';
 export { type ProcessWalk, type StaleFile, walkProcesses } from './measure/processes.ts';
 export { kernelHasIma, MAX_PART, readBootLog, readGrowing, readImaList, readUserspaceLog } from './sources.ts';

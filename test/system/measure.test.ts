@@ -89,7 +89,7 @@ test('a replaced and a deleted program are listed under their path by the conten
   ] as const) {
     const measured = files.find((file) => Buffer.from(file.path).toString() === path);
     assert.equal(hex(measured?.sha256 ?? new Uint8Array()), inUse);
-    assert.equal(measured?.isOnDisk, false);
+    assert.equal(measured?.state, kind);
     const observed = stale.find((one) => one.file === measured);
     assert.equal(observed?.kind, kind);
     assert.deepEqual(observed?.processes, [{ pid: child?.pid, command: kind }]);
@@ -105,7 +105,7 @@ test('a name with a newline, blanks and bytes that are no UTF-8 is listed byte b
   const child = await running(t, '/bin/sh', join(folder, 'start.sh'));
   await eventually('exec', () => (readFileSync(`/proc/${child.pid}/maps`).includes(0xff) ? true : undefined));
   const { files } = walkProcesses(new FileMeasurer());
-  assert.ok(files.some((file) => path.equals(file.path) && file.isOnDisk));
+  assert.ok(files.some((file) => path.equals(file.path) && file.state === 'on-disk'));
 });
 
 for (const fanotify of [true, false]) {

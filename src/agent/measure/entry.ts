@@ -1,5 +1,11 @@
-import { ByteWriter, digest } from '../../bytes/index.ts';
-import { EntryScanner, templateData } from '../../ima/index.ts';
+import { digest } from '../../bytes/index.ts';
+import {
+  digestField,
+  type EncodedEntry,
+  EntryScanner,
+  encodeEntry as encodeImaEntry,
+  templateData,
+} from '../../ima/index.ts';
 
 /** The PCR that Linux keeps for IMA. */
 export const IMA_PCR = 10;
@@ -7,10 +13,12 @@ export const IMA_PCR = 10;
 /** As in the kernel's default list: template digests are SHA-1, whatever the banks. */
 const TEMPLATE_DIGEST = 'sha1';
 const TEMPLATE_DIGEST_SIZE = 20;
-const TEMPLATE = Buffer.from('ima-ng');
+const TEMPLATE = 'ima-ng';
 const SPACE = 0x20;
 const UNDERSCORE = 0x5f;
-const ALGORITHM = Buffer.from('sha256:\0');
+/** `sha256:` and its NUL, before the digest. */
+const ALGORITHM_SIZE = 8;
+const DIGEST_SIZE = 32;
 
 /** What an `ima-ng` entry says. */
 export interface NewEntry {
@@ -19,35 +27,13 @@ export interface NewEntry {
   readonly sha256: Uint8Array;
 }
 
-/** One entry of the list in the kernel's binary form, and what its PCR is extended with. */
-export interface EncodedEntry {
-  readonly bytes: Uint8Array;
-  /** Template data: each bank is extended with its hash. */
-  readonly data: Uint8Array;
-}
-
 /**
- * pcr ‖ SHA-1 of the template data ‖ `ima-ng` ‖ template data = d-ng ‖ n-ng, each with its length; integers little endian.
- * Kernel: ima_fs.c:ima_measurements_show, ima_template_lib.c.
+ * An `ima-ng` entry in the kernel's binary form. Made from bytes and not from text, so that any name the kernel gives has
+ * an entry.
  */
 export function encodeEntry(entry: NewEntry): EncodedEntry {
   const name = Buffer.concat([listedName(entry.path), Buffer.of(0)]);
-  const data = new ByteWriter(64 + name.length)
-    .u32le(ALGORITHM.length + entry.sha256.length)
-    .bytes(ALGORITHM)
-    .bytes(entry.sha256)
-    .u32le(name.length)
-    .bytes(name)
-    .finish();
-  const bytes = new ByteWriter(64 + data.length)
-    .u32le(IMA_PCR)
-    .bytes(digest(TEMPLATE_DIGEST, data))
-    .u32le(TEMPLATE.length)
-    .bytes(TEMPLATE)
-    .u32le(data.length)
-    .bytes(data)
-    .finish();
-  return { bytes, data };
+  return encodeImaEntry({ pcr: IMA_PCR, template: TEMPLATE, fields: [digestField('sha256', entry.sha256), name] });
 }
 
 /** A name as lists have it: `_` for each space, as the kernel writes it (ima_template_lib.c:ima_write_template_field_data). */
@@ -78,8 +64,8 @@ export function readEntries(list: Buffer): ReadList {
   let at = 0;
   while (at < list.length && standsOnOurs(scanner, list, at)) {
     const data = templateData(list, scanner);
-    const path = data.subarray(8 + ALGORITHM.length + 32, -1);
-    const sha256 = data.subarray(4 + ALGORITHM.length, 4 + ALGORITHM.length + 32);
+    const path = data.subarray(4 + ALGORITHM_SIZE + DIGEST_SIZE + 4, -1);
+    const sha256 = data.subarray(4 + ALGORITHM_SIZE, 4 + ALGORITHM_SIZE + DIGEST_SIZE);
     entries.push({ key: entryKey({ path, sha256 }), data });
     at = scanner.end;
   }
@@ -94,5 +80,5 @@ function standsOnOurs(scanner: EntryScanner, list: Buffer, at: number): boolean 
   }
   const stored = list.subarray(scanner.digestStart, scanner.digestStart + TEMPLATE_DIGEST_SIZE);
   const isIntact = digest(TEMPLATE_DIGEST, templateData(list, scanner)).equals(stored);
-  return isIntact && scanner.pcr === IMA_PCR && scanner.layout.name === 'ima-ng';
+  return isIntact && scanner.pcr === IMA_PCR && scanner.layout.name === TEMPLATE;
 }

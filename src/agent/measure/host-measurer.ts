@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { toHex } from '../../bytes/index.ts';
 import type { Observation } from '../../evidence/index.ts';
+import { decodePath } from '../../ima/index.ts';
 import { AgentError } from '../error.ts';
 import { listedName } from './entry.ts';
 import type { MeasurementLog } from './measurement-log.ts';
@@ -129,15 +130,9 @@ export class HostMeasurer {
 
 function toObservation(stale: StaleFile): Observation {
   return {
-    path: pathText(listedName(stale.file.path)),
+    path: decodePath(listedName(stale.file.path)),
     digest: `sha256:${toHex(stale.file.sha256)}`,
     kind: stale.kind,
     processes: stale.processes,
   };
-}
-
-/** As the verifier reads the entry's name: UTF-8 where its bytes are, else one character a byte. */
-function pathText(bytes: Buffer): string {
-  const text = bytes.toString('utf8');
-  return Buffer.from(text).equals(bytes) ? text : bytes.toString('latin1');
 }

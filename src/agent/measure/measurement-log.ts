@@ -13,6 +13,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digest, digestInfo } from '../../bytes/index.ts';
 import type { PcrBank, PcrValues } from '../../evidence/index.ts';
+import { BOOT_AGGREGATE } from '../../ima/index.ts';
 import { AgentError } from '../error.ts';
 import { encodeEntry, entryKey, IMA_PCR, type NewEntry, readEntries, type WrittenEntry } from './entry.ts';
 import { banksOf, digestsOf, type PcrExtender, pcrValue, sha256BootAggregate, type TpmBoot } from './pcr-extender.ts';
@@ -26,8 +27,6 @@ function listName({ resetCount, restartCount }: TpmBoot): string {
 
 /** Lists of earlier boots that are kept beside this boot's. */
 const KEPT = 1;
-
-const BOOT_AGGREGATE = Buffer.from('boot_aggregate');
 
 /**
  * The agent's own measurement list and PCR 10, which always agree up to a known point:
@@ -139,7 +138,7 @@ export class MeasurementLog {
     await writeAll(file, bytes, this.#bytes);
     await file.datasync();
     this.#bytes += bytes.length;
-    for (const { data } of encoded) await this.#tpm.extend(IMA_PCR, digestsOf(data, this.#banks));
+    for (const { templateData } of encoded) await this.#tpm.extend(IMA_PCR, digestsOf(templateData, this.#banks));
     for (const entry of fresh) this.#listed.add(entryKey(entry));
   }
 
@@ -148,7 +147,7 @@ export class MeasurementLog {
     const boot = await this.#tpm.boot();
     const values = await this.#tpm.read([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, IMA_PCR]);
     this.#banks = banksOf(values);
-    const aggregate = { path: BOOT_AGGREGATE, sha256: sha256BootAggregate(values) };
+    const aggregate = { path: Buffer.from(BOOT_AGGREGATE), sha256: sha256BootAggregate(values) };
     this.#path = join(this.#folder, listName(boot));
     this.#chooseList(boot, values, entryKey(aggregate));
     const file = await open(this.#path, 'a+', 0o600).then(async (made) => {

@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { hashContent, identityKey, identityOf } from '../../sys/index.ts';
-import { type InUse, type Place, placeOf } from './place.ts';
+import { type FileState, type InUse, type Place, placeOf } from './place.ts';
 
 /** A file that ran, runs or is mapped, with the content that is in use. Fits `HostFile` of the reference room. */
 export interface MeasuredFile {
@@ -9,12 +9,11 @@ export interface MeasuredFile {
   readonly sha256: Uint8Array;
   /** Of the same read, where the measurer was asked for it. */
   readonly md5?: Uint8Array;
-  readonly isOnDisk: boolean;
+  readonly state: FileState;
 }
 
 export interface Measurement {
   readonly file: MeasuredFile;
-  readonly observed: Place['observed'];
   /** This path with this digest was not given out before. */
   readonly isNew: boolean;
 }
@@ -58,16 +57,16 @@ export class FileMeasurer {
       if (this.#given.size >= MAX_REMEMBERED) this.#given.clear();
       this.#given.add(given);
     }
-    return { file, observed: place.observed, isNew };
+    return { file, isNew };
   }
 
   #hashed(inUse: InUse, place: Place, content: string | number): MeasuredFile {
-    const suffix = `${place.isOnDisk ? 1 : 0}${place.path}`;
+    const suffix = `${place.state}${place.path}`;
     const known = this.#byIdentity.get(identityKey(identityOf(inUse.stats)) + suffix);
     if (known !== undefined) return known;
     const { digests, identity } = this.#read(content);
     const path = Buffer.from(place.path, 'latin1');
-    const file: MeasuredFile = { path, ...digests, isOnDisk: place.isOnDisk };
+    const file: MeasuredFile = { path, ...digests, state: place.state };
     const isSettled = BigInt(Date.now()) * 1_000_000n - identity.ctimeNs > SETTLED_NS;
     if (isSettled) {
       if (this.#byIdentity.size >= MAX_REMEMBERED) this.#byIdentity.clear();

@@ -1,5 +1,6 @@
-import { digest } from '../../bytes/index.ts';
+import { digest, toHex } from '../../bytes/index.ts';
 import type { PcrBank, PcrValues, TpmKind } from '../../evidence/index.ts';
+import { bootAggregate } from '../../ima/index.ts';
 
 /** Which boot of the TPM this is (TPMS_CLOCK_INFO, part 2, 10.11.1): as TPM2_ReadClock says it, not as a quote does, which obfuscates. */
 export interface TpmBoot {
@@ -34,11 +35,11 @@ export function digestsOf(data: Uint8Array, banks: readonly PcrBank[]): Partial<
 }
 
 /**
- * H(PCR 0 ‖ … ‖ PCR 9) in the SHA-256 bank, as the kernel's first entry has it. Without that bank the kernel takes SHA-1's
- * PCR 0–7 (ima_crypto.c:ima_calc_boot_aggregate_tfm); our entries are SHA-256 only, so there it is all zero, which says
- * that nothing was read.
+ * What the first entry says, as in the kernel, of the SHA-256 bank. Without that bank the kernel takes SHA-1's; our
+ * entries are SHA-256 only, so there it is all zero, by which the kernel says that there was nothing to read.
  */
 export function sha256BootAggregate(values: PcrValues): Uint8Array {
-  const pcrs = Array.from({ length: 10 }, (_, index) => pcrValue(values, 'sha256', index));
-  return pcrs.some((value) => value.length === 0) ? new Uint8Array(32) : digest('sha256', ...pcrs);
+  if (values.sha256 === undefined) return new Uint8Array(32);
+  const hex = Object.entries(values.sha256).map(([pcr, value]) => [pcr, toHex(value)]);
+  return bootAggregate('sha256', Object.fromEntries(hex));
 }

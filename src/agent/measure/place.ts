@@ -17,12 +17,16 @@ const DELETED = ' (deleted)';
 const MEMFD = /^\/memfd:(.*) \(deleted\)$/s;
 const KERNEL_MEMORY = /^\/(?:dev\/zero|SYSV[0-9a-f]{8}|anon_hugepage|i915|drm mm object)(?: \(deleted\))?$/;
 
+/**
+ * Whether the file in use is what lies under its path: `on-disk`; `deleted`, nothing lies there; `replaced`, something
+ * else does; `elsewhere`, in another mount namespace, below another mount, or never in a file system.
+ */
+export type FileState = 'on-disk' | 'deleted' | 'replaced' | 'elsewhere';
+
 export interface Place {
   /** One character a byte. */
   readonly path: string;
-  /** The file is what now lies under that path. */
-  readonly isOnDisk: boolean;
-  readonly observed: 'deleted' | 'replaced' | undefined;
+  readonly state: FileState;
 }
 
 export interface InUse {
@@ -36,24 +40,24 @@ export interface InUse {
 
 /** @returns undefined for what is not a program's file */
 export function placeOf(file: InUse): Place | undefined {
-  if (isSameFile(file.link, file.stats)) return { path: file.link, isOnDisk: true, observed: undefined };
+  if (isSameFile(file.link, file.stats)) return { path: file.link, state: 'on-disk' };
   const memfd = MEMFD.exec(file.link)?.[1];
   // A shared mapping of a memfd is a compiler's own output seen twice, once to write and once to run.
   if (memfd !== undefined) {
-    return file.isShared ? undefined : { path: `memfd:${memfd}`, isOnDisk: false, observed: undefined };
+    return file.isShared ? undefined : { path: `memfd:${memfd}`, state: 'elsewhere' };
   }
   if (KERNEL_MEMORY.test(file.link)) return undefined;
   if (file.link.endsWith(DELETED)) return deletedPlace(file.link.slice(0, -DELETED.length), file.pid);
   // Neither there nor deleted: it lies in another mount namespace, or another mount hides it.
   const path = isInOtherNamespace(file.pid) ? OTHER_NAMESPACE + file.link : file.link;
-  return { path, isOnDisk: false, observed: undefined };
+  return { path, state: 'elsewhere' };
 }
 
 function deletedPlace(path: string, pid: number): Place {
   const isForeign = isInOtherNamespace(pid) && !hasOurRoot(pid);
   const successor = isForeign ? `/proc/${pid}/root${path}` : path;
-  const observed = statOf(successor) === undefined ? 'deleted' : 'replaced';
-  return { path: isForeign ? OTHER_NAMESPACE + path : path, isOnDisk: false, observed };
+  const state = statOf(successor) === undefined ? 'deleted' : 'replaced';
+  return { path: isForeign ? OTHER_NAMESPACE + path : path, state };
 }
 
 function isSameFile(path: string, stats: BigIntStats): boolean {

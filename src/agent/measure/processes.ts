@@ -46,8 +46,9 @@ export function walkProcesses(measurer: FileMeasurer): ProcessWalk {
     else {
       files.push(result.file);
       if (result.isNew) fresh.push(result.file);
-      if (result.observed !== undefined) {
-        stale.push({ file: result.file, kind: result.observed, processes: processes.map(({ pid }) => named(pid)) });
+      const { state } = result.file;
+      if (state === 'deleted' || state === 'replaced') {
+        stale.push({ file: result.file, kind: state, processes: processes.map(({ pid }) => named(pid)) });
       }
     }
   }

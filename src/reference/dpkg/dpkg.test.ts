@@ -109,7 +109,7 @@ const running = (path: string, content: string): HostFile => ({
   path: Buffer.from(path),
   sha256: sha256(content),
   md5: Buffer.from(md5(content), 'hex'),
-  isOnDisk: true,
+  state: 'on-disk',
 });
 
 const digestOf = (content: string) => `sha256:${sha256(content).toString('hex')}`;
@@ -161,20 +161,21 @@ test("a diverted file is looked for where the diversion puts it, and the diverte
   assert.equal(judgeHostFiles([running('/usr/bin/x', 'theirs')], root)[0]?.kind, 'pending');
 });
 
-test('a replaced library: the reference holds what lies on disk now, not what is still in use', (t) => {
+test('a replaced library: what lies on disk now is referred to, what is still in use waits as replaced', (t) => {
   const root = makeRoot(t, { files: { '/usr/lib/l.so': 'new' }, packages: { lib: { '/usr/lib/l.so': 'new' } } });
-  const old = { path: Buffer.from('/usr/lib/l.so'), sha256: sha256('old'), isOnDisk: false };
+  const old = { path: Buffer.from('/usr/lib/l.so'), sha256: sha256('old'), state: 'replaced' } as const;
   const manifest = referenceFromHost([old], { name: 'host', created: new Date(0), root });
-  assert.deepEqual(manifest.files[0]?.digests, [digestOf('new')]);
-  assert.deepEqual(manifest.pending, []);
+  const origin = 'lib 1.0-1 (dpkg)';
+  assert.deepEqual(manifest.files, [{ path: '/usr/lib/l.so', digests: [digestOf('new')], origin }]);
+  assert.deepEqual(manifest.pending, [{ path: '/usr/lib/l.so', digest: digestOf('old'), reason: 'replaced', origin }]);
 });
 
-test('a deleted file whose path is empty now waits with the digest in use', (t) => {
+test('a deleted file waits with the digest in use', (t) => {
   const root = makeRoot(t, { files: {}, packages: { lib: {} } });
-  const old = { path: Buffer.from('/usr/lib/old.so'), sha256: sha256('old'), isOnDisk: false };
+  const old = { path: Buffer.from('/usr/lib/old.so'), sha256: sha256('old'), state: 'deleted' } as const;
   const judged = judgeHostFiles([old], root);
   assert.deepEqual(judged, [
-    { kind: 'pending', file: { path: '/usr/lib/old.so', digest: digestOf('old'), reason: 'unpackaged' } },
+    { kind: 'pending', file: { path: '/usr/lib/old.so', digest: digestOf('old'), reason: 'replaced' } },
   ]);
 });
 
@@ -195,7 +196,7 @@ test("this machine's own tools are as their packages shipped them", {
   skip: existsSync('/var/lib/dpkg/status') ? false : 'needs a machine kept by dpkg',
 }, () => {
   const paths = ['/usr/bin/dpkg', '/usr/bin/bash', '/usr/bin/[', '/usr/bin/env'].filter((path) => existsSync(path));
-  const files = paths.map((path) => ({ path: Buffer.from(path), sha256: sha256(''), isOnDisk: false }));
+  const files = paths.map((path) => ({ path: Buffer.from(path), sha256: sha256(''), state: 'replaced' }) as const);
   const judged = judgeHostFiles(files);
   assert.deepEqual(
     judged.map((one) => one.kind),

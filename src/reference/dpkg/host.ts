@@ -1,10 +1,10 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { toHex } from '../../bytes/index.ts';
+import { bytesEqual, toHex } from '../../bytes/index.ts';
+import { decodePath } from '../../ima/index.ts';
 import { hashContent } from '../../sys/index.ts';
 import type { FileReference, PendingFile, ReferenceManifest, TaggedDigest } from '../types.ts';
 import { DpkgDatabase, type PackagedFile } from './database.ts';
-import { exactPattern, referencePath } from './reference-path.ts';
 
 /** A file that runs or is mapped on this host. */
 export interface HostFile {
@@ -14,8 +14,8 @@ export interface HostFile {
   readonly sha256: Uint8Array;
   /** MD5 of the same content, where it was hashed along. */
   readonly md5?: Uint8Array;
-  /** The content in use is what now lies under the path; false for a deleted or replaced file. */
-  readonly isOnDisk: boolean;
+  /** Whether the content in use is what now lies under the path. */
+  readonly state: 'on-disk' | 'deleted' | 'replaced' | 'elsewhere';
 }
 
 /** What dpkg says about a file on this host. */
@@ -36,8 +36,8 @@ export interface HostReferenceOptions {
  * SHA-256, the rest waits for a person. It says what packages say, and the host itself says what the packages say: `self`
  * is set, so that a verdict by it is at most `warning`.
  *
- * Where a running file was deleted or replaced, the reference holds what lies on disk now: the content still in use then
- * differs from it and is found.
+ * Where a running file was deleted or replaced, the reference holds what lies on disk now, and the content still in use
+ * waits as `replaced`.
  */
 export function referenceFromHost(files: Iterable<HostFile>, options: HostReferenceOptions): ReferenceManifest {
   const judged = judgeHostFiles(files, options.root);
@@ -52,23 +52,40 @@ export function referenceFromHost(files: Iterable<HostFile>, options: HostRefere
   };
 }
 
-/** The same judgement for files that were measured later, one answer for each distinct path, in the order of the paths. */
+/**
+ * The same judgement for files that were measured later, in the order of their paths: one answer for each path, and one
+ * more for each content that only a process still holds.
+ */
 export function judgeHostFiles(files: Iterable<HostFile>, root = '/'): Judged[] {
-  const byPath = new Map<string, HostFile>();
-  for (const file of files) {
-    const path = Buffer.from(file.path).toString('latin1');
-    // Of two contents under one path (one process still runs the old one) the one on disk is what to refer to.
-    if (file.isOnDisk || !byPath.has(path)) byPath.set(path, file);
-  }
+  const byPath = Map.groupBy(files, (file) => Buffer.from(file.path).toString('latin1'));
   const owners = DpkgDatabase.open(root)?.ownersOf(byPath.keys()) ?? new Map<string, PackagedFile[]>();
   return [...byPath]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([path, file]) => judge(path, file, owners.get(path) ?? [], root));
+    .flatMap(([path, measured]) => judgePath(path, measured, owners.get(path) ?? [], root));
 }
 
-function judge(path: string, measured: HostFile, owners: readonly PackagedFile[], root: string): Judged {
-  const file = measured.isOnDisk && measured.md5 !== undefined ? measured : (readHostFile(root, path) ?? measured);
-  const name = referencePath(path);
+function judgePath(
+  path: string,
+  measured: readonly HostFile[],
+  owners: readonly PackagedFile[],
+  root: string,
+): Judged[] {
+  const current =
+    measured.find((file) => file.state === 'on-disk' && file.md5 !== undefined) ??
+    readHostFile(root, path) ??
+    measured.find((file) => file.state === 'elsewhere');
+  const gone = measured.filter((file) => {
+    const isStale = file.state === 'deleted' || file.state === 'replaced';
+    return isStale && (current === undefined || !bytesEqual(file.sha256, current.sha256));
+  });
+  return [
+    ...(current === undefined ? [] : [judge(path, current, owners)]),
+    ...gone.map((file) => judgeGone(path, file, owners)),
+  ];
+}
+
+function judge(path: string, file: HostFile, owners: readonly PackagedFile[]): Judged {
+  const name = decodePath(Buffer.from(path, 'latin1'));
   const digest: TaggedDigest = `sha256:${toHex(file.sha256)}`;
   const md5 = file.md5 === undefined ? undefined : toHex(file.md5);
   const shipper = owners.find((owner) => owner.md5 !== undefined && owner.md5 === md5);
@@ -79,6 +96,20 @@ function judge(path: string, measured: HostFile, owners: readonly PackagedFile[]
   if (owner === undefined) return { kind: 'pending', file: { path: name, digest, reason: 'unpackaged' } };
   const reason = owner.md5 === undefined ? 'no-checksum' : 'modified';
   return { kind: 'pending', file: { path: name, digest, reason, origin: originOf(owner) } };
+}
+
+function judgeGone(path: string, file: HostFile, [owner]: readonly PackagedFile[]): Judged {
+  const name = decodePath(Buffer.from(path, 'latin1'));
+  const origin = owner === undefined ? {} : { origin: originOf(owner) };
+  return {
+    kind: 'pending',
+    file: { path: name, digest: `sha256:${toHex(file.sha256)}`, reason: 'replaced', ...origin },
+  };
+}
+
+/** The pattern that matches this path alone. */
+function exactPattern(path: string): string {
+  return path.replace(/[*\\]/g, '\\$&');
 }
 
 function originOf(owner: PackagedFile): string {
@@ -99,7 +130,7 @@ function readHostFile(root: string, path: string): HostFile | undefined {
   try {
     if (!fstatSync(fd).isFile()) return undefined;
     const { sha256, md5 } = hashContent(fd, ['sha256', 'md5']).digests;
-    return { path: Buffer.from(path, 'latin1'), sha256, md5, isOnDisk: true };
+    return { path: Buffer.from(path, 'latin1'), sha256, md5, state: 'on-disk' };
   } finally {
     closeSync(fd);
   }
