@@ -1,0 +1,57 @@
+/** An event log of 120 events to PCRs, in process, beside tpm2_eventlog as a process. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseBootLog, replayBootLog } from '../src/boot/index.ts';
+import { digest } from '../src/bytes/index.ts';
+import { agileLog, specIdPayload } from '../test/fixtures/boot-logs.ts';
+
+const EVENTS = 120;
+const EV_SEPARATOR = 0x04;
+const ROUNDS = 2000;
+const PEER_ROUNDS = 20;
+
+/** SHA-1 and SHA-256 banks, PCR 0–9 in turn. */
+function makeLog(): Buffer {
+  const specId = specIdPayload([
+    [0x0004, 20],
+    [0x000b, 32],
+  ]);
+  const data = Buffer.alloc(4);
+  const digests = [[0x0004, digest('sha1', data)] as const, [0x000b, digest('sha256', data)] as const];
+  const events = Array.from({ length: EVENTS - 1 }, (_, i) => ({ pcr: i % 10, type: EV_SEPARATOR, digests, data }));
+  return agileLog(specId, events);
+}
+
+function medianMs(rounds: number, work: () => void): number {
+  const times = Array.from({ length: rounds }, () => {
+    const start = performance.now();
+    work();
+    return performance.now() - start;
+  }).sort((a, b) => a - b);
+  return times[rounds >> 1] ?? 0;
+}
+
+export async function run(): Promise<void> {
+  const log = makeLog();
+  const cold = medianMs(1, () => replayBootLog(parseBootLog(log)));
+  const warm = medianMs(ROUNDS, () => replayBootLog(parseBootLog(log)));
+  const ours = `${warm.toFixed(3)} ms in process (first time ${cold.toFixed(2)} ms; aim 1 ms)`;
+  console.log(`boot log of ${EVENTS} events to PCRs, two banks: ${ours}; baseline: ${peer(log)}`);
+}
+
+function peer(log: Buffer): string {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-bench-boot-'));
+  try {
+    const path = join(folder, 'log');
+    writeFileSync(path, log);
+    const probe = spawnSync('tpm2_eventlog', [path]);
+    if (probe.status !== 0) return 'tpm2_eventlog is not installed (Debian package tpm2-tools)';
+    return `tpm2_eventlog ${medianMs(PEER_ROUNDS, () => spawnSync('tpm2_eventlog', [path])).toFixed(1)} ms a process`;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+if (import.meta.main) await run();
