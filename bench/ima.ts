@@ -9,7 +9,7 @@ import { encodeImaNgEntry, ListReplay } from '../src/ima/index.ts';
 
 const ENTRIES = 1_000_000;
 const BASELINE_ENTRIES = 100_000;
-const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
+const ASSAY = join(import.meta.dirname, '../bin/assay');
 /** Run inside the measured process: its own CPU time and peak memory, start-up included. */
 const REPORT = `data:text/javascript,process.on('exit',()=>{process.stderr.write('USAGE'+JSON.stringify(process.resourceUsage()))})`;
 
@@ -26,7 +26,8 @@ function writeList(path: string): void {
 }
 
 function measureProcess(args: readonly string[]): { cpuSeconds: number; megabytes: number; stdout: string } {
-  const child = spawnSync(process.execPath, ['--import', REPORT, MAIN, ...args], { encoding: 'utf8' });
+  const env = { ...process.env, NODE_OPTIONS: `--import=${REPORT}` };
+  const child = spawnSync(ASSAY, args, { encoding: 'utf8', env });
   const usage = /USAGE(\{.*\})/.exec(child.stderr)?.[1];
   if (child.status !== 0 || usage === undefined) throw new Error(`assay failed: ${child.stderr}`);
   const { userCPUTime, systemCPUTime, maxRSS } = JSON.parse(usage);

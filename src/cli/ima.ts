@@ -181,7 +181,7 @@ const AGGREGATE_WORDS = {
   differs: 'boot_aggregate DIFFERS from the PCRs',
   'no-tpm': 'boot_aggregate is zero: the kernel found no TPM',
   absent: 'boot_aggregate: the list does not begin with one',
-  'no-bank': 'boot_aggregate: its bank is not among the PCR values given',
+  'no-bank': 'boot_aggregate: the PCRs that it is made over (0–9 of its bank) were not all given',
 } as const;
 
 function printCheck(result: ListCheck): void {

@@ -46,6 +46,7 @@ test('boot_aggregate covers PCR 0–7 in the sha1 bank and PCR 0–9 in the othe
 test('boot_aggregate says why it cannot be compared', () => {
   const [first, second] = parseMeasurementList(list);
   assert.equal(checkBootAggregate(first, { sha1: {} }).verdict, 'no-bank');
+  assert.equal(checkBootAggregate(first, { sha256: { 10: '00'.repeat(32) } }).verdict, 'no-bank');
   assert.equal(checkBootAggregate(second, { sha256: firmware }).verdict, 'absent');
   assert.equal(checkBootAggregate(undefined, { sha256: firmware }).verdict, 'absent');
   const [zero] = parseMeasurementList(encodeImaNgEntry(10, 'sha256', Buffer.alloc(32), 'boot_aggregate').bytes);
