@@ -1,6 +1,6 @@
 /** `assay ima`: measurement lists. */
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { toHex } from '../bytes/index.ts';
 import {
   checkList,
@@ -45,14 +45,15 @@ export function register(program: Command, readTpmPcrs?: ReadTpmPcrs): void {
     .option('--json', 'print one JSON object a line')
     .addHelpText('after', listHelp(`assay ima show ${LIST_FILE}`))
     .action(show);
-  const check = new Command('check')
+  const check = ima
+    .command('check')
     .description('Check a list against PCR values: boot_aggregate, and each PCR that the list extends')
     .argument('<list>', 'measurement list')
     .option('--pcrs <file>', "PCR values: tpm2_pcrread's output, the TPM 1.2 driver's file pcrs, or JSON")
     .option('--json', 'print {"ok","entries","violations","badTemplateDigests","bootAggregate","pcrs"}')
     .addHelpText('after', listHelp(`tpm2_pcrread > pcrs.txt && assay ima check ${LIST_FILE} --pcrs pcrs.txt`));
   if (readTpmPcrs !== undefined) check.option('--tpm [name]', 'take the PCR values from this TPM');
-  ima.addCommand(check.action((path: string, options: CheckOptions) => runCheck(path, options, check, readTpmPcrs)));
+  check.action((path: string, options: CheckOptions) => runCheck(path, options, check, readTpmPcrs));
 }
 
 /** The input in chunks; the buffer is used again for each, so `use` keeps nothing of it. */
