@@ -1,4 +1,8 @@
 /** The attester: measures where the kernel does not, and collects evidence. */
+
+export { type Attester, collectEvidence, type LogSources } from './attest/attester.ts';
+export { type HostIdentity, loadIdentity } from './attest/identity.ts';
+export { pcrBanks, readBank, tpmExtender } from './attest/tpm-extender.ts';
 export { AgentError, type AgentErrorCode } from './error.ts';
 export { IMA_PCR } from './measure/entry.ts';
 export { HostMeasurer, type HostMeasurerOptions, type WatchState } from './measure/host-measurer.ts';
@@ -7,4 +11,8 @@ export { FileMeasurer, type MeasuredFile, type Measurement } from './measure/mea
 export type { PcrExtender, TpmBoot } from './measure/pcr-extender.ts';
 export { type FileState, OTHER_NAMESPACE } from './measure/place.ts';
 export { type ProcessWalk, type StaleFile, walkProcesses } from './measure/processes.ts';
+export { RefusedError, type ServerAddress, ServerConnection } from './remote/connection.ts';
+export { enrol, type KeptEnrolment, keepEnrolment, readEnrolment } from './remote/enrolment.ts';
+export { attestUntilVerdict, Pusher, type PushOptions } from './remote/push.ts';
+export { type HostAgent, type HostAgentOptions, startHostAgent } from './run.ts';
 export { kernelHasIma, MAX_PART, readBootLog, readGrowing, readImaList, readUserspaceLog } from './sources.ts';

@@ -45,7 +45,15 @@ export interface Pcr {
   readonly value: string;
 }
 
+/** The server's word on one link of the chain of trust. */
+export interface LinkSummary {
+  readonly link: string;
+  /** `absent`: this machine has nothing there. */
+  readonly state: string;
+}
+
 export interface HostDetail extends HostSummary {
+  readonly chain: readonly LinkSummary[];
   readonly findings: readonly Finding[];
   readonly bank: string;
   readonly pcrs: readonly Pcr[];
@@ -58,6 +66,8 @@ export interface Measurement {
   readonly digest: string;
   /** Raw, as the host gave it. */
   readonly path: string;
+  /** Codes of the findings on this entry. */
+  readonly findings: readonly string[];
 }
 
 export interface MeasurementPage {
@@ -118,6 +128,7 @@ const finding = fields<Finding>({
 
 const hostDetail = fields<HostDetail>({
   ...summaryShapes,
+  chain: list(fields<LinkSummary>({ link: text, state: text })),
   findings: list(finding),
   bank: text,
   pcrs: list(fields<Pcr>({ index: number, meaning: text, value: text })),
@@ -125,7 +136,7 @@ const hostDetail = fields<HostDetail>({
 
 const measurementPage = fields<MeasurementPage>({
   total: number,
-  items: list(fields<Measurement>({ index: number, pcr: number, digest: text, path: text })),
+  items: list(fields<Measurement>({ index: number, pcr: number, digest: text, path: text, findings: list(text) })),
 });
 
 const evidenceFiles = fields<EvidenceFiles>({
@@ -206,8 +217,13 @@ export function evidenceFileAddress(id: string, name: string): string {
   return `${hostPath(id)}/evidence/${encodeURIComponent(name)}`;
 }
 
-export async function makeJoinLine(): Promise<JoinLine> {
-  const response = await ask('/api/tokens/join', { method: 'POST' });
+/** @param demonstration lets a machine without a TPM that the operator trusts enrol, from this machine only */
+export async function makeJoinLine(demonstration: boolean): Promise<JoinLine> {
+  const response = await ask('/api/tokens/join', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ demonstration }),
+  });
   return joinLine(await response.json(), '/api/tokens/join');
 }
 

@@ -16,6 +16,7 @@ const HARDWARE: HostDetail = {
   live: true,
   measured: 12,
   findings: [],
+  chain: [],
   bank: 'sha256',
   pcrs: [0, 1, 2, 3, 4, 5, 6, 7, 10].map(filled),
 };

@@ -90,12 +90,7 @@ function absence(link: ChainLink, host: HostDetail): Absence | undefined {
       fill: 'a TPM 2.0, switched on in the firmware set-up (Intel PTT, AMD fTPM) or given to the VM (swtpm)',
     };
   }
-  if (link === 'firmware' && firmwareIsSilent(host)) {
-    return {
-      says: 'PCR 0–7 are empty: no firmware measured itself into this TPM.',
-      fill: 'a boot through UEFI firmware that knows the TPM',
-    };
-  }
+  if (link === 'firmware') return firmwareAbsence(host);
   if (link === 'kernel' && host.measurer === 'user-space') {
     return {
       says: 'This kernel measures nothing. The agent does it from user space, later and less completely.',
@@ -108,9 +103,15 @@ function absence(link: ChainLink, host: HostDetail): Absence | undefined {
   return undefined;
 }
 
-function firmwareIsSilent(host: HostDetail): boolean {
+function firmwareAbsence(host: HostDetail): Absence | undefined {
+  const fill = 'a boot through UEFI firmware that knows the TPM';
   const firmware = host.pcrs.filter((pcr) => pcr.index <= 7);
-  return firmware.length > 0 && firmware.every((pcr) => isEmpty(pcr.value));
+  if (firmware.length > 0 && firmware.every((pcr) => isEmpty(pcr.value))) {
+    return { says: 'PCR 0–7 are empty: no firmware measured itself into this TPM.', fill };
+  }
+  const hasNoLog = host.chain.some((summary) => summary.link === 'firmware' && summary.state === 'absent');
+  if (!hasNoLog || host.verdict === undefined) return undefined;
+  return { says: 'PCR 0–7 are filled, and there is no firmware log that says with what.', fill };
 }
 
 /** Nothing was ever extended into it: zeros from reset, or ones where only a dynamic launch may (PCR 17–22). */

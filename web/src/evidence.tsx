@@ -27,6 +27,11 @@ export function Evidence({ host }: { readonly host: HostDetail }) {
               </li>
             ))}
           </ul>
+          <p class="archive">
+            <a href={evidenceFileAddress(host.id, 'evidence.tar')} download="evidence.tar">
+              All of them in one archive
+            </a>
+          </p>
           <CommandLine command={evidence.command} label="the line that checks the quote" />
         </>
       )}

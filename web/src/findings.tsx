@@ -59,8 +59,10 @@ function CodeFindings({ group }: { readonly group: CodeGroup }) {
     <article class="finding" data-severity={severity}>
       <h4>
         <span class="severity">{SEVERITY_WORDS[severity]}</span>
-        {title}
-        {group.findings.length > 1 && <span class="count">{group.findings.length.toLocaleString('en')}</span>}
+        <span>
+          {title}
+          {group.findings.length > 1 && <span class="count">{group.findings.length.toLocaleString('en')}</span>}
+        </span>
       </h4>
       <ul>
         {group.findings.slice(0, shown).map((finding) => (

@@ -24,15 +24,12 @@ export function Pcrs({ host }: { readonly host: HostDetail }) {
 function Row({ pcr }: { readonly pcr: Pcr }) {
   const empty = isEmpty(pcr.value);
   return (
-    <li class="pcr" data-empty={empty}>
+    <li class="pcr" data-index={pcr.index} data-empty={empty}>
       <span class="pcr-index">
         <span class="unseen">PCR </span>
         {pcr.index}
       </span>
-      <span class="pcr-meaning">
-        {pcr.meaning}
-        {pcr.index === 10 && <span class="anchor">the list of measured files is anchored here</span>}
-      </span>
+      <span class="pcr-meaning">{pcr.meaning}</span>
       <code class="pcr-value">{empty ? 'empty' : pcr.value}</code>
     </li>
   );

@@ -37,17 +37,17 @@ export function Trial({ host }: { readonly host: HostDetail }) {
   }, [files?.state]);
 
   const { value } = demonstration;
-  if (value === undefined) return null;
+  if (value === undefined || !host.live) return null;
   const tampered = value.state === 'tampered';
   return (
     <div class="trial" data-state={value.state}>
       <div>
         <h3>{tampered ? 'A program has been changed' : 'Try it'}</h3>
         <p>
-          {tampered ? 'One byte more, and ' : 'Changes a copy of a program, '}
+          {tampered ? 'The copy ' : 'Changes a copy of a program, '}
           <Path path={value.program} />
           {tampered
-            ? ' is not what was approved. It ran, so it was measured.'
+            ? ' is not what was approved; it ran, so it was measured.'
             : ', and runs it. Nothing else is touched.'}
         </p>
         <p class="trial-note" role="status">

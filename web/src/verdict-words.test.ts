@@ -12,6 +12,7 @@ const HOST: HostDetail = {
   live: true,
   measured: 1,
   findings: [],
+  chain: [],
   bank: 'sha256',
   pcrs: [],
 };

@@ -1,0 +1,68 @@
+/** The agent of one host: measures where the kernel does not, holds the host's keys, and attests. */
+import { join } from 'node:path';
+import type { Measurer, TpmKind } from '../evidence/index.ts';
+import type { TpmClient } from '../tpm/index.ts';
+import type { Attester, LogSources } from './attest/attester.ts';
+import { type HostIdentity, loadIdentity } from './attest/identity.ts';
+import { kernelSources, userSpaceSources } from './attest/log-sources.ts';
+import { tpmExtender } from './attest/tpm-extender.ts';
+import { HostMeasurer, type HostMeasurerOptions } from './measure/host-measurer.ts';
+import { MeasurementLog } from './measure/measurement-log.ts';
+import type { MeasuredFile } from './measure/measurer.ts';
+import { kernelHasIma } from './sources.ts';
+
+export interface HostAgentOptions extends Pick<HostMeasurerOptions, 'onListed' | 'onFailure' | 'md5'> {
+  readonly tpm: TpmClient;
+  readonly tpmKind: TpmKind;
+  /** Keys, the enrolment and the agent's own list. */
+  readonly dataFolder: string;
+  /** Lets the agent extend PCR 10 of a hardware TPM, for as long as the machine runs. */
+  readonly extend?: boolean;
+}
+
+/** A host that can attest. */
+export interface HostAgent {
+  readonly attester: Attester;
+  readonly identity: HostIdentity;
+  readonly measurer: Measurer;
+  /** What was in use when the agent began, where it measures itself. */
+  readonly initial: readonly MeasuredFile[];
+  /** Why executions are seen less well than they could be; empty where the kernel measures. */
+  readonly limits: readonly string[];
+  stop(): Promise<void>;
+}
+
+export async function startHostAgent(options: HostAgentOptions): Promise<HostAgent> {
+  const { tpm, tpmKind, dataFolder } = options;
+  const identity = await loadIdentity(tpm, dataFolder);
+  const measuring = await startMeasuring(options);
+  const sources: LogSources = usesKernelList(tpmKind) ? kernelSources(tpmKind) : userSpaceSources(tpmKind, measuring);
+  return {
+    attester: { tpm, akHandle: identity.ak.handle, sources },
+    identity,
+    measurer: sources.measurer,
+    initial: measuring?.initial ?? [],
+    limits: measuring?.host.state.reasons ?? [],
+    async stop() {
+      await measuring?.host.stop();
+      await measuring?.log.close();
+      await identity.ak.release();
+      await identity.ek.release();
+    },
+  };
+}
+
+/** The kernel extends the machine's own TPM: its list explains no other TPM's PCR 10. */
+function usesKernelList(tpmKind: TpmKind): boolean {
+  return tpmKind === 'device' && kernelHasIma();
+}
+
+async function startMeasuring(options: HostAgentOptions) {
+  const { tpm, tpmKind, dataFolder, extend, ...measurerOptions } = options;
+  if (usesKernelList(tpmKind) || (tpmKind === 'device' && extend !== true)) return undefined;
+  const extender = tpmExtender(tpm, tpmKind);
+  const log = await MeasurementLog.open(join(dataFolder, 'ima'), extender, { extend: extend === true });
+  const host = new HostMeasurer({ ...measurerOptions, log });
+  const { fresh } = await host.ready;
+  return { log, host, initial: fresh };
+}
