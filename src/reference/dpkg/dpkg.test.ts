@@ -196,7 +196,7 @@ test("this machine's own tools are as their packages shipped them", {
   skip: existsSync('/var/lib/dpkg/status') ? false : 'needs a machine kept by dpkg',
 }, () => {
   const paths = ['/usr/bin/dpkg', '/usr/bin/bash', '/usr/bin/[', '/usr/bin/env'].filter((path) => existsSync(path));
-  const files = paths.map((path) => ({ path: Buffer.from(path), sha256: sha256(''), state: 'replaced' }) as const);
+  const files = paths.map((path) => ({ path: Buffer.from(path), sha256: sha256(''), state: 'on-disk' }) as const);
   const judged = judgeHostFiles(files);
   assert.deepEqual(
     judged.map((one) => one.kind),
