@@ -77,9 +77,9 @@ function CodeFindings({ group }: { readonly group: CodeGroup }) {
         </button>
       )}
       <details>
-        <summary>What it means and what to do</summary>
+        <summary>What it means</summary>
         {meaning !== undefined && <p>{meaning}</p>}
-        <p>{advice}</p>
+        {!group.first.message.includes(advice) && <p>{advice}</p>}
         <p class="quiet">
           Code <code>{group.code}</code>
         </p>
