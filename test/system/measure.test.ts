@@ -108,6 +108,20 @@ test('a name with a newline, blanks and bytes that are no UTF-8 is listed byte b
   assert.ok(files.some((file) => path.equals(file.path) && file.state === 'on-disk'));
 });
 
+test('a program of another mount namespace is listed apart from ours, not left out', asRoot, async (t) => {
+  const folder = temporaryFolder(t);
+  const script = `mount -t tmpfs none ${folder} && cp /bin/sleep ${folder}/hidden && exec ${folder}/hidden 60`;
+  const child = await running(t, 'unshare', '--mount', '/bin/sh', '-c', script);
+  await eventually('exec', () => (readFileSync(`/proc/${child.pid}/maps`).includes('/hidden') ? true : undefined));
+  const { files } = walkProcesses(new FileMeasurer());
+  const hidden = files.find((file) => Buffer.from(file.path).toString() === `/@namespace${folder}/hidden`);
+  assert.equal(hidden?.state, 'elsewhere');
+  assert.equal(hex(hidden?.sha256 ?? new Uint8Array()), sha256Of('/bin/sleep'));
+  // What it shares with us is ours.
+  const ownLibc = files.filter((file) => /\/libc\.so/.test(Buffer.from(file.path).toString()));
+  assert.ok(ownLibc.every((file) => file.state === 'on-disk'));
+});
+
 for (const fanotify of [true, false]) {
   const means = fanotify ? 'fanotify' : 'polling';
   test(`a program that is started is listed and extended, by ${means}`, fanotify ? asRoot : {}, async (t) => {
