@@ -238,10 +238,19 @@ function startChores(ctx: ServerContext): () => void {
 
 async function stopAll(apps: readonly App[], ctx: ServerContext): Promise<void> {
   ctx.live.close();
-  const cut = setTimeout(() => {
-    for (const { server } of apps) if ('closeAllConnections' in server) server.closeAllConnections();
-  }, STOP_PATIENCE_MS);
+  const began = Date.now();
+  // Connections whose last request ends during the stop would be kept open by their clients.
+  const closing = setInterval(() => {
+    const isLate = Date.now() - began > STOP_PATIENCE_MS;
+    for (const { server } of apps) closeConnections(server, isLate ? 'all' : 'idle');
+  }, 50);
   await Promise.all(apps.map((app) => app.close()));
-  clearTimeout(cut);
+  clearInterval(closing);
   await ctx.store.close();
+}
+
+function closeConnections(server: App['server'], which: 'all' | 'idle'): void {
+  if (!('closeAllConnections' in server)) return;
+  if (which === 'all') server.closeAllConnections();
+  else server.closeIdleConnections();
 }

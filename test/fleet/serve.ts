@@ -1,0 +1,47 @@
+/**
+ * A server in a process of its own, to be killed: `node serve.ts OPTIONS`, OPTIONS as JSON. Prints one line of JSON once
+ * it listens; ends on SIGTERM, gracefully.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { startServer } from '../../src/server/index.ts';
+import { judgement } from './judgement.ts';
+
+export interface ServeOptions {
+  readonly dataFolder: string;
+  /** The root of the hosts' EK certificates, DER in base64. */
+  readonly root: string;
+  readonly joinTokens: number;
+  readonly fsync?: 'full' | 'off';
+}
+
+export interface Serving {
+  readonly url: string;
+  readonly certificate: string;
+  readonly viewer: string;
+  readonly joinTokens: readonly string[];
+}
+
+const options: ServeOptions = JSON.parse(process.argv[2] ?? '');
+const server = await startServer({
+  dataFolder: options.dataFolder,
+  listeners: [{ kind: 'tls', address: '127.0.0.1', port: 0 }],
+  judgement,
+  ekRoots: [{ certificate: Buffer.from(options.root, 'base64'), assurance: 'hardware' }],
+  log: pino({ level: 'warn' }, pino.destination(2)),
+  settings: { requestsPerSecond: 1_000_000 },
+  store: { fsync: options.fsync ?? 'full' },
+});
+process.once('SIGTERM', () => void server.stop());
+const joinTokens = [];
+for (let i = 0; i < options.joinTokens; i++) joinTokens.push(await server.joinToken({ label: `host ${i}` }));
+const keptViewer = join(options.dataFolder, 'viewer-token');
+if (!existsSync(keptViewer)) writeFileSync(keptViewer, await server.bearerToken('viewer', 'test'));
+const serving: Serving = {
+  url: server.urls[0] ?? '',
+  certificate: readFileSync(join(options.dataFolder, 'server', 'tls.pem'), 'utf8'),
+  viewer: readFileSync(keptViewer, 'utf8'),
+  joinTokens,
+};
+process.stdout.write(`${JSON.stringify(serving)}\n`);
