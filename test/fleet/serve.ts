@@ -3,6 +3,7 @@
  * it listens; ends on SIGTERM, gracefully.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { startServer } from '../../src/server/index.ts';
@@ -44,4 +45,5 @@ const serving: Serving = {
   viewer: readFileSync(keptViewer, 'utf8'),
   joinTokens,
 };
+flushCompileCache(); // a killed process would not write it
 process.stdout.write(`${JSON.stringify(serving)}\n`);

@@ -25,7 +25,10 @@ interface Running {
 
 function start(options: ServeOptions): Promise<Running> {
   const env = { ...process.env, NODE_COMPILE_CACHE: join(options.dataFolder, 'compiled') };
-  const child = spawn(process.execPath, [SERVE, JSON.stringify(options)], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [SERVE, JSON.stringify(options)], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout.on('data', (part: Buffer) => {
