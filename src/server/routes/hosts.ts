@@ -1,12 +1,12 @@
 /** Hosts: what they are, what the verifier says of them, and the evidence behind it. */
 import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
+import { pcrMeaning } from '../../boot/index.ts';
 import { chainOfTrust } from '../chain-of-trust.ts';
 import type { ServerContext } from '../context.ts';
 import { ServerError } from '../error.ts';
 import { type EvidenceFiles, evidenceFiles } from '../evidence-files.ts';
 import type { App } from '../http/app.ts';
-import { pcrMeaning } from '../pcr-meaning.ts';
 import { findEnrolment, type StoredEnrolment } from '../store/enrolments.ts';
 import { insertEvent } from '../store/events.ts';
 import { findQuote, type StoredQuote } from '../store/evidence.ts';

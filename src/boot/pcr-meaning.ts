@@ -13,7 +13,7 @@ const MEANINGS: readonly string[] = [
   'Secure Boot policy: keys, and who signed what was started',
   'boot loader: commands and kernel command line (GRUB)',
   'boot loader: files it read; initrd as the kernel loaded it',
-  'IMA anchors its list of measured files here',
+  'IMA anchors the list here: every file that was measured',
   'unified kernel image and boot phases (systemd)',
   'kernel command line and credentials (systemd)',
   'system extensions (systemd)',
@@ -29,6 +29,7 @@ const MEANINGS: readonly string[] = [
   'applications',
 ];
 
+/** What a PCR of a PC holds, in words for people. */
 export function pcrMeaning(index: number): string {
   return MEANINGS[index] ?? 'not defined';
 }
