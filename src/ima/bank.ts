@@ -26,17 +26,24 @@ class Pcr {
   }
 }
 
+/** Whether a bank is extended with its own hash, or with SHA-1 padded: see `paddedBanks`, `unallocatedBanks`. */
+export type BankContent = 'hashed' | 'padded' | 'unallocated';
+
 /** One bank of PCRs during a replay. */
 export class Bank {
   readonly algorithm: DigestAlgorithm;
   readonly padded: boolean;
   readonly size: number;
-  /** What a violation extends (kernel: ima_queue.c:ima_init_digests): padded banks get only SHA-1's width of 0xFF. */
+  /**
+   * What a violation extends (kernel: ima_queue.c:ima_init_digests): banks whose algorithm the kernel has no name for get
+   * only SHA-1's width of 0xFF; where it has the name and not the algorithm, the bank's width.
+   */
   readonly violationDigest: string;
   readonly #opensslName: string;
   readonly #pcrs: (Pcr | undefined)[] = new Array(MAX_PCR + 1).fill(undefined);
 
-  constructor(algorithm: DigestAlgorithm, padded: boolean) {
+  constructor(algorithm: DigestAlgorithm, content: BankContent) {
+    const padded = content !== 'hashed';
     const info = digestInfo(algorithm);
     const sha1Size = digestInfo('sha1').size;
     if (padded && info.size < sha1Size) {
@@ -45,7 +52,7 @@ export class Bank {
     this.algorithm = algorithm;
     this.padded = padded;
     this.size = info.size;
-    this.violationDigest = '\xff'.repeat(padded ? sha1Size : info.size);
+    this.violationDigest = '\xff'.repeat(content === 'padded' ? sha1Size : info.size);
     this.#opensslName = info.opensslName;
   }
 

@@ -34,6 +34,12 @@ export interface ReplayOptions {
    * banks whose algorithm the kernel has no name for (ima_queue.c:ima_init_digests).
    */
   readonly paddedBanks?: readonly DigestAlgorithm[];
+  /**
+   * Those of `banks` whose algorithm the kernel could not allocate when IMA started, because it is a module there
+   * ("ima: Can not allocate sha384" on the console; SHA-384 and SHA-512 in Debian's cloud kernel 6.1). They get SHA-1
+   * padded too, but 0xFF in their full width for a violation.
+   */
+  readonly unallocatedBanks?: readonly DigestAlgorithm[];
   /** Algorithm of the hash over the template data that `onEntry` gets; left out: the first bank's. */
   readonly keyAlgorithm?: DigestAlgorithm;
   /** Recompute each stored template digest (violations excepted) and note the entries where it differs; true if left out. */

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type DigestAlgorithm, digestInfo, fromHex, isDigestAlgorithm } from '../bytes/index.ts';
-import { Bank } from './bank.ts';
+import { Bank, type BankContent } from './bank.ts';
 import type { MeasurementEntry } from './entry.ts';
 import { ImaError } from './error.ts';
 import { detectListForm, templateAlgorithmOf } from './format.ts';
@@ -73,11 +73,11 @@ export class ListReplay {
 
   /** @throws {ImaError} for no banks, or a state that these banks cannot resume */
   constructor(options: ReplayOptions) {
-    const { banks, paddedBanks = [], state = EMPTY_REPLAY } = options;
+    const { banks, state = EMPTY_REPLAY } = options;
     const [first] = banks;
     if (first === undefined) throw new ImaError('ima.invalid-argument', 'a replay needs at least one PCR bank');
     this.banks = banks;
-    this.#banks = banks.map((algorithm) => new Bank(algorithm, paddedBanks.includes(algorithm)));
+    this.#banks = banks.map((algorithm) => new Bank(algorithm, contentOf(algorithm, options)));
     this.#bankSlots = this.#banks.map((bank) => this.#hashes.slot(bank.padded ? 'sha1' : bank.algorithm));
     this.#keySlot = this.#hashes.slot(options.keyAlgorithm ?? first);
     this.#checks = options.checkTemplateDigests ?? true;
@@ -212,6 +212,11 @@ export class ListReplay {
     if (this.#checks) this.#checkSlot = this.#hashes.slot(algorithm);
     this.#digestSize = size;
   }
+}
+
+function contentOf(algorithm: DigestAlgorithm, { paddedBanks, unallocatedBanks }: ReplayOptions): BankContent {
+  if (paddedBanks?.includes(algorithm) === true) return 'padded';
+  return unallocatedBanks?.includes(algorithm) === true ? 'unallocated' : 'hashed';
 }
 
 /** Compares without making a string or a view of the stored bytes, which would cost more than the comparison. */
