@@ -10,6 +10,7 @@ import {
   type Bus,
   FIRMWARE_VARIABLES,
   type Hardware,
+  kernelCommandLine,
   NoKvm,
   runMachine,
 } from './qemu.ts';
@@ -49,6 +50,10 @@ export interface Guest extends AsyncDisposable {
   replaceFile(path: string, text: string): Promise<void>;
   /** Root certificate of the vTPM's manufacturer. */
   readonly caRoot: string;
+  /** The initramfs' image, whose content the kernel measures into PCR 9. */
+  readonly initramfs: string;
+  /** What the kernel's EFI stub gets and measures for a command line: OVMF appends the initramfs' name. */
+  loadOptions(commandLine: readonly string[]): string;
 }
 
 const KERNELS = {
@@ -77,12 +82,10 @@ export async function makeGuest(options: GuestOptions): Promise<Guest> {
 async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   const place = (name: string) => join(folder, name);
   const tree = { ...busyboxTree(), '/etc/rc': { text: RC }, ...options.tree };
-  const [{ state, caRoot }] = await Promise.all([
-    manufactureTpm(folder, options.banks),
-    makeDisk(tree, place('disk'), options.diskMegabytes ?? 64),
-    makeInitramfs(place('initramfs')),
-    copyFile(FIRMWARE_VARIABLES, place('variables')),
-  ]);
+  const { state, caRoot } = await manufactureTpm(folder, options.banks);
+  await makeDisk(tree, place('disk'), options.diskMegabytes ?? 64);
+  await makeInitramfs(place('initramfs'));
+  await copyFile(FIRMWARE_VARIABLES, place('variables'));
   const hardware = {
     kernel: kernelImage(options.kernel),
     bus: KERNELS[options.kernel].bus,
@@ -94,6 +97,8 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   };
   return {
     caRoot,
+    initramfs: hardware.initramfs,
+    loadOptions: (commandLine) => `${kernelCommandLine(commandLine)} initrd=initrd`,
     boot: (boot) => bootOnce({ ...hardware, commandLine: boot.commandLine }, state, boot, folder),
     async replaceFile(path, text) {
       await writeFile(place('replacement'), text);

@@ -14,3 +14,12 @@ export const keepListIn = (algorithm: string, name: string): Step =>
 
 /** The firmware's event log, as the kernel's EFI stub took it over. */
 export const keepBootLog = (name: string): Step => keep('/sys/kernel/security/tpm0/binary_bios_measurements', name);
+
+/** Path and digest of each entry of an ASCII list in a template that begins `d-ng|n-ng`. */
+export function asciiEntries(text: string): { digest: string; path: string }[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trim().split(' '))
+    .map(([, , , digest = '', path = '']) => ({ digest, path }));
+}
