@@ -129,8 +129,9 @@ export class ExecWatch {
     try {
       return parseFanotifyEvents(buffer.subarray(0, readSync(this.#fd, buffer)));
     } catch (error) {
-      if (!isErrno(error)) throw error;
-      if (error.code === 'EAGAIN' || error.code === 'EINTR') return [];
+      const errno = isErrno(error) ? error.code : undefined;
+      if (errno === 'EAGAIN' || errno === 'EINTR') return [];
+      if (errno === undefined || errno === 'EBADF' || errno === 'EINVAL') throw error;
       // The kernel could not open the first event's file for us (fanotify_user.c:copy_event_to_user) and dropped it.
       return [{ kind: 'overflow' }];
     }

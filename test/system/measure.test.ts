@@ -96,6 +96,25 @@ test('a replaced and a deleted program are listed under their path by the conten
   }
 });
 
+test('a replaced library is listed by the content that the process still has', async (t) => {
+  const libm = walkProcesses(new FileMeasurer()).files.find((file) =>
+    /\/libm\.so/.test(Buffer.from(file.path).toString()),
+  );
+  if (libm === undefined) return t.skip('no process maps libm');
+  const library = join(temporaryFolder(t), 'library.so');
+  copyFileSync(Buffer.from(libm.path), library);
+  const child = spawn('/bin/sleep', ['60'], { stdio: 'ignore', env: { LD_PRELOAD: library } });
+  t.after(() => void child.kill('SIGKILL'));
+  await eventually('exec', () => (readFileSync(`/proc/${child.pid}/maps`).includes(library) ? true : undefined));
+  writeFileSync(`${library}.new`, 'the update');
+  renameSync(`${library}.new`, library);
+  const { stale } = walkProcesses(new FileMeasurer());
+  const observed = stale.find((one) => Buffer.from(one.file.path).toString() === library);
+  assert.equal(observed?.kind, 'replaced');
+  assert.deepEqual(observed?.file.sha256, libm.sha256);
+  assert.deepEqual(observed?.processes, [{ pid: child.pid, command: 'sleep' }]);
+});
+
 test('a name with a newline, blanks and bytes that are no UTF-8 is listed byte by byte', asRoot, async (t) => {
   const folder = temporaryFolder(t);
   const path = Buffer.concat([Buffer.from(`${folder}/a\n b \\012 (deleted)`), Buffer.of(0xff)]);

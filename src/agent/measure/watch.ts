@@ -39,10 +39,11 @@ const LONGEST_REST = 5_000;
 const WAIT = 200;
 
 export function watch(options: WatchOptions): void {
-  let walked = walkAndReport(options);
+  // First the marks, then the look at everything: what starts in between is seen twice and not never. It also maps our own
+  // native module before we look.
   const source = options.fanotify ? openFanotify(options) : undefined;
   if (!options.fanotify) options.report({ kind: 'watching', by: 'polling', reason: 'fanotify is not asked for' });
-  if (source !== undefined) walked = walkAndReport(options); // what started before the marks were set
+  let walked = walkAndReport(options);
   try {
     let executedSince = false;
     while (!options.isStopped()) {
