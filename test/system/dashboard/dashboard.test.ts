@@ -219,7 +219,9 @@ describe('the dashboard', requires('chromium'), () => {
     const link = await linkOf(service);
     const page = await (await browser.newContext()).newPage();
     await page.goto(link);
+    await page.waitForSelector('#verdict');
     await page.context().clearCookies();
+    assert.equal((await page.goto(link))?.status(), 401);
     await page.goto(new URL('/', link).href);
     await page.waitForSelector('text=This session is over.');
     await page.context().close();
