@@ -13,6 +13,8 @@ export interface EvidenceFile {
 }
 
 export interface EvidenceFiles {
+  /** When the quote came, ms. */
+  readonly receivedAt: number;
   readonly files: readonly EvidenceFile[];
   /** The line that checks the quote, for a shell in the folder with the files. */
   readonly command: string;
@@ -22,6 +24,7 @@ export function evidenceFiles(quote: StoredQuote, { akPublic, selection }: Enrol
   const command = `tpm2_checkquote -u ak.pub -m quote.message -s quote.signature -f quote.pcrs -g ${schemeHash(akPublic)} -q ${toHex(quote.nonce)}`;
   const area = decode(TPMT_PUBLIC, akPublic);
   return {
+    receivedAt: quote.received_at,
     command,
     files: [
       { name: 'quote.message', description: 'TPMS_ATTEST, as the TPM signed it', bytes: quote.message },

@@ -77,11 +77,14 @@ export interface MeasurementPage {
 
 export interface EvidenceFile {
   readonly name: string;
-  readonly size: number;
   readonly description: string;
+  /** Base64. */
+  readonly content: string;
 }
 
+/** One quote as files that belong together. */
 export interface EvidenceFiles {
+  readonly receivedAt: number;
   readonly files: readonly EvidenceFile[];
   /** The line that checks the quote with tpm2-tools, for a shell in the folder with the files. */
   readonly command: string;
@@ -140,7 +143,8 @@ const measurementPage = fields<MeasurementPage>({
 });
 
 const evidenceFiles = fields<EvidenceFiles>({
-  files: list(fields<EvidenceFile>({ name: text, size: number, description: text })),
+  receivedAt: number,
+  files: list(fields<EvidenceFile>({ name: text, description: text, content: text })),
   command: text,
 });
 
@@ -213,8 +217,9 @@ export function getEvidence(id: string): Promise<EvidenceFiles> {
   return get(`${hostPath(id)}/evidence`, evidenceFiles);
 }
 
-export function evidenceFileAddress(id: string, name: string): string {
-  return `${hostPath(id)}/evidence/${encodeURIComponent(name)}`;
+/** The latest evidence as one archive. */
+export function evidenceArchive(id: string): string {
+  return `${hostPath(id)}/evidence/evidence.tar`;
 }
 
 /** @param demonstration lets a machine without a TPM that the operator trusts enrol, from this machine only */

@@ -100,7 +100,7 @@ function Sentence({ finding }: { readonly finding: Finding }) {
         <Visible text={finding.message} />
       </p>
       <dl class="facts">
-        {!finding.message.includes(finding.subject) && (
+        {finding.subject.startsWith('/') && !finding.message.includes(finding.subject) && (
           <div>
             <dt>about</dt>
             <dd>
@@ -110,12 +110,20 @@ function Sentence({ finding }: { readonly finding: Finding }) {
         )}
         {expected !== undefined && <Fact name="expected" value={expected} />}
         {found !== undefined && <Fact name="found" value={found} />}
-        {position !== undefined && (
-          <Fact name="measured" value={`entry ${position.index} of the ${position.log} list, PCR ${position.pcr}`} />
-        )}
+        {position !== undefined && <Fact name="measured" value={placeOf(position)} />}
       </dl>
     </>
   );
+}
+
+const LOG_NAMES: Readonly<Record<string, string>> = {
+  boot: 'event in the firmware log',
+  ima: 'entry in the list of measured files',
+  userspace: 'event in the user-space boot log',
+};
+
+function placeOf({ log, index, pcr }: NonNullable<Finding['position']>): string {
+  return `${LOG_NAMES[log] ?? log} number ${index}, PCR ${pcr}`;
 }
 
 function Fact({ name, value }: { readonly name: string; readonly value: string }) {

@@ -40,7 +40,16 @@ const ResultBody = Type.Object({
 });
 
 const EvidenceBody = Type.Object({
-  files: Type.Array(Type.Object({ name: Type.String(), size: Type.Integer(), description: Type.String() })),
+  receivedAt: Milliseconds,
+  files: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      description: Type.String(),
+      content: Type.String({
+        description: 'Base64: files of one quote belong together, and the next quote comes soon',
+      }),
+    }),
+  ),
   command: Type.String({ description: 'Checks the quote with tpm2-tools, in the folder with the files' }),
 });
 
@@ -148,10 +157,15 @@ export function hostRoutes(app: App, ctx: ServerContext): void {
       },
     },
     async ({ params: { id } }) => {
-      const { files, command } = await filesOf(ctx, id);
+      const { receivedAt, files, command } = await filesOf(ctx, id);
       return {
+        receivedAt,
         command,
-        files: files.map(({ name, description, bytes }) => ({ name, description, size: bytes.length })),
+        files: files.map(({ name, description, bytes }) => ({
+          name,
+          description,
+          content: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),
+        })),
       };
     },
   );
