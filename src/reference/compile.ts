@@ -2,6 +2,7 @@ import { asListed, isExactPath, type PathMatcher, pathMatcher } from './glob.ts'
 import type { FileJudgement } from './judgement.ts';
 import { manifestId } from './manifest.ts';
 import { templateKey } from './template-key.ts';
+import { TemplateKeySet } from './template-key-set.ts';
 import type { DenyRule, FileReference, PendingFile, ReferenceManifest, TaggedDigest } from './types.ts';
 
 /** Judgements of misses that are remembered, for the whole fleet. */
@@ -31,7 +32,7 @@ export class CompiledReference {
   readonly id: string;
   readonly manifest: ReferenceManifest;
   /** Keys of `templateKey`. An entry of `ima-ng` whose key is here is approved, path and digest. */
-  readonly approved: ReadonlySet<string>;
+  readonly approved: TemplateKeySet;
   readonly #files: ReadonlyMap<string, FileReference>;
   readonly #globs: readonly GlobReference[];
   readonly #pending: ReadonlyMap<string, PendingFile>;
@@ -122,14 +123,14 @@ export class CompiledReference {
     return this.#pathsByDigest.get(digest);
   }
 
-  #approvedKeys(): ReadonlySet<string> {
-    const keys = new Set<string>();
+  #approvedKeys(): TemplateKeySet {
+    const keys: string[] = [];
     for (const [path, file] of this.#files) {
       for (const digest of file.digests) {
-        if (!isWeak(digest) && this.deniedBy(path, digest) === undefined) keys.add(templateKey(path, digest));
+        if (!isWeak(digest) && this.deniedBy(path, digest) === undefined) keys.push(templateKey(path, digest));
       }
     }
-    return keys;
+    return new TemplateKeySet(keys);
   }
 }
 

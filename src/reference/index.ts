@@ -8,4 +8,5 @@ export type { FileJudgement } from './judgement.ts';
 export { canonicalManifest, checkManifest, MAX_MANIFEST_BYTES, manifestId, parseManifest } from './manifest.ts';
 export { type MeasuredFile, measuredFile } from './measured-file.ts';
 export { imaNgData, templateKey } from './template-key.ts';
+export { TemplateKeySet } from './template-key-set.ts';
 export * from './types.ts';

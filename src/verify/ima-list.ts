@@ -4,7 +4,7 @@ import type { ReplayedPcrs } from '../boot/index.ts';
 import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
 import type { GrowingLogEvidence } from '../evidence/index.ts';
 import { EMPTY_REPLAY, type EntrySpan, ImaError, ListReplay, type ReplayState, type RunResult } from '../ima/index.ts';
-import { type CompiledReference, type MeasuredFile, measuredFile } from '../reference/index.ts';
+import { type CompiledReference, type MeasuredFile, measuredFile, TemplateKeySet } from '../reference/index.ts';
 import { fileFinding } from './file-finding.ts';
 
 import type { QuotedPcrs } from './quote.ts';
@@ -14,7 +14,7 @@ import type { BootState, Finding, StandingFindings } from './types.ts';
 /** Kernel: CONFIG_IMA_MEASURE_PCR_IDX, 10 everywhere. */
 export const IMA_PCR = 10;
 const BOOT_AGGREGATE = 'boot_aggregate';
-const NOTHING_APPROVED: ReadonlySet<string> = new Set();
+const NOTHING_APPROVED = new TemplateKeySet();
 
 export type ImaOutcome =
   /** The list explains PCR 10; what it proves was judged. */
@@ -121,9 +121,9 @@ class EntryJudge {
     this.#index = firstIndex;
     const approved = this.#expired ? NOTHING_APPROVED : (input.reference?.approved ?? NOTHING_APPROVED);
     this.onEntry = (key, span, list) => {
-      // Any template with exactly these two fields has the data of ima-ng; its name is not vouched for.
-      if (!(span.layout.name === 'ima-ng' && span.pcr === IMA_PCR && approved.has(key)))
-        this.#judge(span, list, approved);
+      // The first entry must be boot_aggregate, so it never goes the short way.
+      const isApproved = span.layout.name === 'ima-ng' && span.pcr === IMA_PCR && this.#index > 0 && approved.has(key);
+      if (!isApproved) this.#judge(span, list, approved);
       this.#index++;
       return true;
     };
@@ -133,7 +133,7 @@ class EntryJudge {
     return this.#findings.finish();
   }
 
-  #judge(span: EntrySpan, list: Buffer, approved: ReadonlySet<string>): void {
+  #judge(span: EntrySpan, list: Buffer, approved: TemplateKeySet): void {
     if (span.pcr !== IMA_PCR) {
       this.#otherPcr(span.pcr);
       return;
@@ -145,7 +145,7 @@ class EntryJudge {
     else this.#other(file, approved);
   }
 
-  #other(file: MeasuredFile, approved: ReadonlySet<string>): void {
+  #other(file: MeasuredFile, approved: TemplateKeySet): void {
     if (this.#index === 0) {
       const what = `The list begins with ${file.path} and not with boot_aggregate`;
       this.#findings.add(finding('ima.boot-aggregate', BOOT_AGGREGATE, what, { position: this.#position() }));

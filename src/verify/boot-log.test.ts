@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Attestation, codes } from '../../test/fixtures/attestation.ts';
+import { agileLog, specIdPayload, type TestEvent } from '../../test/fixtures/boot-logs.ts';
+import { Machine } from '../../test/fixtures/machine.ts';
+import { digest, toHex } from '../bytes/index.ts';
+import type { BootReference } from '../reference/index.ts';
+import { requestFor } from './index.ts';
+
+const SEPARATOR = toHex(digest('sha256', Buffer.alloc(4)));
+const event = (text: string, required = true) =>
+  ({ pcr: 4, digest: `sha256:${toHex(digest('sha256', Buffer.from(text)))}`, description: text, required }) as const;
+const separator = { pcr: 4, digest: `sha256:${SEPARATOR}`, description: 'separator', required: true } as const;
+
+function judged(boot: BootReference) {
+  return new Attestation(new Machine(), { boot }).attest();
+}
+
+test('a boot PCR with another value is named by what it measures', () => {
+  const result = judged({ pcrs: { sha256: { 7: ['00'.repeat(32)], 4: ['11'.repeat(32)] } }, events: [] });
+  assert.deepEqual(codes(result), ['boot.pcr-unexpected', 'boot.pcr-unexpected']);
+  assert.match(result.findings[1]?.message ?? '', /PCR 7 \(Secure Boot state and keys\)/);
+});
+
+test('events are judged one by one: unexpected, missing, optional', () => {
+  const pcrs = {};
+  assert.deepEqual(codes(judged({ pcrs, events: [event('Booting'), separator] })), []);
+  assert.deepEqual(codes(judged({ pcrs, events: [event('Booting'), separator, event('other', false)] })), []);
+  const replaced = judged({ pcrs, events: [event('shim'), separator] });
+  assert.deepEqual(codes(replaced), ['boot.event-unexpected', 'boot.event-missing']);
+  assert.match(replaced.findings[0]?.message ?? '', /'Booting'/);
+  assert.deepEqual(replaced.findings[0]?.position, { log: 'boot', index: 1, pcr: 4 });
+});
+
+test('findings on the firmware log stay while only its digest is sent', () => {
+  const attestation = new Attestation(new Machine(), { boot: { pcrs: {}, events: [event('shim')] } });
+  const first = codes(attestation.attest());
+  assert.deepEqual(codes(attestation.attest()), first);
+  assert.ok(first.includes('boot.event-missing'));
+});
+
+test('a digest of another log asks for its bytes', () => {
+  const attestation = new Attestation(new Machine(), {});
+  attestation.attest();
+  const result = attestation.attest({ bootLog: { kind: 'digest', sha256: new Uint8Array(32) } });
+  assert.equal(result.verdict, undefined);
+  const { state, enrolment, reference, now } = attestation;
+  assert.equal(requestFor(state, enrolment, reference, now).bootLog, 'bytes');
+});
+
+test('a log that leaves an event out does not lead to the PCR, and the PCR is named', () => {
+  const machine = new Machine();
+  machine.extend(5, digest('sha256', Buffer.from('hidden')));
+  const result = new Attestation(machine, {}).attest();
+  assert.deepEqual([result.verdict, codes(result)[0]], ['untrusted', 'boot.log-mismatch']);
+  assert.equal(result.findings[0]?.subject, 'PCR 5');
+});
+
+test('a log without the quoted bank explains nothing', () => {
+  const data = Buffer.alloc(4);
+  const sha1Only: TestEvent = { pcr: 0, type: 4, data, digests: [[0x0004, digest('sha1', data)]] };
+  const bytes = agileLog(specIdPayload([[0x0004, 20]]), [sha1Only]);
+  const result = new Attestation(new Machine(), {}).attest({ bootLog: { kind: 'bytes', bytes } });
+  assert.deepEqual(codes(result), ['boot.bank-missing']);
+});
+
+test('a bank that the firmware does not use is never trusted, except where it only demonstrates', () => {
+  const machine = new Machine({ measuresBoot: false });
+  const hardware = new Attestation(machine, {}).attest();
+  assert.equal(hardware.verdict, 'untrusted');
+  assert.ok(codes(hardware).includes('boot.bank-empty'));
+  const swtpm = new Attestation(machine, {}, { assurance: 'swtpm' }).attest();
+  assert.ok(codes(swtpm).includes('boot.bank-empty'));
+  const demonstration = new Attestation(machine, {}, { assurance: 'demonstration' }).attest();
+  assert.equal(demonstration.verdict, 'warning');
+  assert.ok(codes(demonstration).includes('boot.nothing-measured'));
+  assert.ok(codes(demonstration).includes('boot.no-log'));
+});
+
+test('an event size of 3 GB and an algorithm count of 0xffffffff are refused at once', () => {
+  const huge = Buffer.concat([agileLog(specIdPayload([[0x000b, 32]]), []), Buffer.alloc(46, 0)]);
+  const head = huge.length - 46;
+  huge.writeUInt32LE(4, head + 4);
+  huge.writeUInt32LE(1, head + 8);
+  huge.writeUInt16LE(0x000b, head + 12);
+  const oversized = Buffer.concat([huge.subarray(0, head + 46), Buffer.from([0, 0, 0, 0xc0])]);
+  const counted = specIdPayload([[0x000b, 32]]);
+  counted.writeUInt32LE(0xffffffff, 24);
+  for (const bytes of [oversized, agileLog(counted, [])]) {
+    assert.deepEqual(codes(new Attestation(new Machine(), {}).attest({ bootLog: { kind: 'bytes', bytes } })), [
+      'boot.log-malformed',
+    ]);
+  }
+});
+
+test('an event whose payload is not what was measured is a warning, and its payload is not quoted', () => {
+  const machine = new Machine();
+  const data = Buffer.from('Booting');
+  const changed = Buffer.from(machine.bootLog);
+  changed.write('Rooting', changed.indexOf(data));
+  const boot = { pcrs: {}, events: [separator] };
+  const result = new Attestation(machine, { boot }).attest({ bootLog: { kind: 'bytes', bytes: changed } });
+  assert.deepEqual(codes(result), ['boot.event-unexpected', 'boot.payload-mismatch']);
+  assert.doesNotMatch(result.findings[0]?.message ?? '', /Rooting/);
+});
