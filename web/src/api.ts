@@ -207,6 +207,7 @@ export interface MeasurementQuery {
 export function getMeasurements(id: string, query: MeasurementQuery): Promise<MeasurementPage> {
   const parameters = new URLSearchParams({
     search: query.search,
+    order: 'newest',
     offset: String(query.page * query.pageSize),
     limit: String(query.pageSize),
   });

@@ -117,13 +117,13 @@ function Sentence({ finding }: { readonly finding: Finding }) {
 }
 
 const LOG_NAMES: Readonly<Record<string, string>> = {
-  boot: 'event in the firmware log',
-  ima: 'entry in the list of measured files',
-  userspace: 'event in the user-space boot log',
+  boot: 'of the firmware log',
+  ima: 'of the measured files',
+  userspace: 'of the user-space boot log',
 };
 
 function placeOf({ log, index, pcr }: NonNullable<Finding['position']>): string {
-  return `${LOG_NAMES[log] ?? log} number ${index}, PCR ${pcr}`;
+  return `entry ${index} ${LOG_NAMES[log] ?? log}, PCR ${pcr}`;
 }
 
 function Fact({ name, value }: { readonly name: string; readonly value: string }) {

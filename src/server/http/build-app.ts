@@ -86,7 +86,7 @@ async function serveDashboard(app: App, ctx: ServerContext, { webRoot }: Site): 
   app.addHook('onSend', async (_request, reply) => {
     void reply.headers({
       'content-security-policy':
-        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
       'referrer-policy': 'no-referrer',
       'x-content-type-options': 'nosniff',
     });

@@ -25,7 +25,11 @@ const ItemBody = Type.Object({
 });
 
 const Query = Type.Object({
-  search: Type.String({ maxLength: 4096, default: '', description: 'Part of a path' }),
+  search: Type.String({ maxLength: 4096, default: '', description: 'Part of a path or digest' }),
+  order: Type.Union([Type.Literal('oldest'), Type.Literal('newest')], {
+    default: 'oldest',
+    description: 'What comes first',
+  }),
   offset: Type.Integer({ minimum: 0, default: 0 }),
   limit: Type.Integer({ minimum: 1, maximum: MAX_PAGE, default: 100 }),
 });
@@ -50,9 +54,7 @@ export function measurementRoutes(app: App, ctx: ServerContext): void {
     const { state } = await findState(db, host.id);
     const digestSize = state?.boot?.ima.templateDigestSize ?? 20;
     const { total, files } =
-      query.search === ''
-        ? await pageOf(db, host.id, digestSize, query.offset, query.limit)
-        : await search(db, host.id, digestSize, query);
+      query.search === '' ? await pageOf(db, host.id, digestSize, query) : await search(db, host.id, digestSize, query);
     const codes = new Map<number, string[]>();
     for (const { code, position } of fromJson(host.findings)) {
       if (position?.log === 'ima') codes.set(position.index, [...(codes.get(position.index) ?? []), code]);
@@ -67,24 +69,33 @@ export function measurementRoutes(app: App, ctx: ServerContext): void {
   });
 }
 
-async function pageOf(db: Db, hostId: string, digestSize: number, offset: number, limit: number): Promise<Page> {
-  const parts = await imaPartsWith(db, hostId, offset, offset + limit);
+async function pageOf(
+  db: Db,
+  hostId: string,
+  digestSize: number,
+  { order, offset, limit }: Type.Static<typeof Query>,
+): Promise<Page> {
+  const total = await imaEntriesKept(db, hostId);
+  const first = order === 'oldest' ? offset : Math.max(0, total - offset - limit);
+  const end = order === 'oldest' ? offset + limit : Math.max(0, total - offset);
+  const parts = await imaPartsWith(db, hostId, first, end);
   const files = parts.flatMap((part) => [...filesOfPart(part, digestSize)]);
-  const shown = files.filter(({ index }) => index >= offset && index < offset + limit);
-  return { total: await imaEntriesKept(db, hostId), files: shown };
+  const shown = files.filter(({ index }) => index >= first && index < end);
+  return { total, files: order === 'oldest' ? shown : shown.reverse() };
 }
 
 async function search(
   db: Db,
   hostId: string,
   digestSize: number,
-  { search: wanted, offset, limit }: Type.Static<typeof Query>,
+  { search: wanted, order, offset, limit }: Type.Static<typeof Query>,
 ): Promise<Page> {
   const files: MeasuredFile[] = [];
   let total = 0;
-  for await (const part of allImaParts(db, hostId)) {
-    for (const file of filesOfPart(part, digestSize)) {
-      if (!file.path.includes(wanted)) continue;
+  for await (const part of allImaParts(db, hostId, order)) {
+    const inPart = [...filesOfPart(part, digestSize)];
+    for (const file of order === 'oldest' ? inPart : inPart.reverse()) {
+      if (!file.path.includes(wanted) && !file.digest.includes(wanted)) continue;
       if (total >= offset && files.length < limit) files.push(file);
       total += 1;
     }

@@ -63,16 +63,16 @@ export async function imaEntriesKept(db: Db, hostId: string): Promise<number> {
   return last === undefined ? 0 : last.first_entry + last.entries;
 }
 
-/** Every part in order, one in memory at a time. */
-export async function* allImaParts(db: Db, hostId: string): AsyncGenerator<ImaPart> {
-  let after = -1;
+/** Every part, from either end of the list, one in memory at a time. */
+export async function* allImaParts(db: Db, hostId: string, first: 'oldest' | 'newest'): AsyncGenerator<ImaPart> {
+  let after = first === 'oldest' ? -1 : Number.MAX_SAFE_INTEGER;
   for (;;) {
     const part = await db
       .selectFrom('ima_parts')
       .selectAll()
       .where('host_id', '=', hostId)
-      .where('first_byte', '>', after)
-      .orderBy('first_byte')
+      .where('first_byte', first === 'oldest' ? '>' : '<', after)
+      .orderBy('first_byte', first === 'oldest' ? 'asc' : 'desc')
       .limit(1)
       .executeTakeFirst();
     if (part === undefined) return;

@@ -97,6 +97,9 @@ describe('the dashboard', requires('chromium'), () => {
     assert.match((await page.textContent('[data-link="kernel"] .fill')) ?? '', /CONFIG_IMA/);
     assert.match((await page.textContent('.pcr[data-index="10"]')) ?? '', /IMA.*[0-9a-f]{64}/);
     assert.match((await page.textContent('.verdict time')) ?? '', /(just now|ago) \d{4}-\d\d-\d\d .* UTC/);
+    const policy = (await page.reload())?.headers()['content-security-policy'];
+    assert.match(policy ?? '', /default-src 'none'; script-src 'self'; style-src 'self';/);
+    await page.waitForSelector('#verdict');
     assert.match(await page.title(), /^Trusted, with warnings · build-07 · Assay$/);
     assert.deepEqual(faults, []);
     await page.context().close();
@@ -114,7 +117,8 @@ describe('the dashboard', requires('chromium'), () => {
     const milliseconds = Number(/(\d+) ms/.exec((await note.textContent()) ?? '')?.[1]);
     assert.ok(milliseconds < 1000, `took ${milliseconds} ms`);
     assert.match((await page.textContent('#verdict [role="status"]')) ?? '', /Not trusted.*other content/);
-    assert.match((await page.textContent('tr[data-severity="untrusted"]')) ?? '', new RegExp(PROGRAM));
+    await page.waitForSelector('.files tbody tr:first-child[data-severity="untrusted"]'); // the newest comes first
+    assert.match((await page.textContent('.files tbody tr:first-child')) ?? '', new RegExp(PROGRAM));
     await page.click('button:text-is("Undo")');
     await page.waitForSelector('[data-link="files"][data-state="held"]', { timeout: 5000 });
     assert.equal(await page.textContent('h1'), 'Trusted, with warnings');
@@ -134,6 +138,8 @@ describe('the dashboard', requires('chromium'), () => {
     );
     assert.equal((await page.locator('.escape').count()) > 0, true);
     assert.equal(await page.locator('img').count(), 0);
+    await page.fill('input[type="search"]', hash('sha256', 'hostile').slice(10, 30));
+    await page.waitForSelector('.files tbody .escape');
     await page.fill('input[type="search"]', 'nothing has this name');
     await page.waitForSelector('text=No measured file matches.');
     assert.deepEqual(faults, []);
