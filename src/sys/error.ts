@@ -43,7 +43,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 export function callFailed(call: string, subject: string, errno: number): SysError {
   const name = errnoName(errno);
   const advice = ADVICE[name];
-  return new SysError('sys.call-failed', `${call} ${subject}: ${name}`, {
+  return new SysError('sys.call-failed', `${[call, subject].join(' ').trim()}: ${name}`, {
     errno: name,
     ...(advice === undefined ? {} : { advice }),
   });

@@ -28,7 +28,7 @@ export interface HostMeasurerOptions {
 /** How well executions are seen, for people. */
 export interface WatchState {
   readonly by: 'fanotify' | 'polling' | 'starting';
-  /** Why it is not better: `not root`, file systems that cannot be watched. */
+  /** Why it is not better, a sentence each: not root, file systems that cannot be watched, processes that are hidden. */
   readonly reasons: readonly string[];
   /** Times that executions went unseen because there were too many. */
   readonly gaps: number;
@@ -42,6 +42,7 @@ export class HostMeasurer {
   readonly #first = Promise.withResolvers<ProcessWalk>();
   #listing: Promise<void> = Promise.resolve();
   #state: WatchState = { by: 'starting', reasons: [], gaps: 0 };
+  #hiddenProcesses = 0;
   #observations: readonly Observation[] = [];
   #isFailed = false;
 
@@ -63,7 +64,9 @@ export class HostMeasurer {
   }
 
   get state(): WatchState {
-    return this.#state;
+    if (this.#hiddenProcesses === 0) return this.#state;
+    const hidden = `${this.#hiddenProcesses} processes may not be looked at`;
+    return { ...this.#state, reasons: [...this.#state.reasons, hidden] };
   }
 
   /** Files that processes still use although they were deleted or replaced, as of the last look. */
@@ -104,6 +107,7 @@ export class HostMeasurer {
       case 'executed':
         return this.#list(report.files);
       case 'walked':
+        this.#hiddenProcesses = report.walk.hiddenProcesses;
         this.#observations = report.walk.stale.map(toObservation);
         await this.#list(report.walk.fresh);
         this.#first.resolve(report.walk);

@@ -75,7 +75,8 @@ function openFanotify(options: WatchOptions): ExecutionSource | undefined {
     return new ExecutionSource(options);
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
-    options.report({ kind: 'watching', by: 'polling', reason: error.message });
+    const reason = error.advice === undefined ? error.message : `${error.message}; ${error.advice}`;
+    options.report({ kind: 'watching', by: 'polling', reason });
     return undefined;
   }
 }
