@@ -11,6 +11,7 @@ interface Noun {
 const NOUNS: Readonly<Record<string, Noun>> = {
   boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
   ima: { summary: 'IMA measurement lists: what the kernel measured', load: () => import('./ima.ts') },
+  tpm: { summary: 'The TPM: what it is, what its PCRs hold, quotes', load: () => import('./tpm.ts') },
   verify: { summary: 'Judge evidence: quote, logs and files against a reference', load: () => import('./verify.ts') },
   reference: { summary: 'Reference manifests: what machines should be', load: () => import('./reference.ts') },
 };

@@ -5,7 +5,8 @@ import { TPM2_Create, TPM2_FlushContext, TPM2_Load, TPM2_Quote } from '../comman
 import { authorizeEndorsementKey, type LoadedKey } from '../endorsement/endorsement-key.ts';
 import { type TPMI_ALG_HASH, type TPML_PCR_SELECTION, type TPMT_PUBLIC, TPMT_SIGNATURE } from '../structures.ts';
 
-export type AkKind = 'p256' | 'p384' | 'rsa2048' | 'rsapss2048';
+export const AK_KINDS = ['p256', 'p384', 'rsa2048', 'rsapss2048'] as const;
+export type AkKind = (typeof AK_KINDS)[number];
 
 const ATTESTATION_KEY = {
   fixedTPM: true,

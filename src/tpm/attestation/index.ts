@@ -1,3 +1,4 @@
 export * from './attestation-key.ts';
+export * from './new-key-quote.ts';
 export * from './quote.ts';
 export * from './signature.ts';

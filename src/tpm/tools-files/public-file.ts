@@ -13,9 +13,9 @@ export interface PublicFile {
 
 /** @throws {TpmError} `tpm.malformed` where it is none of these */
 export function readPublicFile(bytes: Uint8Array): PublicFile {
-  const area = tryDecode(bytes);
-  if (area !== undefined) return { key: publicKeyOf(area), area };
   try {
+    const area = tryDecode(bytes);
+    if (area !== undefined) return { key: publicKeyOf(area), area };
     const isPem = Buffer.from(bytes.subarray(0, 10)).toString('latin1').startsWith('-----BEGIN');
     const key = isPem
       ? createPublicKey({ key: Buffer.from(bytes), format: 'pem' })

@@ -1,0 +1,31 @@
+/** What every command that speaks to a TPM shares: which TPM, and letting go of it. */
+import { type Command, Option } from 'commander';
+import { chooseTpm, type OpenedTpm, openTpm } from '../vtpm/index.ts';
+import { defaultDataFolder, softwareTpmFile } from './data-folder.ts';
+
+export interface TpmOptions {
+  readonly tpm?: string;
+  readonly data?: string;
+}
+
+export const TPM_FORMS =
+  'device:/dev/tpmrm0, swtpm:path=SOCKET, swtpm:host=H,port=P, mssim:host=H,port=P or software:FILE';
+
+/** Adds `--tpm` and `--data`. */
+export function addTpmOptions(command: Command): Command {
+  const tpm = new Option('--tpm <name>', `the TPM: ${TPM_FORMS} (default: the machine's own, else the software TPM)`);
+  return command
+    .addOption(tpm.env('ASSAY_TPM'))
+    .option('--data <folder>', "the data folder, in which the software TPM's state lies");
+}
+
+/** Opens the TPM that the options name, and closes it however `use` ends. */
+export async function withTpm<T>(options: TpmOptions, use: (opened: OpenedTpm) => Promise<T>): Promise<T> {
+  const address = chooseTpm(options.tpm, softwareTpmFile(options.data ?? defaultDataFolder()));
+  const opened = await openTpm(address);
+  try {
+    return await use(opened);
+  } finally {
+    await opened.tpm.close();
+  }
+}
