@@ -9,6 +9,7 @@ interface Noun {
 }
 
 const NOUNS: Readonly<Record<string, Noun>> = {
+  up: { summary: 'Attest this machine: server, agent and dashboard in one', load: () => import('./up.ts') },
   boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
   ima: { summary: 'IMA measurement lists: what the kernel measured', load: () => import('./ima.ts') },
   tpm: { summary: 'The TPM: what it is, what its PCRs hold, quotes', load: () => import('./tpm.ts') },

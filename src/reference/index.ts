@@ -3,7 +3,7 @@ export { CompiledReference, compileReference } from './compile.ts';
 export * from './dpkg/index.ts';
 export { ManifestError, type ManifestErrorCode } from './error.ts';
 export { referenceFromList } from './from-list.ts';
-export { asListed, isExactPath, type PathMatcher, pathMatcher } from './glob.ts';
+export { asListed, isExactPath, literalPattern, type PathMatcher, pathMatcher } from './glob.ts';
 export type { FileJudgement } from './judgement.ts';
 export { canonicalManifest, checkManifest, MAX_MANIFEST_BYTES, manifestId, parseManifest } from './manifest.ts';
 export { type MeasuredFile, measuredFile } from './measured-file.ts';

@@ -4,4 +4,5 @@ export type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm
 export { ServerError, type ServerErrorCode } from './error.ts';
 export type { Listener } from './listener.ts';
 export type { Demonstration, DemonstrationState } from './routes/demonstration.ts';
-export { type RunningServer, type ServerOptions, startServer } from './start.ts';
+export type { FindingView } from './routes/host-body.ts';
+export { type AttestedHost, type RunningServer, type ServerOptions, startServer } from './start.ts';

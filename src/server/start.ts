@@ -17,6 +17,10 @@ import { sweepSilent } from './reachability.ts';
 import { ReferenceCache } from './reference-cache.ts';
 import { approvePending, giveReference, replaceReference } from './references.ts';
 import type { Demonstration } from './routes/demonstration.ts';
+import { type FindingView, findingViews, type HostSummary, summaryOf } from './routes/host-body.ts';
+import { hostRow } from './store/hosts.ts';
+import { fromJson } from './store/json-column.ts';
+import { findReference } from './store/references.ts';
 import { openStore, type StoreOptions } from './store/store.ts';
 import { deleteExpiredTokens, insertToken } from './store/tokens.ts';
 import { tlsIdentity } from './tls.ts';
@@ -67,10 +71,18 @@ export interface RunningServer {
   putReference(id: string, manifest: ReferenceManifest): Promise<string>;
   /** Judges a host by this reference from now on. */
   useReference(hostId: string, referenceId: string): Promise<void>;
+  /** The stored manifest; undefined where there is none of this name. */
+  reference(id: string): Promise<ReferenceManifest | undefined>;
+  /** A host as the API lists it, with the findings of its last verdict, worst first. */
+  host(hostId: string): Promise<AttestedHost | undefined>;
   /** Approves files that wait; all where no paths are named. Gives how many. */
   approve(hostId: string, paths?: readonly string[]): Promise<number>;
   /** Finishes what is under way, ends streams, closes the store. */
   stop(): Promise<void>;
+}
+
+export interface AttestedHost extends HostSummary {
+  readonly standing: readonly FindingView[];
 }
 
 const DEFAULTS: Settings = {
@@ -209,6 +221,11 @@ function doors(
     bearerToken: (role, label) => give({ role, label }),
     putReference: (id, manifest) => replaceReference(ctx, id, manifest),
     useReference: (hostId, referenceId) => giveReference(ctx, hostId, referenceId),
+    reference: async (id) => (await findReference(ctx.store.read, id))?.manifest,
+    async host(hostId) {
+      const row = await hostRow(ctx.store.read, hostId);
+      return row && { ...summaryOf(row), standing: findingViews(fromJson(row.findings)) };
+    },
     approve: (hostId, paths) => approvePending(ctx, hostId, paths === undefined ? {} : { paths }),
   };
 }

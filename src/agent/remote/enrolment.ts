@@ -71,7 +71,8 @@ async function describeHost({ tpm, tpmKind, identity, measurer, hostName }: Enro
 
 const FILE = 'enrolment.json';
 
-export async function readEnrolment(folder: string, server: string): Promise<KeptEnrolment | undefined> {
+/** @throws {AgentError} `agent.enrolment-unreadable` */
+export async function readEnrolment(folder: string): Promise<KeptEnrolment | undefined> {
   const path = join(folder, FILE);
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -84,7 +85,7 @@ export async function readEnrolment(folder: string, server: string): Promise<Kep
       advice: 'remove it to enrol this host anew',
     });
   }
-  return kept.server === server ? kept : undefined;
+  return kept;
 }
 
 function parseKept(text: string): KeptEnrolment | undefined {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { bytesEqual, toHex } from '../../bytes/index.ts';
 import { decodePath } from '../../ima/index.ts';
 import { hashContent } from '../../sys/index.ts';
+import { literalPattern } from '../glob.ts';
 import type { FileReference, PendingFile, ReferenceManifest, TaggedDigest } from '../types.ts';
 import { DpkgDatabase, type PackagedFile } from './database.ts';
 
@@ -90,7 +91,7 @@ function judge(path: string, file: HostFile, owners: readonly PackagedFile[]): J
   const md5 = file.md5 === undefined ? undefined : toHex(file.md5);
   const shipper = owners.find((owner) => owner.md5 !== undefined && owner.md5 === md5);
   if (shipper !== undefined) {
-    return { kind: 'shipped', file: { path: exactPattern(name), digests: [digest], origin: originOf(shipper) } };
+    return { kind: 'shipped', file: { path: literalPattern(name), digests: [digest], origin: originOf(shipper) } };
   }
   const owner = owners.find((one) => one.md5 !== undefined) ?? owners[0];
   if (owner === undefined) return { kind: 'pending', file: { path: name, digest, reason: 'unpackaged' } };
@@ -105,11 +106,6 @@ function judgeGone(path: string, file: HostFile, [owner]: readonly PackagedFile[
     kind: 'pending',
     file: { path: name, digest: `sha256:${toHex(file.sha256)}`, reason: 'replaced', ...origin },
   };
-}
-
-/** The pattern that matches this path alone. */
-function exactPattern(path: string): string {
-  return path.replace(/[*\\]/g, '\\$&');
 }
 
 function originOf(owner: PackagedFile): string {

@@ -1,0 +1,69 @@
+/** What `assay up` tells a person in the terminal. */
+import type { Assurance, EvidenceAnswer, Verdict } from '../../evidence/index.ts';
+import type { FindingView } from '../../server/index.ts';
+import { escapeControls, styled } from '../terminal.ts';
+import type { Up } from './bring-up.ts';
+
+const COLOUR = { trusted: 'green', warning: 'yellow', untrusted: 'red', unknown: 'magenta' } as const satisfies Record<
+  Verdict,
+  string
+>;
+
+const VERDICT_WORDS: Readonly<Record<Verdict, string>> = {
+  trusted: 'this machine is what its reference says',
+  warning: 'nothing is wrong that was looked at; read on for what was not',
+  untrusted: 'this machine is not what its reference says',
+  unknown: 'nothing says what this machine should be',
+};
+
+const ASSURANCE_WORDS: Readonly<Record<Assurance, string>> = {
+  hardware: 'a hardware TPM that a configured root vouches for',
+  swtpm: 'an swtpm whose CA was configured: as good as the host that runs it',
+  demonstration: 'this demonstrates and does not protect: no configured root vouches for this TPM',
+};
+
+/** Findings of one kind that are shown one by one; the rest is counted. */
+const SHOWN_OF_A_KIND = 4;
+const MARK: Readonly<Record<string, string>> = { untrusted: '✗', unknown: '?', warning: '!', info: '·' };
+
+export function attestationLines({ host, tpm, limits }: Up): string[] {
+  const verdict = host.verdict ?? 'unknown';
+  return [
+    '',
+    `${styled(['bold', COLOUR[verdict]], verdict.toUpperCase())}  ${VERDICT_WORDS[verdict]}`,
+    `assurance: ${host.assurance} — ${ASSURANCE_WORDS[host.assurance]}`,
+    '',
+    `host      ${escapeControls(host.name)}`,
+    `TPM       ${escapeControls(tpm)}`,
+    `measured  ${host.measured} entries, by ${host.measurer === 'kernel' ? 'the kernel' : 'the agent in user space'}`,
+    ...limits.map((reason) => `          ${escapeControls(reason)}`),
+    '',
+    ...findingLines(host.standing),
+  ];
+}
+
+/** Grouped by kind: a kind's advice is said once, and a kind with many findings is counted. */
+function findingLines(findings: readonly FindingView[]): string[] {
+  const kinds = Map.groupBy(findings, ({ code }) => code);
+  return [...kinds.values()].flatMap((ofKind) => {
+    const lines = ofKind.slice(0, SHOWN_OF_A_KIND).map(({ severity, code, message }) => {
+      const mark = MARK[severity] ?? ' ';
+      return `${mark} ${styled('dim', code)}  ${escapeControls(message)}`;
+    });
+    const more = ofKind.length - SHOWN_OF_A_KIND;
+    return more > 0 ? [...lines, `  … and ${more} more like this`] : lines;
+  });
+}
+
+export function welcomeLines({ dashboard, url }: Up): string[] {
+  const open = dashboard ?? `${url} (the dashboard is not built: npm run build:web)`;
+  return ['', `dashboard ${styled('underline', open)}`, '          (this link opens it once; Ctrl-C ends)', ''];
+}
+
+/** One line for an answer that gives a verdict; the worst finding says why. */
+export function changeLine({ verdict, findings, measured }: EvidenceAnswer): string | undefined {
+  if (verdict === undefined) return undefined;
+  const [worst] = findings;
+  const why = worst === undefined || verdict === 'trusted' ? '' : `  ${escapeControls(worst.message)}`;
+  return `${styled(COLOUR[verdict], verdict)}  ${measured} measured${why}`;
+}
