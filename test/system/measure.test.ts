@@ -141,6 +141,18 @@ test('a program of another mount namespace is listed apart from ours, not left o
   assert.ok(ownLibc.every((file) => file.state === 'on-disk'));
 });
 
+test('a TPM that stops answering ends measuring with its error, told once', async (t) => {
+  const tpm = memoryPcrs();
+  const log = await MeasurementLog.open(join(temporaryFolder(t), 'ima'), tpm);
+  t.after(() => log.close());
+  tpm.extend = () => Promise.reject(new Error('no answer'));
+  const failures: unknown[] = [];
+  const measurer = new HostMeasurer({ log, fanotify: false, onFailure: (error) => failures.push(error) });
+  await assert.rejects(measurer.ready, { message: 'no answer' });
+  await measurer.stop();
+  assert.equal(failures.length, 1);
+});
+
 for (const fanotify of [true, false]) {
   const means = fanotify ? 'fanotify' : 'polling';
   test(`a program that is started is listed and extended, by ${means}`, fanotify ? asRoot : {}, async (t) => {
