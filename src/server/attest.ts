@@ -18,19 +18,15 @@ import type { ServerContext } from './context.ts';
 import { ServerError } from './error.ts';
 import { keepEvidence } from './keep-evidence.ts';
 import { consumeChallenge, findChallenge, insertChallenge, type StoredChallenge } from './store/challenges.ts';
-import { findEnrolment, type StoredEnrolment } from './store/enrolments.ts';
+import { type Attester, findAttester, type StoredEnrolment } from './store/enrolments.ts';
 import { insertEvent } from './store/events.ts';
-import { findHost, recordResult } from './store/hosts.ts';
+import { recordResult } from './store/hosts.ts';
 import { toJson } from './store/json-column.ts';
-import type { HostsTable } from './store/schema.ts';
-import { findState, type StoredState, swapState } from './store/states.ts';
+import { swapState } from './store/states.ts';
 import type { Db } from './store/store.ts';
 
 /** What is read before anything is judged. */
-interface Known {
-  readonly host: HostsTable;
-  readonly enrolment: StoredEnrolment;
-  readonly state: StoredState;
+interface Known extends Attester {
   readonly challenge: Challenge;
 }
 
@@ -67,12 +63,9 @@ export async function attest(ctx: ServerContext, hostId: string, bytes: Uint8Arr
 }
 
 async function readKnown(db: Db, hostId: string, nonce: Uint8Array, now: number): Promise<Known> {
-  const challenge = await findChallenge(db, nonce);
-  const enrolment = await findEnrolment(db, hostId);
-  const host = await findHost(db, hostId);
-  if (enrolment === undefined || host === undefined) throw new ServerError('host.unknown', 'this host is not enrolled');
-  const state = await findState(db, hostId);
-  return { host, enrolment, state, challenge: answerable(challenge, enrolment, now) };
+  const attester = await findAttester(db, hostId);
+  if (attester === undefined) throw new ServerError('host.unknown', 'this host is not enrolled');
+  return { ...attester, challenge: answerable(await findChallenge(db, nonce), attester.enrolment, now) };
 }
 
 function answerable(stored: StoredChallenge | undefined, enrolment: StoredEnrolment, now: number): Challenge {

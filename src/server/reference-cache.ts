@@ -3,13 +3,17 @@ import type { CompiledReference, ReferenceManifest } from '../reference/index.ts
 import { findReference } from './store/references.ts';
 import type { Db } from './store/store.ts';
 
-/** Compiled references that are kept; a fleet has few and many hosts share one. */
-const KEPT = 64;
+/** Files of all references that are kept in memory, some 500 bytes each; the least used go first. */
+const FILES_KEPT = 2_000_000;
+/** What an id without a reference counts as. */
+const EMPTY = 1;
 
 export class ReferenceCache {
   readonly #db: Db;
   readonly #compile: (manifest: ReferenceManifest) => CompiledReference;
-  readonly #compiled = new Map<string, CompiledReference>();
+  /** Least used first. Undefined: there is none under this id; that is remembered as well. */
+  readonly #compiled = new Map<string, CompiledReference | undefined>();
+  #files = 0;
 
   constructor(db: Db, compile: (manifest: ReferenceManifest) => CompiledReference) {
     this.#db = db;
@@ -18,20 +22,35 @@ export class ReferenceCache {
 
   /** The compiled reference; undefined where none is stored under this id. */
   async get(id: string): Promise<CompiledReference | undefined> {
-    const known = this.#compiled.get(id);
-    if (known !== undefined) return known;
-    const stored = await findReference(this.#db, id);
-    if (stored === undefined) return undefined;
-    const compiled = this.#compile(stored.manifest);
-    this.set(id, compiled);
+    if (!this.#compiled.has(id)) {
+      const stored = await findReference(this.#db, id);
+      // A new manifest may have become durable since the read.
+      if (!this.#compiled.has(id)) this.set(id, stored === undefined ? undefined : this.#compile(stored.manifest));
+    }
+    const compiled = this.#compiled.get(id);
+    this.#compiled.delete(id);
+    this.#compiled.set(id, compiled);
     return compiled;
   }
 
   /** To be called once a new manifest is durable. */
-  set(id: string, compiled: CompiledReference): void {
-    this.#compiled.delete(id);
+  set(id: string, compiled: CompiledReference | undefined): void {
+    this.#drop(id);
     this.#compiled.set(id, compiled);
-    const oldest = this.#compiled.keys().next();
-    if (this.#compiled.size > KEPT && oldest.done !== true) this.#compiled.delete(oldest.value);
+    this.#files += weightOf(compiled);
+    for (const oldest of this.#compiled.keys()) {
+      if (this.#files <= FILES_KEPT || oldest === id) break;
+      this.#drop(oldest);
+    }
   }
+
+  #drop(id: string): void {
+    if (!this.#compiled.has(id)) return;
+    this.#files -= weightOf(this.#compiled.get(id));
+    this.#compiled.delete(id);
+  }
+}
+
+function weightOf(compiled: CompiledReference | undefined): number {
+  return EMPTY + (compiled?.manifest.files.length ?? 0);
 }

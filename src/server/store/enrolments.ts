@@ -2,7 +2,8 @@
 import { fromHex } from '../../bytes/index.ts';
 import type { Enrolment } from '../../verify/index.ts';
 import { fromJson, toJson } from './json-column.ts';
-import type { EnrolmentsTable, PendingEnrolment } from './schema.ts';
+import type { EnrolmentsTable, HostsTable, PendingEnrolment } from './schema.ts';
+import { type StoredState, storedState } from './states.ts';
 import type { Db } from './store.ts';
 
 export interface StoredEnrolment extends Enrolment {
@@ -41,6 +42,26 @@ async function findBy(
     .where(column, '=', value)
     .executeTakeFirst();
   return row === undefined ? undefined : enrolmentOf(row);
+}
+
+/** All that is known of the host that attests, in one read. */
+export interface Attester {
+  readonly enrolment: StoredEnrolment;
+  readonly host: HostsTable;
+  readonly state: StoredState;
+}
+
+export async function findAttester(db: Db, hostId: string): Promise<Attester | undefined> {
+  const row = await db
+    .selectFrom('hosts')
+    .innerJoin('enrolments', 'enrolments.host_id', 'hosts.id')
+    .leftJoin('states', 'states.host_id', 'hosts.id')
+    .selectAll('hosts')
+    .selectAll('enrolments')
+    .select(['states.version', 'states.body'])
+    .where('hosts.id', '=', hostId)
+    .executeTakeFirst();
+  return row === undefined ? undefined : { host: row, enrolment: enrolmentOf(row), state: storedState(row) };
 }
 
 export function findEnrolment(db: Db, hostId: string): Promise<StoredEnrolment | undefined> {

@@ -1,16 +1,20 @@
 /**
- * Group commit: writes that arrive within a short window share one transaction and so one fsync. Each is answered only
- * after the commit; each has a savepoint of its own, so that one that fails takes nothing of the others with it.
+ * Group commit: writes that arrive within a short window share one transaction and so one fsync, and each is answered
+ * only after the commit. One that fails takes nothing of the others with it: the group is rolled back and run again with
+ * a savepoint for each. Failures are rare (what can be refused is refused before), savepoints for all would not be.
  */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { ServerError } from '../error.ts';
 import type { Schema } from './schema.ts';
 
-/** One write. It must not wait for anything but the transaction that it is given: others stand behind it. */
+/**
+ * One write. It must not wait for anything but the transaction that it is given (others stand behind it), and changes
+ * nothing else: it may be run twice.
+ */
 export type Work<T> = (trx: Transaction<Schema>) => Promise<T>;
 
 interface Waiting {
-  /** Runs the work inside its savepoint; gives what to do once the transaction's fate is known. */
+  /** Runs the work; gives what to do once the transaction is durable. */
   readonly run: (trx: Transaction<Schema>) => Promise<Settle>;
   readonly reject: (error: unknown) => void;
 }
@@ -52,12 +56,8 @@ export class GroupCommit {
     }
     return new Promise<T>((resolve, reject) => {
       const run = async (trx: Transaction<Schema>): Promise<Settle> => {
-        try {
-          const value = await inSavepoint(trx, work);
-          return () => resolve(value);
-        } catch (error) {
-          return () => reject(error);
-        }
+        const value = await work(trx);
+        return () => resolve(value);
       };
       this.#queue.push({ run, reject });
       this.#schedule();
@@ -88,15 +88,34 @@ export class GroupCommit {
 
   async #writeGroup(group: readonly Waiting[]): Promise<void> {
     try {
-      const settles = await this.#db.transaction().execute(async (trx) => {
-        const done: Settle[] = [];
-        for (const { run } of group) done.push(await run(trx));
-        return done;
-      });
-      for (const settle of settles) settle();
+      await this.#inOneTransaction(group, ({ run }, trx) => run(trx));
     } catch (error) {
-      for (const { reject } of group) reject(error);
+      const [only] = group;
+      if (group.length === 1) only?.reject(error);
+      else await this.#writeEachApart(group);
     }
+  }
+
+  async #writeEachApart(group: readonly Waiting[]): Promise<void> {
+    try {
+      await this.#inOneTransaction(group, ({ run, reject }, trx) =>
+        inSavepoint(trx, run).catch((error: unknown) => () => reject(error)),
+      );
+    } catch (error) {
+      for (const { reject } of group) reject(error); // the transaction itself failed: a full disk, say
+    }
+  }
+
+  async #inOneTransaction(
+    group: readonly Waiting[],
+    run: (waiting: Waiting, trx: Transaction<Schema>) => Promise<Settle>,
+  ): Promise<void> {
+    const settles = await this.#db.transaction().execute(async (trx) => {
+      const done: Settle[] = [];
+      for (const waiting of group) done.push(await run(waiting, trx));
+      return done;
+    });
+    for (const settle of settles) settle();
   }
 }
 

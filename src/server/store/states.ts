@@ -1,6 +1,7 @@
 /** What the verifier remembers of each host; replaced only by who has seen the version before. */
 import type { HostState } from '../../verify/index.ts';
 import { fromJson, toJson } from './json-column.ts';
+import type { StatesTable } from './schema.ts';
 import type { Db } from './store.ts';
 
 export interface StoredState {
@@ -15,8 +16,15 @@ export async function findState(db: Db, hostId: string): Promise<StoredState> {
     .select(['version', 'body'])
     .where('host_id', '=', hostId)
     .executeTakeFirst();
-  return row === undefined ? { version: 0, state: undefined } : { version: row.version, state: fromJson(row.body) };
+  return storedState(row ?? { version: null, body: null });
 }
+
+/** From the columns of a row that may have no state. */
+export function storedState({ version, body }: Nullable<Pick<StatesTable, 'version' | 'body'>>): StoredState {
+  return version === null || body === null ? { version: 0, state: undefined } : { version, state: fromJson(body) };
+}
+
+type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
 /** Compare and swap: false where the host's state is no longer of `version`. */
 export async function swapState(db: Db, hostId: string, version: number, state: HostState): Promise<boolean> {
