@@ -99,6 +99,8 @@ export interface Demonstration {
   readonly available: boolean;
   readonly state: 'clean' | 'tampered';
   readonly program: string;
+  /** Id of the host that it runs on; absent: whichever is shown. */
+  readonly host?: string | undefined;
 }
 
 const verdict = oneOf('trusted', 'warning', 'untrusted', 'unknown');
@@ -154,6 +156,7 @@ const demonstration = fields<Demonstration>({
   available: flag,
   state: oneOf('clean', 'tampered'),
   program: text,
+  host: optional(text),
 });
 
 /** The server answered, and the answer is no. */

@@ -5,6 +5,7 @@ import { Enrol } from './enrol.tsx';
 import { Evidence } from './evidence.tsx';
 import { Files } from './files.tsx';
 import { Findings } from './findings.tsx';
+import { goTo } from './go-to.ts';
 import { Header } from './header.tsx';
 import { connection, host, hosts } from './live.ts';
 import { Pcrs } from './pcrs.tsx';
@@ -13,9 +14,9 @@ import { Verdict } from './verdict.tsx';
 export function App() {
   return (
     <>
-      <a class="skip" href="#verdict">
+      <button type="button" class="skip" onClick={goTo('verdict')}>
         Skip to the verdict
-      </a>
+      </button>
       <Demonstrating />
       <Header />
       <ConnectionNotice />

@@ -45,6 +45,13 @@ test('what a machine does not have is absent, with what would fill it', () => {
   assert.equal(chainOf({ ...HARDWARE, measured: 0 }).at(-1)?.state, 'absent');
 });
 
+test('filled registers without a log are no firmware link', () => {
+  const chain = [{ link: 'firmware', state: 'absent' }];
+  assert.deepEqual(statesOf({ ...HARDWARE, chain }), ['held', 'absent', 'held', 'held']);
+  assert.match(chainOf({ ...HARDWARE, chain })[1]?.says ?? '', /no firmware log/);
+  assert.match(chainOf({ ...HARDWARE, chain, assurance: 'demonstration' })[1]?.says ?? '', /stand-in/);
+});
+
 test('a warning makes its link doubtful and leaves an absent one absent', () => {
   const findings = [finding('firmware', 'warning'), finding('files', 'info')];
   assert.deepEqual(statesOf({ ...HARDWARE, findings }), ['held', 'doubt', 'held', 'held']);

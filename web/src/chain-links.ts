@@ -111,7 +111,13 @@ function firmwareAbsence(host: HostDetail): Absence | undefined {
   }
   const hasNoLog = host.chain.some((summary) => summary.link === 'firmware' && summary.state === 'absent');
   if (!hasNoLog || host.verdict === undefined) return undefined;
-  return { says: 'PCR 0–7 are filled, and there is no firmware log that says with what.', fill };
+  if (host.assurance === 'demonstration') {
+    return { says: 'The stand-in starts long after the firmware, so no firmware measured itself into it.', fill };
+  }
+  return {
+    says: 'PCR 0–7 are filled, and there is no firmware log that says with what.',
+    fill: 'the kernel’s copy of that log, where the agent can read it (securityfs, as root)',
+  };
 }
 
 /** Nothing was ever extended into it: zeros from reset, or ones where only a dynamic launch may (PCR 17–22). */

@@ -1,5 +1,6 @@
 import type { HostDetail } from './api.ts';
 import { chainOf, type LinkState, type LinkView } from './chain-links.ts';
+import { goTo } from './go-to.ts';
 import { Mark } from './marks.tsx';
 import { Trial } from './trial.tsx';
 import { Path } from './visible.tsx';
@@ -55,21 +56,11 @@ function Link({ view }: { readonly view: LinkView }) {
       )}
       {hasFindings && (
         <p>
-          <a href={`#findings-${view.link}`} onClick={showFindings(view.link)}>
+          <a href={`#findings-${view.link}`} onClick={goTo(`findings-${view.link}`)}>
             See why
           </a>
         </p>
       )}
     </li>
   );
-}
-
-/** The address's fragment names the host, so the page moves there by itself. */
-function showFindings(link: string): (event: Event) => void {
-  return (event) => {
-    event.preventDefault();
-    const group = document.getElementById(`findings-${link}`);
-    group?.scrollIntoView({ block: 'start' });
-    group?.focus({ preventScroll: true });
-  };
 }

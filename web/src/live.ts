@@ -46,7 +46,10 @@ export function follow(): void {
     if (!document.hidden && connection.value.state === 'lost') retry();
   });
   addEventListener('online', retry);
-  addEventListener('hashchange', () => choose(idInAddress()));
+  addEventListener('hashchange', () => {
+    const wanted = hosts.value?.find((one) => one.id === idInAddress());
+    if (wanted !== undefined) choose(wanted.id);
+  });
   void connect();
 }
 
@@ -58,8 +61,8 @@ export function retry(): void {
 }
 
 /** Shows another host. */
-export function choose(id: string | undefined): void {
-  if (id === undefined || id === chosen.value) return;
+export function choose(id: string): void {
+  if (id === chosen.value) return;
   batch(() => {
     chosen.value = id;
     host.value = undefined;

@@ -37,7 +37,7 @@ export function Trial({ host }: { readonly host: HostDetail }) {
   }, [files?.state]);
 
   const { value } = demonstration;
-  if (value === undefined || !host.live) return null;
+  if (value === undefined || !host.live || (value.host ?? host.id) !== host.id) return null;
   const tampered = value.state === 'tampered';
   return (
     <div class="trial" data-state={value.state}>

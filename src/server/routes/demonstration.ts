@@ -7,6 +7,8 @@ export interface DemonstrationState {
   readonly state: 'clean' | 'tampered';
   /** The program that is changed: a copy, never the system's own. */
   readonly program: string;
+  /** Id of the host that it runs on. */
+  readonly host?: string;
 }
 
 /** What `up` hands in; the server only passes the wish on. */
@@ -20,6 +22,7 @@ const StateBody = Type.Object({
   available: Type.Boolean(),
   state: Type.Union([Type.Literal('clean'), Type.Literal('tampered')]),
   program: Type.String(),
+  host: Type.Optional(Type.String({ description: 'Id of the host that it runs on' })),
 });
 
 export function demonstrationRoutes(app: App, demonstration: Demonstration): void {

@@ -97,6 +97,9 @@ describe('the dashboard', requires('chromium'), () => {
     assert.match((await page.textContent('[data-link="kernel"] .fill')) ?? '', /CONFIG_IMA/);
     assert.match((await page.textContent('.pcr[data-index="10"]')) ?? '', /IMA.*[0-9a-f]{64}/);
     assert.match((await page.textContent('.verdict time')) ?? '', /(just now|ago) \d{4}-\d\d-\d\d .* UTC/);
+    const asOf = await page.getAttribute('.verdict time', 'datetime');
+    await host.attest(); // nothing new, and yet newer
+    await page.waitForSelector(`.verdict time:not([datetime="${asOf}"])`, { timeout: 5000 });
     const policy = (await page.reload())?.headers()['content-security-policy'];
     assert.match(policy ?? '', /default-src 'none'; script-src 'self'; style-src 'self';/);
     await page.waitForSelector('#verdict');
@@ -204,6 +207,8 @@ describe('the dashboard', requires('chromium'), () => {
     await page.waitForSelector('.files tbody tr');
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement?.className), 'skip');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'verdict');
     const reached: string[] = [];
     for (let i = 0; i < 40; i++) {
       await page.keyboard.press('Tab');

@@ -18,10 +18,13 @@ export class DemonstrationHost {
   readonly id: string;
   readonly #client: Client;
   readonly #token: string;
+  /** The list and its register as a boot begins them. */
+  readonly #begun: { readonly imaLog: Buffer; readonly pcr10: Buffer };
   #challenge: Challenge | undefined;
 
   private constructor(host: SimulatedHost, client: Client, id: string, token: string) {
     this.host = host;
+    this.#begun = { imaLog: host.imaLog, pcr10: host.pcr10 };
     this.#client = client;
     this.id = id;
     this.#token = token;
@@ -48,8 +51,7 @@ export class DemonstrationHost {
   /** A new boot: registers and list begin anew, and the given files run. */
   async boot(files: Readonly<Record<string, string>>): Promise<void> {
     this.host.resetCount += 1;
-    this.host.imaLog = Buffer.alloc(0);
-    this.host.pcr10 = Buffer.alloc(32);
+    Object.assign(this.host, this.#begun);
     for (const [path, content] of Object.entries(files)) this.host.measure(path, content);
     await this.attest();
   }
