@@ -1,0 +1,213 @@
+/** Policies about state: TPM 2.0 Part 3, 23.6 to 23.21. */
+import { bytesEqual, digest } from '../../../bytes/index.ts';
+import {
+  COMMANDS,
+  encode,
+  handleName,
+  type RequestOf,
+  TPM_EO,
+  type TPM2_PolicyNV,
+  TPMA_LOCALITY,
+  TPMI_YES_NO,
+  TPML_PCR_SELECTION,
+  uint8,
+  uint16,
+} from '../../../tpm/index.ts';
+import { entity } from '../entities.ts';
+import type { Handlers } from '../handler.ts';
+import { IMPLEMENTED } from '../implemented.ts';
+import { readAllowed } from '../nv-access.ts';
+import { pcrDigestOf } from '../pcr-digest.ts';
+import { checkDigestSize, extendPolicy, requireHash, resetPolicyDigest } from '../policy-session.ts';
+import { refuse } from '../refusal.ts';
+
+type Operation = RequestOf<typeof TPM2_PolicyNV>['operation'];
+
+/** Part 2, 6.11: big-endian numbers; signed ones in two's complement. */
+function compare(a: Uint8Array, b: Uint8Array, operation: Operation): boolean {
+  const [left, right] = [a, b].map((bytes) => BigInt(`0x${Buffer.from(bytes).toString('hex') || '0'}`));
+  if (left === undefined || right === undefined) return false;
+  const bits = a.length * 8;
+  const signed = (value: bigint): bigint => BigInt.asIntN(bits, value);
+  switch (operation) {
+    case 'eq':
+      return left === right;
+    case 'neq':
+      return left !== right;
+    case 'unsigned_gt':
+      return left > right;
+    case 'unsigned_lt':
+      return left < right;
+    case 'unsigned_ge':
+      return left >= right;
+    case 'unsigned_le':
+      return left <= right;
+    case 'signed_gt':
+      return signed(left) > signed(right);
+    case 'signed_lt':
+      return signed(left) < signed(right);
+    case 'signed_ge':
+      return signed(left) >= signed(right);
+    case 'signed_le':
+      return signed(left) <= signed(right);
+    case 'bitset':
+      return (left & right) === right;
+    case 'bitclear':
+      return (left & right) === 0n;
+  }
+}
+
+export const policy = {
+  /** 23.6 */
+  TPM2_PolicyOR(machine, { policySession, pHashList }) {
+    const session = machine.session(policySession);
+    if (pHashList.length < 2) refuse('VALUE', 'pHashList');
+    const isListed = pHashList.some((hash) => bytesEqual(hash, session.policyDigest));
+    if (session.type !== 'trial' && !isListed) refuse('VALUE', 'pHashList');
+    resetPolicyDigest(session);
+    extendPolicy(session, 'TPM2_PolicyOR', ...pHashList);
+    return {};
+  },
+
+  /** 23.7 */
+  TPM2_PolicyPCR(machine, { policySession, pcrDigest, pcrs }) {
+    const session = machine.session(policySession);
+    const { selection, pcrDigest: current } = pcrDigestOf(machine, session.authHash, pcrs);
+    let used: Uint8Array = current;
+    if (session.type === 'trial') {
+      if (pcrDigest.length > 0) used = pcrDigest;
+    } else {
+      const { pcrUpdateCounter } = machine.volatile;
+      if (session.pcrUpdateCounter !== 0 && session.pcrUpdateCounter !== pcrUpdateCounter) refuse('PCR_CHANGED');
+      if (pcrDigest.length > 0 && !bytesEqual(pcrDigest, current)) refuse('VALUE', 'pcrDigest');
+      session.pcrUpdateCounter = pcrUpdateCounter;
+    }
+    extendPolicy(session, 'TPM2_PolicyPCR', encode(TPML_PCR_SELECTION, selection), used);
+    return {};
+  },
+
+  /** 23.8 */
+  TPM2_PolicyLocality(machine, { policySession, locality }) {
+    const session = machine.session(policySession);
+    const asked = TPMA_LOCALITY.toNumber(locality);
+    if (asked === 0) refuse('RANGE', 'locality');
+    const isExtended = (value: number): boolean => value > 31;
+    if (session.locality !== 0 && isExtended(asked) !== isExtended(session.locality)) refuse('RANGE', 'locality');
+    const both =
+      session.locality === 0
+        ? asked
+        : isExtended(asked)
+          ? asked === session.locality
+            ? asked
+            : 0
+          : asked & session.locality;
+    if (both === 0) refuse('RANGE', 'locality');
+    session.locality = both;
+    extendPolicy(session, 'TPM2_PolicyLocality', encode(uint8, asked));
+    return {};
+  },
+
+  /** 23.9 */
+  TPM2_PolicyNV(machine, { authHandle, nvIndex, policySession, operandB, offset, operation }) {
+    const session = machine.session(policySession);
+    const index = machine.nvIndex(nvIndex);
+    if (session.type !== 'trial') {
+      readAllowed(index, authHandle);
+      if (offset > index.data.length) refuse('VALUE', 'offset');
+      if (operandB.length > index.data.length - offset) refuse('SIZE', 'operandB');
+      const held = index.data.subarray(offset, offset + operandB.length);
+      if (!compare(held, operandB, operation)) refuse('POLICY');
+    }
+    const operationBytes = encode(TPM_EO, operation);
+    const args = digest(session.authHash, operandB, encode(uint16, offset), operationBytes);
+    extendPolicy(session, 'TPM2_PolicyNV', args, entity(machine, nvIndex).name);
+    return {};
+  },
+
+  /** 23.11 */
+  TPM2_PolicyCommandCode(machine, { policySession, code }) {
+    const session = machine.session(policySession);
+    if (session.commandCode !== 0 && session.commandCode !== code) refuse('VALUE', 'code');
+    if (!IMPLEMENTED.has(code)) refuse('POLICY_CC', 'code');
+    extendPolicy(session, 'TPM2_PolicyCommandCode', handleName(code));
+    session.commandCode = code;
+    return {};
+  },
+
+  /** 23.13 */
+  TPM2_PolicyCpHash(machine, { policySession, cpHashA }) {
+    const session = machine.session(policySession);
+    checkDigestSize(session, cpHashA, 'cpHashA');
+    requireHash(session, 'cpHash', cpHashA);
+    extendPolicy(session, 'TPM2_PolicyCpHash', cpHashA);
+    return {};
+  },
+
+  /** 23.14 */
+  TPM2_PolicyNameHash(machine, { policySession, nameHash }) {
+    const session = machine.session(policySession);
+    checkDigestSize(session, nameHash, 'nameHash');
+    if (session.cpHashKind !== 'none') refuse('CPHASH');
+    requireHash(session, 'nameHash', nameHash);
+    extendPolicy(session, 'TPM2_PolicyNameHash', nameHash);
+    return {};
+  },
+
+  /** 23.15 */
+  TPM2_PolicyDuplicationSelect(machine, { policySession, objectName, newParentName, includeObject }) {
+    const session = machine.session(policySession);
+    if (session.cpHashKind !== 'none') refuse('CPHASH');
+    if (session.commandCode !== 0) refuse('COMMAND_CODE');
+    requireHash(session, 'nameHash', digest(session.authHash, objectName, newParentName));
+    const included = includeObject ? [objectName] : [];
+    extendPolicy(
+      session,
+      'TPM2_PolicyDuplicationSelect',
+      ...included,
+      newParentName,
+      encode(TPMI_YES_NO, includeObject),
+    );
+    session.commandCode = COMMANDS.TPM2_Duplicate.code;
+    return {};
+  },
+
+  /** 23.17 */
+  TPM2_PolicyAuthValue(machine, { policySession }) {
+    const session = machine.session(policySession);
+    extendPolicy(session, 'TPM2_PolicyAuthValue');
+    session.isAuthValueNeeded = true;
+    session.isPasswordNeeded = false;
+    return {};
+  },
+
+  /** 23.18: the same digest as TPM2_PolicyAuthValue. */
+  TPM2_PolicyPassword(machine, { policySession }) {
+    const session = machine.session(policySession);
+    extendPolicy(session, 'TPM2_PolicyAuthValue');
+    session.isPasswordNeeded = true;
+    session.isAuthValueNeeded = false;
+    return {};
+  },
+
+  /** 23.19 */
+  TPM2_PolicyGetDigest: (machine, { policySession }) => ({ policyDigest: machine.session(policySession).policyDigest }),
+
+  /** 23.20 */
+  TPM2_PolicyNvWritten(machine, { policySession, writtenSet }) {
+    const session = machine.session(policySession);
+    const asked = writtenSet ? 'written' : 'unwritten';
+    if (session.nvWritten !== 'unchecked' && session.nvWritten !== asked) refuse('VALUE', 'writtenSet');
+    extendPolicy(session, 'TPM2_PolicyNvWritten', encode(TPMI_YES_NO, writtenSet));
+    session.nvWritten = asked;
+    return {};
+  },
+
+  /** 23.21 */
+  TPM2_PolicyTemplate(machine, { policySession, templateHash }) {
+    const session = machine.session(policySession);
+    checkDigestSize(session, templateHash, 'templateHash');
+    requireHash(session, 'templateHash', templateHash);
+    extendPolicy(session, 'TPM2_PolicyTemplate', templateHash);
+    return {};
+  },
+} satisfies Handlers;

@@ -1,0 +1,95 @@
+/** Platform configuration registers: their attributes and values (Part 1, 17; Part 4, PCR.c; PC Client profile, 4.6). */
+import { digest, digestInfo } from '../../bytes/index.ts';
+import type { TPMI_ALG_HASH, TPML_PCR_SELECTION } from '../../tpm/index.ts';
+import { HASHES, PCR_COUNT } from './limits.ts';
+import type { Machine } from './machine.ts';
+import type { Volatile } from './state.ts';
+
+export interface PcrAttributes {
+  /** Kept by TPM2_Shutdown(STATE). */
+  readonly isSaved: boolean;
+  /** One bit for each locality that may. */
+  readonly resetLocalities: number;
+  readonly extendLocalities: number;
+}
+
+const STATIC: PcrAttributes = { isSaved: true, resetLocalities: 0, extendLocalities: 0x1f };
+const DEBUG: PcrAttributes = { isSaved: false, resetLocalities: 0x0f, extendLocalities: 0x1f };
+const DRTM: readonly PcrAttributes[] = [
+  { isSaved: false, resetLocalities: 0x10, extendLocalities: 0x1c },
+  { isSaved: false, resetLocalities: 0x10, extendLocalities: 0x1c },
+  { isSaved: false, resetLocalities: 0x10, extendLocalities: 0x0c },
+  { isSaved: false, resetLocalities: 0x1c, extendLocalities: 0x0e },
+  { isSaved: false, resetLocalities: 0x1c, extendLocalities: 0x04 },
+  { isSaved: false, resetLocalities: 0x1c, extendLocalities: 0x04 },
+];
+
+export function pcrAttributes(pcr: number): PcrAttributes {
+  if (pcr < 16) return STATIC;
+  return DRTM[pcr - 17] ?? DEBUG;
+}
+
+/** PCRs of a dynamic launch: all ones until the launch resets them to zero. */
+export function isDynamic(pcr: number): boolean {
+  return pcr >= 17 && pcr <= 22;
+}
+
+/** Changes of these do not invalidate policies (TPM_PT_PCR_NO_INCREMENT). */
+export function isUncounted(pcr: number): boolean {
+  return pcr === 16 || (pcr >= 21 && pcr <= 23);
+}
+
+export const PCRS: readonly number[] = Array.from({ length: PCR_COUNT }, (_, pcr) => pcr);
+
+/** The banks as TPM2_Startup(CLEAR) leaves them. */
+export function startBanks(allocation: readonly TPMI_ALG_HASH[]): Volatile['banks'] {
+  const inOrder = HASHES.filter((hash) => allocation.includes(hash));
+  return new Map(
+    inOrder.map((hash) => {
+      const { size } = digestInfo(hash);
+      return [hash, PCRS.map((pcr) => new Uint8Array(size).fill(isDynamic(pcr) ? 0xff : 0))];
+    }),
+  );
+}
+
+export function setPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value: Uint8Array): void {
+  const bank = machine.volatile.banks.get(hash);
+  if (bank === undefined) return;
+  bank[pcr] = value;
+}
+
+export function extendPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value: Uint8Array): void {
+  const old = machine.volatile.banks.get(hash)?.[pcr];
+  if (old !== undefined) setPcr(machine, hash, pcr, digest(hash, old, value));
+}
+
+export function pcrChanged(machine: Machine, pcr: number): void {
+  if (!isUncounted(pcr)) machine.volatile.pcrUpdateCounter++;
+  machine.changed();
+}
+
+export interface SelectedDigests {
+  /** The selection without what is not there (Part 4, FilterPcr). */
+  readonly selection: TPML_PCR_SELECTION;
+  readonly digests: readonly Uint8Array[];
+}
+
+/** @param max digests at most; the selection says which were taken */
+export function selectPcrs(
+  machine: Machine,
+  asked: TPML_PCR_SELECTION,
+  max = Number.POSITIVE_INFINITY,
+): SelectedDigests {
+  const digests: Uint8Array[] = [];
+  const selection = asked.map((select) => {
+    const bank = machine.volatile.banks.get(select.hash);
+    const pcrs = select.pcrs.filter((pcr) => {
+      const value = bank?.[pcr];
+      if (value === undefined || digests.length >= max) return false;
+      digests.push(value);
+      return true;
+    });
+    return { ...select, pcrs };
+  });
+  return { selection, digests };
+}

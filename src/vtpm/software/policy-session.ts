@@ -1,0 +1,39 @@
+/** How policy commands change a session's digest (Part 1, 19.7; Part 4, Policy_spt.c). */
+import { bytesEqual, digest, digestInfo } from '../../bytes/index.ts';
+import { COMMANDS, type CommandName, handleName } from '../../tpm/index.ts';
+import { refuse } from './refusal.ts';
+import type { Session } from './state.ts';
+
+export function commandCode(name: CommandName): Uint8Array {
+  return handleName(COMMANDS[name].code);
+}
+
+/** policyDigest ← H(policyDigest ‖ commandCode ‖ parts) */
+export function extendPolicy(session: Session, name: CommandName, ...parts: readonly Uint8Array[]): void {
+  session.policyDigest = digest(session.authHash, session.policyDigest, commandCode(name), ...parts);
+}
+
+/** PolicyUpdate (Part 3, 23.2.3): the entity's Name, and then the reference in a digest of its own. */
+export function updatePolicy(session: Session, name: CommandName, entityName: Uint8Array, policyRef: Uint8Array): void {
+  extendPolicy(session, name, entityName);
+  session.policyDigest = digest(session.authHash, session.policyDigest, policyRef);
+}
+
+export function resetPolicyDigest(session: Session): void {
+  session.policyDigest = new Uint8Array(digestInfo(session.authHash).size);
+}
+
+/** Keeps the cpHash (or its like) that the policy asks for. @throws {Refusal} `CPHASH` where another is asked for already */
+export function requireHash(session: Session, kind: 'cpHash' | 'nameHash' | 'templateHash', hash: Uint8Array): void {
+  if (session.cpHashKind !== 'none') {
+    const isSame = session.cpHashKind === kind && bytesEqual(session.cpHash, hash);
+    if (!isSame) refuse('CPHASH');
+  }
+  session.cpHashKind = kind;
+  session.cpHash = hash;
+}
+
+/** @throws {Refusal} `SIZE` where a digest has another length than the session's hash gives */
+export function checkDigestSize(session: Session, hash: Uint8Array, field: string): void {
+  if (hash.length !== digestInfo(session.authHash).size) refuse('SIZE', field);
+}

@@ -1,0 +1,135 @@
+/** TPM_PT: the properties that TPM2_GetCapability tells (Part 2, 6.13), with libtpms' limits. */
+import { TPM_ALG, TPM_PT, TPMA_PERMANENT, TPMA_STARTUP_CLEAR } from '../../tpm/index.ts';
+import { isInLockout, selfHeal } from './dictionary-attack.ts';
+import { IMPLEMENTED } from './implemented.ts';
+import {
+  FIRMWARE_VERSION,
+  INTEGRITY_HASH,
+  MANUFACTURER,
+  MAX_ACTIVE_SESSIONS,
+  MAX_COMMAND_SIZE,
+  MAX_LOADED_SESSIONS,
+  MAX_NV_INDEX_SIZE,
+  MAX_PERSISTENT,
+  MAX_TRANSIENT,
+  NV_BUFFER_MAX,
+  PCR_COUNT,
+  VENDOR_STRINGS,
+} from './limits.ts';
+import type { Machine } from './machine.ts';
+
+interface TaggedProperty {
+  readonly property: number;
+  readonly value: number;
+}
+
+function fourCharacters(text: string): number {
+  return Buffer.from(text.padEnd(4, '\0').slice(0, 4), 'latin1').readUInt32BE();
+}
+
+/** Family 2.0, revision 1.59 of day 312 of 2019. */
+const SPECIFICATION = { family: fourCharacters('2.0'), revision: 159, day: 312, year: 2019 } as const;
+
+function fixedProperties(): readonly (readonly [number, number])[] {
+  const { family, revision, day, year } = SPECIFICATION;
+  const commands = IMPLEMENTED.size;
+  return [
+    [TPM_PT.FAMILY_INDICATOR, family],
+    [TPM_PT.LEVEL, 0],
+    [TPM_PT.REVISION, revision],
+    [TPM_PT.DAY_OF_YEAR, day],
+    [TPM_PT.YEAR, year],
+    [TPM_PT.MANUFACTURER, fourCharacters(MANUFACTURER)],
+    ...VENDOR_STRINGS.map((text, i) => [TPM_PT.VENDOR_STRING_1 + i, fourCharacters(text)] as const),
+    [TPM_PT.VENDOR_TPM_TYPE, 1],
+    [TPM_PT.FIRMWARE_VERSION_1, FIRMWARE_VERSION.high],
+    [TPM_PT.FIRMWARE_VERSION_2, FIRMWARE_VERSION.low],
+    [TPM_PT.INPUT_BUFFER, 1024],
+    [TPM_PT.HR_TRANSIENT_MIN, MAX_TRANSIENT],
+    [TPM_PT.HR_PERSISTENT_MIN, 7],
+    [TPM_PT.HR_LOADED_MIN, MAX_LOADED_SESSIONS],
+    [TPM_PT.ACTIVE_SESSIONS_MAX, MAX_ACTIVE_SESSIONS],
+    [TPM_PT.PCR_COUNT, PCR_COUNT],
+    [TPM_PT.PCR_SELECT_MIN, PCR_COUNT / 8],
+    [TPM_PT.CONTEXT_GAP_MAX, 0xffff],
+    [TPM_PT.NV_COUNTERS_MAX, 0],
+    [TPM_PT.NV_INDEX_MAX, MAX_NV_INDEX_SIZE],
+    [TPM_PT.MEMORY, 6],
+    [TPM_PT.CLOCK_UPDATE, 4096],
+    [TPM_PT.CONTEXT_HASH, TPM_ALG[INTEGRITY_HASH]],
+    [TPM_PT.CONTEXT_SYM, TPM_ALG.aes],
+    [TPM_PT.CONTEXT_SYM_SIZE, 256],
+    [TPM_PT.ORDERLY_COUNT, 255],
+    [TPM_PT.MAX_COMMAND_SIZE, MAX_COMMAND_SIZE],
+    [TPM_PT.MAX_RESPONSE_SIZE, MAX_COMMAND_SIZE],
+    [TPM_PT.MAX_DIGEST, 64],
+    [TPM_PT.MAX_OBJECT_CONTEXT, 2692],
+    [TPM_PT.MAX_SESSION_CONTEXT, 1024],
+    [TPM_PT.PS_FAMILY_INDICATOR, family],
+    [TPM_PT.PS_LEVEL, 0],
+    [TPM_PT.PS_REVISION, revision],
+    [TPM_PT.PS_DAY_OF_YEAR, day],
+    [TPM_PT.PS_YEAR, year],
+    [TPM_PT.SPLIT_MAX, 128],
+    [TPM_PT.TOTAL_COMMANDS, commands],
+    [TPM_PT.LIBRARY_COMMANDS, commands],
+    [TPM_PT.VENDOR_COMMANDS, 0],
+    [TPM_PT.NV_BUFFER_MAX, NV_BUFFER_MAX],
+    [TPM_PT.MODES, 0],
+    [TPM_PT.MAX_CAP_BUFFER, 1024],
+  ];
+}
+
+function variableProperties(machine: Machine): readonly (readonly [number, number])[] {
+  const { permanent, volatile } = machine;
+  selfHeal(machine);
+  const { dictionaryAttack: da } = permanent;
+  const counters = [...permanent.nvIndices.values()].filter(({ publicArea }) => publicArea.attributes.nt === 1).length;
+  const active = volatile.sessions.size + volatile.savedSessions.size;
+  return [
+    [
+      TPM_PT.PERMANENT,
+      TPMA_PERMANENT.toNumber({
+        ownerAuthSet: permanent.owner.auth.length > 0,
+        endorsementAuthSet: permanent.endorsement.auth.length > 0,
+        lockoutAuthSet: permanent.lockoutAuth.length > 0,
+        disableClear: permanent.isClearDisabled,
+        inLockout: isInLockout(machine),
+        tpmGeneratedEPS: true,
+      }),
+    ],
+    [
+      TPM_PT.STARTUP_CLEAR,
+      TPMA_STARTUP_CLEAR.toNumber({
+        phEnable: volatile.isPlatformEnabled,
+        shEnable: volatile.isStorageEnabled,
+        ehEnable: volatile.isEndorsementEnabled,
+        phEnableNV: volatile.isPlatformNvEnabled,
+        orderly: volatile.isClockSafe,
+      }),
+    ],
+    [TPM_PT.HR_NV_INDEX, permanent.nvIndices.size],
+    [TPM_PT.HR_LOADED, volatile.sessions.size],
+    [TPM_PT.HR_LOADED_AVAIL, MAX_LOADED_SESSIONS - volatile.sessions.size],
+    [TPM_PT.HR_ACTIVE, active],
+    [TPM_PT.HR_ACTIVE_AVAIL, MAX_ACTIVE_SESSIONS - active],
+    [TPM_PT.HR_TRANSIENT_AVAIL, MAX_TRANSIENT - volatile.transients.size],
+    [TPM_PT.HR_PERSISTENT, permanent.persistents.size],
+    [TPM_PT.HR_PERSISTENT_AVAIL, MAX_PERSISTENT - permanent.persistents.size],
+    [TPM_PT.NV_COUNTERS, counters],
+    [TPM_PT.NV_COUNTERS_AVAIL, 16],
+    [TPM_PT.ALGORITHM_SET, 0],
+    [TPM_PT.LOADED_CURVES, 3],
+    [TPM_PT.LOCKOUT_COUNTER, da.failedTries],
+    [TPM_PT.MAX_AUTH_FAIL, da.maxTries],
+    [TPM_PT.LOCKOUT_INTERVAL, da.recoveryTime],
+    [TPM_PT.LOCKOUT_RECOVERY, da.lockoutRecovery],
+    [TPM_PT.NV_WRITE_RECOVERY, 0],
+    [TPM_PT.AUDIT_COUNTER_0, 0],
+    [TPM_PT.AUDIT_COUNTER_1, 0],
+  ];
+}
+
+export function properties(machine: Machine): readonly TaggedProperty[] {
+  return [...fixedProperties(), ...variableProperties(machine)].map(([property, value]) => ({ property, value }));
+}

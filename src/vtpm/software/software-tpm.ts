@@ -1,0 +1,129 @@
+/** The software TPM: one machine in memory, commands in, responses out. */
+import { errorResponse, TPM_RC, type TPMI_ALG_HASH } from '../../tpm/index.ts';
+import { executeCommand } from './engine.ts';
+import { HASHES } from './limits.ts';
+import { Machine, type MachineOptions, openMachine } from './machine.ts';
+import { startBanks } from './pcr-banks.ts';
+import type { Permanent, Volatile } from './state.ts';
+
+export interface ManufactureOptions extends MachineOptions {
+  /** Banks that are active; SHA-1, SHA-256, SHA-384 and SHA-512 by default, as libtpms has them. */
+  readonly pcrBanks?: readonly TPMI_ALG_HASH[];
+}
+
+const NONE = new Uint8Array(0);
+const NO_POLICY = { hashAlg: 'null', digest: NONE } as const;
+
+function newPermanent(random: (size: number) => Uint8Array, pcrAllocation: readonly TPMI_ALG_HASH[]): Permanent {
+  const hierarchy = () => ({ seed: random(64), proof: random(64), auth: NONE, policy: NO_POLICY });
+  return {
+    owner: hierarchy(),
+    endorsement: hierarchy(),
+    platformSeed: random(64),
+    platformProof: random(64),
+    lockoutAuth: NONE,
+    lockoutPolicy: NO_POLICY,
+    isClearDisabled: false,
+    // libtpms' values: three tries, one forgotten each 1000 seconds
+    dictionaryAttack: {
+      failedTries: 0,
+      maxTries: 3,
+      recoveryTime: 1000,
+      lockoutRecovery: 1000,
+      isLockoutAuthEnabled: true,
+      selfHealTimer: 0n,
+      lockoutTimer: 0n,
+    },
+    pcrAllocation,
+    nvIndices: new Map(),
+    maxCounter: 0n,
+    persistents: new Map(),
+    clock: 0n,
+    resetCount: 0,
+    orderly: 'clear',
+    savedState: undefined,
+  };
+}
+
+/** Memory as _TPM_Init leaves it: nothing works but TPM2_Startup. */
+function initialVolatile(permanent: Permanent): Volatile {
+  return {
+    isStarted: false,
+    banks: startBanks(permanent.pcrAllocation),
+    pcrUpdateCounter: 0,
+    platformAuth: NONE,
+    platformPolicy: NO_POLICY,
+    isPlatformEnabled: true,
+    isStorageEnabled: true,
+    isEndorsementEnabled: true,
+    isPlatformNvEnabled: true,
+    nullSeed: NONE,
+    nullProof: NONE,
+    restartCount: 0,
+    clearCount: 0,
+    isClockSafe: true,
+    objectContextId: 0n,
+    sessionContextId: 0n,
+    sessions: new Map(),
+    savedSessions: new Map(),
+    transients: new Map(),
+  };
+}
+
+export class SoftwareTpm {
+  readonly #machine: Machine;
+
+  private constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** A new TPM with its own seeds, powered on: the first command must be TPM2_Startup. */
+  static manufacture(options: ManufactureOptions = {}): SoftwareTpm {
+    const random = options.random ?? ((size: number) => crypto.getRandomValues(new Uint8Array(size)));
+    const permanent = newPermanent(random, options.pcrBanks ?? HASHES);
+    return new SoftwareTpm(new Machine(permanent, initialVolatile(permanent), 0n, options));
+  }
+
+  /**
+   * A TPM from what {@link save} gave, just as it was then: started, with its PCRs, sessions and objects.
+   * Call {@link powerOn} where the machine it belongs to was off in between.
+   *
+   * @throws {TpmParseError} for bytes that are no state
+   */
+  static restore(state: Uint8Array, options: MachineOptions = {}): SoftwareTpm {
+    return new SoftwareTpm(openMachine(state, options));
+  }
+
+  /** Power came (again): _TPM_Init. PCRs, sessions and transient objects are gone, as is what was not shut down. */
+  powerOn(): void {
+    this.#machine.restartTime();
+    this.#machine.volatile = initialVolatile(this.#machine.permanent);
+    this.#machine.changed();
+  }
+
+  /** True from TPM2_Startup on. */
+  get isStarted(): boolean {
+    return this.#machine.volatile.isStarted;
+  }
+
+  /**
+   * One command, one response. Total: any bytes give a response, errors too.
+   * @param locality 0–4, or 32–255
+   */
+  execute(command: Uint8Array, locality = 0): Uint8Array<ArrayBuffer> {
+    if (!Number.isInteger(locality) || locality < 0 || locality > 255 || (locality > 4 && locality < 32)) {
+      return errorResponse(TPM_RC.LOCALITY);
+    }
+    return executeCommand(this.#machine, command, locality);
+  }
+
+  /** Grows whenever something changed that must outlive this process: PCRs, NV memory, hierarchies, counters. */
+  get changes(): number {
+    return this.#machine.changes;
+  }
+
+  /** The whole state, with secrets. At any moment between commands. */
+  save(): Uint8Array<ArrayBuffer> {
+    return this.#machine.save();
+  }
+}
