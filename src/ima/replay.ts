@@ -64,6 +64,8 @@ export class ListReplay {
   readonly #checks: boolean;
   readonly #templateAlgorithm: DigestAlgorithm | undefined;
   readonly #templates = new Map<string, number>();
+  #runTemplate = '';
+  #runLength = 0;
   #checkSlot = -1;
   #scanner: EntryScanner | undefined;
   #digestSize: number;
@@ -105,6 +107,7 @@ export class ListReplay {
 
   /** Entries by template name, of this replay (a resumed one counts from where it resumed). */
   get templates(): ReadonlyMap<string, number> {
+    this.#endRun(this.#runTemplate);
     return this.#templates;
   }
 
@@ -126,11 +129,20 @@ export class ListReplay {
 
   /** True where every target holds; of a bank that is not replayed none does. */
   holds(targets: readonly PcrTarget[]): boolean {
-    for (const target of targets) {
-      const bank = this.#banks.find((candidate) => candidate.algorithm === target.bank);
-      if (bank === undefined || !bank.holds(target.pcr, target.value)) return false;
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i];
+      if (target !== undefined && !this.#holds(target)) return false;
     }
     return true;
+  }
+
+  /** Asked after every entry: plain loops, which make nothing. */
+  #holds(target: PcrTarget): boolean {
+    for (let i = 0; i < this.#banks.length; i++) {
+      const bank = this.#banks[i];
+      if (bank?.algorithm === target.bank) return bank.holds(target.pcr, target.value);
+    }
+    return false;
   }
 
   /**
@@ -189,7 +201,16 @@ export class ListReplay {
 
   #count(template: string): void {
     this.#entries++;
-    this.#templates.set(template, (this.#templates.get(template) ?? 0) + 1);
+    // A list is made of long runs of one template: count the run, not each entry.
+    if (template !== this.#runTemplate) this.#endRun(template);
+    this.#runLength++;
+  }
+
+  #endRun(next: string): void {
+    const before = this.#templates.get(this.#runTemplate) ?? 0;
+    if (this.#runLength > 0) this.#templates.set(this.#runTemplate, before + this.#runLength);
+    this.#runTemplate = next;
+    this.#runLength = 0;
   }
 
   #noteBad(): void {

@@ -1,8 +1,8 @@
 import { asListed, isExactPath, type PathMatcher, pathMatcher } from './glob.ts';
 import type { FileJudgement } from './judgement.ts';
 import { manifestId } from './manifest.ts';
-import { templateKey } from './template-key.ts';
-import { TemplateKeySet } from './template-key-set.ts';
+import { templateHashes, templateKey } from './template-key.ts';
+import { type TemplateHashes, TemplateKeySet } from './template-key-set.ts';
 import type { DenyRule, FileReference, PendingFile, ReferenceManifest, TaggedDigest } from './types.ts';
 
 /** Judgements of misses that are remembered, for the whole fleet. */
@@ -124,13 +124,13 @@ export class CompiledReference {
   }
 
   #approvedKeys(): TemplateKeySet {
-    const keys: string[] = [];
+    const members: TemplateHashes[] = [];
     for (const [path, file] of this.#files) {
       for (const digest of file.digests) {
-        if (!isWeak(digest) && this.deniedBy(path, digest) === undefined) keys.push(templateKey(path, digest));
+        if (!isWeak(digest) && this.deniedBy(path, digest) === undefined) members.push(templateHashes(path, digest));
       }
     }
-    return new TemplateKeySet(keys);
+    return new TemplateKeySet(members);
   }
 }
 

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { fromHex } from '../bytes/index.ts';
 import { encodePath } from '../ima/index.ts';
+import type { TemplateHashes } from './template-key-set.ts';
 import type { TaggedDigest } from './types.ts';
 
 /**
@@ -11,6 +12,12 @@ import type { TaggedDigest } from './types.ts';
  */
 export function templateKey(path: string, digest: TaggedDigest): string {
   return hash('sha256', imaNgData(path, digest), 'binary');
+}
+
+/** The key, and the template digest that the kernel's default list stores with such an entry. */
+export function templateHashes(path: string, digest: TaggedDigest): TemplateHashes {
+  const data = imaNgData(path, digest);
+  return { sha256: hash('sha256', data, 'binary'), sha1: hash('sha1', data, 'binary') };
 }
 
 /** u32 length ‖ `<algorithm>:` NUL digest ‖ u32 length ‖ path NUL. */

@@ -118,6 +118,23 @@ test('a violation is a finding, and a warning where the reference expects it', (
   assert.deepEqual([result.verdict, codes(result)], ['warning', ['ima.violation-expected']]);
 });
 
+test('a violation whose name and digest were exchanged for an approved file’s stays a violation', () => {
+  const forged = (machine: Machine) => machine.append('ima-ng', imaNgData('/usr/bin/ls', LS), { violation: true });
+  assert.deepEqual(codes(judged(forged)), ['ima.violation']);
+});
+
+test('a stored template digest that was changed is told for approved and for unknown entries, by index', () => {
+  for (const content of ['ls', 'other']) {
+    const result = judged((machine) => {
+      const at = machine.list.length;
+      machine.measure('/usr/bin/ls', content);
+      machine.list[at + 4] = (machine.list[at + 4] ?? 0) ^ 1;
+    });
+    assert.deepEqual([result.verdict, result.verified, codes(result)], ['untrusted', false, ['ima.template-digest']]);
+    assert.equal(result.findings[0]?.position?.index, 1);
+  }
+});
+
 test('a second boot_aggregate is a kexec; one that does not match this boot is worse', () => {
   const again = judged((machine) => {
     const aggregate = digest('sha256', ...machine.pcrs.slice(0, 10)).toString('hex');

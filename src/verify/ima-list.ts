@@ -3,7 +3,17 @@
 import type { ReplayedPcrs } from '../boot/index.ts';
 import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
 import type { GrowingLogEvidence } from '../evidence/index.ts';
-import { EMPTY_REPLAY, type EntrySpan, ImaError, ListReplay, type ReplayState, type RunResult } from '../ima/index.ts';
+import {
+  detectListForm,
+  EMPTY_REPLAY,
+  type EntrySpan,
+  FORMAT_PROBE_SIZE,
+  ImaError,
+  ListReplay,
+  type ReplayState,
+  type RunResult,
+  templateData,
+} from '../ima/index.ts';
 import { type CompiledReference, type MeasuredFile, measuredFile, TemplateKeySet } from '../reference/index.ts';
 import { fileFinding } from './file-finding.ts';
 
@@ -13,6 +23,7 @@ import type { BootState, Finding, StandingFindings } from './types.ts';
 
 /** Kernel: CONFIG_IMA_MEASURE_PCR_IDX, 10 everywhere. */
 export const IMA_PCR = 10;
+const SHA1_SIZE = 20;
 const BOOT_AGGREGATE = 'boot_aggregate';
 const NOTHING_APPROVED = new TemplateKeySet();
 
@@ -47,9 +58,16 @@ export function checkImaList(input: ImaInput): ImaOutcome {
   const offset = log.kind === 'part' ? log.offset : (known?.ima.bytes ?? 0);
   const start = startOf(offset, known);
   if (start === undefined) return { kind: 'needs-start' };
-  const replay = new ListReplay({ banks: [quoted.bank], keyAlgorithm: 'sha256', state: start.state });
-  const judge = new EntryJudge(input, start.state.entries, start.standing);
   const bytes = log.kind === 'part' ? bufferOf(log.bytes) : Buffer.alloc(0);
+  // The default list's template digests are SHA-1: the judge compares them with what the reference holds already.
+  const storesSha1 = templateDigestSize(bytes, start.state) === SHA1_SIZE;
+  const replay = new ListReplay({
+    banks: [quoted.bank],
+    keyAlgorithm: 'sha256',
+    state: start.state,
+    checkTemplateDigests: !storesSha1,
+  });
+  const judge = new EntryJudge(input, start.state.entries, start.standing, storesSha1);
   let result: RunResult;
   try {
     result = replay.run(bytes, {
@@ -61,12 +79,26 @@ export function checkImaList(input: ImaInput): ImaOutcome {
     const what = `The measurement list cannot be read: ${error.message}`;
     return {
       kind: 'failed',
-      failures: [...changedEntries(replay), finding('ima.malformed', 'measurement list', what)],
+      failures: [...changedEntries(replay, judge), finding('ima.malformed', 'measurement list', what)],
     };
   }
-  if (replay.badCount > 0) return { kind: 'failed', failures: changedEntries(replay) };
+  const changed = changedEntries(replay, judge);
+  if (changed.length > 0) return { kind: 'failed', failures: changed };
   if (!result.reached) return { kind: 'behind', detail: behindDetail(log, replay, result) };
   return { kind: 'covered', state: replay.state(), standing: judge.finish() };
+}
+
+/** Of the list at hand; 0 where it is too short to tell, and then the replay finds out. */
+function templateDigestSize(list: Buffer, state: ReplayState): number {
+  if (state.templateDigestSize > 0 || list.length < FORMAT_PROBE_SIZE) return state.templateDigestSize;
+  try {
+    const form = detectListForm(list);
+    return form.form === 'binary' ? form.templateDigestSize : 0;
+  } catch (error) {
+    // The replay finds it out again and says it.
+    if (error instanceof ImaError) return 0;
+    throw error;
+  }
 }
 
 interface Start {
@@ -91,8 +123,8 @@ export function judgeImaPcr({ pcrs }: QuotedPcrs, entries: number): Finding[] {
 
 const MAX_NAMED_ENTRIES = 20;
 
-function changedEntries(replay: ListReplay): Finding[] {
-  return replay.badTemplateDigests.slice(0, MAX_NAMED_ENTRIES).map((index) => {
+function changedEntries(replay: ListReplay, judge: EntryJudge): Finding[] {
+  return [...replay.badTemplateDigests, ...judge.changed].slice(0, MAX_NAMED_ENTRIES).map((index) => {
     const what = `Entry ${index} of the measurement list does not have the digest that is stored with it`;
     return finding('ima.template-digest', `entry ${index}`, what, { position: { log: 'ima', index, pcr: IMA_PCR } });
   });
@@ -107,13 +139,15 @@ function behindDetail(log: GrowingLogEvidence, replay: ListReplay, { incomplete 
 /** Judges entry by entry. The common case, an approved `ima-ng` entry, is one look-up. */
 class EntryJudge {
   readonly onEntry: (key: string, span: EntrySpan, list: Buffer) => boolean;
+  /** Entries whose stored SHA-1 is not that of their data. */
+  readonly changed: number[] = [];
   readonly #input: ImaInput;
   readonly #reference: CompiledReference | undefined;
   readonly #expired: boolean;
   readonly #findings: FindingCollector;
   #index: number;
 
-  constructor(input: ImaInput, firstIndex: number, start: StandingFindings | undefined) {
+  constructor(input: ImaInput, firstIndex: number, start: StandingFindings | undefined, checksSha1: boolean) {
     this.#input = input;
     this.#reference = input.reference;
     this.#expired = input.reference?.hasExpired(input.now) ?? false;
@@ -121,12 +155,25 @@ class EntryJudge {
     this.#index = firstIndex;
     const approved = this.#expired ? NOTHING_APPROVED : (input.reference?.approved ?? NOTHING_APPROVED);
     this.onEntry = (key, span, list) => {
-      // The first entry must be boot_aggregate, so it never goes the short way.
-      const isApproved = span.layout.name === 'ima-ng' && span.pcr === IMA_PCR && this.#index > 0 && approved.has(key);
-      if (!isApproved) this.#judge(span, list, approved);
+      const slot = this.#maySkip(span) ? approved.find(key) : -1;
+      if (checksSha1 && !(slot < 0 ? sha1Stands(list, span) : approved.storesSha1(slot, list, span)))
+        this.#noteChanged();
+      if (slot < 0) this.#judge(span, list, approved);
       this.#index++;
       return true;
     };
+  }
+
+  /**
+   * What can be approved by its key alone. The first entry must be boot_aggregate; a violation's data is in no digest,
+   * so that an approved file's could stand there; another template's data could look like two fields.
+   */
+  #maySkip({ layout, pcr, violation }: EntrySpan): boolean {
+    return layout.name === 'ima-ng' && pcr === IMA_PCR && !violation && this.#index > 0;
+  }
+
+  #noteChanged(): void {
+    if (this.changed.length < MAX_NAMED_ENTRIES) this.changed.push(this.#index);
   }
 
   finish(): StandingFindings {
@@ -220,6 +267,12 @@ class EntryJudge {
   #position(pcr = IMA_PCR): NonNullable<Finding['position']> {
     return { log: 'ima', index: this.#index, pcr };
   }
+}
+
+function sha1Stands(list: Buffer, span: EntrySpan): boolean {
+  if (span.violation) return true;
+  const stored = list.subarray(span.digestStart, span.digestStart + SHA1_SIZE);
+  return digest('sha1', templateData(list, span)).equals(stored);
 }
 
 /** PCR 0–9 of a bank: as quoted, or as the firmware log that came with this evidence replays to. */
