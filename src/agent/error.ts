@@ -21,7 +21,11 @@ export type AgentErrorCode =
   /** The TPM has no PCR bank that Assay knows. */
   | 'agent.no-bank'
   /** Attestation after attestation gave no verdict. */
-  | 'agent.no-verdict';
+  | 'agent.no-verdict'
+  /** The host is not enrolled, and no join token was given. */
+  | 'agent.no-join-token'
+  /** The time between two attestations is no time. */
+  | 'agent.interval';
 
 const EXIT: Readonly<Record<AgentErrorCode, ExitCode>> = {
   'agent.list-contradicts-pcr': 3,
@@ -35,6 +39,8 @@ const EXIT: Readonly<Record<AgentErrorCode, ExitCode>> = {
   'agent.enrolment-unreadable': 2,
   'agent.no-bank': 3,
   'agent.no-verdict': 3,
+  'agent.no-join-token': 2,
+  'agent.interval': 2,
 };
 
 /** What kept the agent from measuring or collecting. */

@@ -34,8 +34,8 @@ export interface HostAgent {
 
 export async function startHostAgent(options: HostAgentOptions): Promise<HostAgent> {
   const { tpm, tpmKind, dataFolder } = options;
-  const identity = await loadIdentity(tpm, dataFolder);
   const measuring = await startMeasuring(options);
+  const identity = await loadIdentity(tpm, dataFolder);
   const sources: LogSources = usesKernelList(tpmKind) ? kernelSources(tpmKind) : userSpaceSources(tpmKind, measuring);
   return {
     attester: { tpm, akHandle: identity.ak.handle, sources },

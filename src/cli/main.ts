@@ -13,6 +13,9 @@ const NOUNS: Readonly<Record<string, Noun>> = {
   boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
   ima: { summary: 'IMA measurement lists: what the kernel measured', load: () => import('./ima.ts') },
   tpm: { summary: 'The TPM: what it is, what its PCRs hold, quotes', load: () => import('./tpm.ts') },
+  agent: { summary: 'The agent of this host: attests it to a server', load: () => import('./agent.ts') },
+  server: { summary: 'The service: enrols hosts, judges their evidence', load: () => import('./server.ts') },
+  evidence: { summary: 'Evidence of this machine, in a file', load: () => import('./evidence.ts') },
   verify: { summary: 'Judge evidence: quote, logs and files against a reference', load: () => import('./verify.ts') },
   reference: { summary: 'Reference manifests: what machines should be', load: () => import('./reference.ts') },
 };

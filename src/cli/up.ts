@@ -1,17 +1,19 @@
 /** `assay up`: this machine attested, from its TPM to sentences that a person can read. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ExitCode } from '../bytes/index.ts';
 import type { Verdict } from '../evidence/index.ts';
 import type { EkRoot } from '../server/index.ts';
 import { chooseTpm } from '../vtpm/index.ts';
 import { defaultDataFolder, softwareTpmFile } from './data-folder.ts';
+import { readEkRoots } from './ek-roots.ts';
 import { reportError } from './report-error.ts';
+import { untilStopped } from './signals.ts';
 import { Progress, printJson, printLine } from './terminal.ts';
-import { bringUp, type Up, type UpOptions } from './up/bring-up.ts';
+import { bringUp, type Up } from './up/bring-up.ts';
 import { attestationLines, changeLine, welcomeLines } from './up/story.ts';
+import { WEB_ROOT } from './web-root.ts';
 
 const HELP = `
 Starts the server, the agent and the dashboard on this machine, enrols it and attests it.
@@ -22,7 +24,6 @@ Example:
   assay up --once --json         attest once; the exit code is the verdict`;
 
 const EXIT_CODES: Readonly<Record<Verdict, ExitCode>> = { trusted: 0, warning: 0, untrusted: 1, unknown: 3 };
-const WEB_ROOT = fileURLToPath(new URL('../../web/dist', import.meta.url));
 const DEFAULT_PORT = 8321;
 
 interface Options {
@@ -69,7 +70,7 @@ async function run(options: Options): Promise<void> {
     port: options.once === true ? 0 : options.port,
     tpm: chooseTpm(options.tpm, softwareTpmFile(folder)),
     extend: options.extend === true,
-    ekRoots: rootsOf(options),
+    ekRoots: await rootsOf(options),
     webRoot: options.once !== true && existsSync(WEB_ROOT) ? WEB_ROOT : undefined,
     once: options.once === true,
     onStep: (step) => progress.step(`${step} …`),
@@ -94,10 +95,8 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-function rootsOf({ ekRoot, swtpmRoot }: Options): UpOptions['ekRoots'] {
-  const roots = (files: readonly string[], assurance: EkRoot['assurance']) =>
-    files.map((file) => ({ file, assurance }));
-  return [...roots(ekRoot, 'hardware'), ...roots(swtpmRoot, 'swtpm')];
+async function rootsOf({ ekRoot, swtpmRoot }: Options): Promise<EkRoot[]> {
+  return [...(await readEkRoots(ekRoot, 'hardware')), ...(await readEkRoots(swtpmRoot, 'swtpm'))];
 }
 
 function show(up: Up, options: Options): void {
@@ -127,11 +126,4 @@ function show(up: Up, options: Options): void {
   }
   for (const line of attestationLines(up)) printLine(line);
   if (options.once !== true) for (const line of welcomeLines(up)) printLine(line);
-}
-
-/** Until SIGINT or SIGTERM; a second one ends at once. */
-function untilStopped(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
 }

@@ -1,5 +1,4 @@
 /** Everything that `assay up` starts, in the order in which one thing needs the other. */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -16,7 +15,6 @@ import {
 import type { Challenge, EvidenceAnswer, TpmKind } from '../../evidence/index.ts';
 import { type AttestedHost, type EkRoot, type RunningServer, startServer } from '../../server/index.ts';
 import type { TpmAddress } from '../../tpm/index.ts';
-import { parsePemBundle } from '../../tpm/index.ts';
 import { type OpenedTpm, openTpm } from '../../vtpm/index.ts';
 import { JUDGEMENT } from '../judgement.ts';
 import { ReferenceKeeper } from './reference-keeper.ts';
@@ -28,8 +26,8 @@ export interface UpOptions {
   readonly tpm: TpmAddress;
   /** Allows to extend PCR 10 of a hardware TPM. */
   readonly extend: boolean;
-  /** PEM files with the roots of TPM makers, and what their TPMs are worth. */
-  readonly ekRoots: readonly { readonly file: string; readonly assurance: EkRoot['assurance'] }[];
+  /** Who vouches for the TPM; nobody: what follows is a demonstration. */
+  readonly ekRoots: readonly EkRoot[];
   readonly webRoot: string | undefined;
   /** One attestation and no more: nothing is prepared that only a person at the dashboard uses. */
   readonly once: boolean;
@@ -86,7 +84,7 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
       { kind: 'tls', address: '127.0.0.1', port: 0 },
     ],
     judgement: JUDGEMENT,
-    ekRoots: await readRoots(options.ekRoots),
+    ekRoots: options.ekRoots,
     settings: { intervalMs: INTERVAL_MS, defaultReference: SELF_REFERENCE },
     ...(options.webRoot === undefined ? {} : { webRoot: options.webRoot }),
     ...(options.once ? {} : { demonstration: trial }),
@@ -192,10 +190,3 @@ async function enrolled(
 
 /** Without roots that the operator configured, nothing vouches for any TPM: what follows only demonstrates. */
 const isDemonstration = ({ ekRoots }: UpOptions): boolean => ekRoots.length === 0;
-
-async function readRoots(roots: UpOptions['ekRoots']): Promise<EkRoot[]> {
-  const read = roots.map(async ({ file, assurance }) =>
-    parsePemBundle(await readFile(file, 'utf8')).map(({ raw }) => ({ certificate: raw, assurance })),
-  );
-  return (await Promise.all(read)).flat();
-}

@@ -1,0 +1,121 @@
+/** `assay agent run`: the agent of a host whose server is elsewhere. */
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import {
+  AgentError,
+  attestUntilVerdict,
+  enrol,
+  keepEnrolment,
+  Pusher,
+  readEnrolment,
+  ServerConnection,
+  startHostAgent,
+} from '../agent/index.ts';
+import type { ExitCode } from '../bytes/index.ts';
+import type { Challenge, EvidenceAnswer, Verdict } from '../evidence/index.ts';
+import { defaultDataFolder } from './data-folder.ts';
+import { reportError } from './report-error.ts';
+import { untilStopped } from './signals.ts';
+import { printJson, printLine } from './terminal.ts';
+import { changeLine } from './up/story.ts';
+import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
+
+const HELP = `
+The first run enrols the host with a one-time token from the server's dashboard; later runs need none.
+The token is read from ASSAY_JOIN_TOKEN, never from the command line, where every user of the machine could read it.
+
+Example:
+  ASSAY_JOIN_TOKEN=… assay agent run --server https://assay.example:8322 --fingerprint sha256:…`;
+
+interface Options extends TpmOptions {
+  readonly server: string;
+  readonly fingerprint?: string;
+  readonly extend?: boolean;
+  readonly interval: string;
+  readonly once?: boolean;
+  readonly json?: boolean;
+}
+
+const EXIT_CODES: Readonly<Record<Verdict, ExitCode>> = { trusted: 0, warning: 0, untrusted: 1, unknown: 3 };
+
+export function register(program: Command): void {
+  const agent = program.command('agent').description('The agent of this host: attests it to a server');
+  const run = agent
+    .command('run')
+    .description('Enrol this host if need be, then attest it again and again')
+    .requiredOption('--server <url>', 'https://HOST:PORT of the server')
+    .option('--fingerprint <hex>', "SHA-256 of the server's certificate; left out: the machine's authorities decide")
+    .option('--extend', 'extend PCR 10 of a hardware TPM, where the kernel has no IMA')
+    .option('--interval <seconds>', 'time between two attestations', '60')
+    .option('--once', 'attest once; the exit code is the verdict')
+    .option('--json', 'one JSON object a line for each verdict');
+  addTpmOptions(run).addHelpText('after', HELP).action(runAgent);
+}
+
+async function runAgent(options: Options): Promise<void> {
+  const interval = Number(options.interval) * 1000;
+  if (!(interval >= 1000)) throw new AgentError('agent.interval', '--interval must be at least one second');
+  const folder = join(resolve(options.data ?? defaultDataFolder()), 'agent');
+  const connection = new ServerConnection({
+    url: options.server,
+    ...(options.fingerprint === undefined ? {} : { fingerprint: options.fingerprint }),
+  });
+  await withTpm(options, async ({ tpm, kind }) => {
+    let nudge = (): void => {};
+    const agent = await startHostAgent({
+      tpm,
+      tpmKind: kind,
+      dataFolder: folder,
+      extend: options.extend === true,
+      onListed: () => nudge(),
+      onFailure: (error) => void reportError(error, false),
+    });
+    try {
+      let challenge: Challenge | undefined;
+      let enrolment = await readEnrolment(folder);
+      if (enrolment === undefined || enrolment.server !== connection.url) {
+        const identity = { identity: agent.identity, measurer: agent.measurer, hostName: hostname() };
+        const made = await enrol(connection, { tpm, tpmKind: kind, ...identity, joinToken: joinToken() });
+        await keepEnrolment(folder, made.enrolment);
+        ({ enrolment, challenge } = made);
+      }
+      const onAnswer = (answer: EvidenceAnswer): void => show(answer, options);
+      const onTrouble = (error: unknown): void => void reportError(error, false);
+      const { token } = enrolment;
+      const { attester } = agent;
+      const pusher = new Pusher({ attester, server: connection, token, interval, onAnswer, onTrouble }, challenge);
+      if (options.once === true) {
+        const answer = await attestUntilVerdict(pusher);
+        show(answer, options);
+        process.exitCode = EXIT_CODES[answer.verdict ?? 'unknown'];
+        return;
+      }
+      nudge = () => pusher.nudge();
+      pusher.start();
+      await untilStopped();
+      await pusher.stop();
+    } finally {
+      await agent.stop();
+      connection.close();
+    }
+  });
+}
+
+function joinToken(): string {
+  const token = process.env.ASSAY_JOIN_TOKEN;
+  if (token !== undefined && token !== '') return token;
+  throw new AgentError('agent.no-join-token', 'this host is not enrolled with that server yet', {
+    advice: 'make a one-time token in the server’s dashboard and give it in ASSAY_JOIN_TOKEN',
+  });
+}
+
+function show(answer: EvidenceAnswer, { json }: Options): void {
+  if (json === true) {
+    const { verdict, measured, findings } = answer;
+    if (verdict !== undefined) printJson({ verdict, measured, findings });
+    return;
+  }
+  const line = changeLine(answer);
+  if (line !== undefined) printLine(line);
+}

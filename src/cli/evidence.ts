@@ -1,0 +1,111 @@
+/** `assay evidence collect`: evidence of this machine in a file, for a verifier that asks for it by hand. */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { collectEvidence, pcrBanks, startHostAgent } from '../agent/index.ts';
+import { fromHex, toHex } from '../bytes/index.ts';
+import { EvidenceCodec, type PcrBank } from '../evidence/index.ts';
+import { TpmError, writePublicFile } from '../tpm/index.ts';
+import { defaultDataFolder } from './data-folder.ts';
+import { printJson, printLine } from './terminal.ts';
+import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
+
+const HELP = `
+Give the nonce that the verifier chose; one that you chose yourself proves nothing to anybody else.
+
+Example:
+  assay evidence collect -o evidence.cbor --ak-public ak.pub --nonce 00112233445566778899aabbccddeeff
+  assay verify evidence.cbor --ak ak.pub --reference reference.json --nonce 00112233445566778899aabbccddeeff`;
+
+/** 16 and 23 are for debugging and applications, 17–22 for a DRTM: quoted where they are asked for. */
+const DEFAULT_PCRS = Array.from({ length: 16 }, (_, index) => index);
+
+/** What every TPM takes as qualifying data: the largest digest (Part 2, 10.4.3, TPM2B_DATA). */
+const MAX_NONCE = 64;
+
+interface Options extends TpmOptions {
+  readonly output: string;
+  readonly nonce?: string;
+  readonly bank: string;
+  readonly pcrs: readonly number[];
+  readonly akPublic?: string;
+  readonly ekCertificate?: string;
+  readonly extend?: boolean;
+  readonly json?: boolean;
+}
+
+export function register(program: Command): void {
+  const collect = program
+    .command('evidence')
+    .description('Evidence of this machine, in a file')
+    .command('collect')
+    .description('Quote the PCRs, read the logs, write both to a file')
+    .requiredOption('-o, --output <file>', 'where the evidence goes (CBOR)')
+    .option('--nonce <hex>', 'what the verifier asked for, up to 64 bytes; left out: random, and printed')
+    .option('--bank <name>', 'the PCR bank to quote', 'sha256')
+    .option('--pcrs <list>', 'the PCRs to quote', parsePcrs, DEFAULT_PCRS)
+    .option('--ak-public <file>', 'write the attestation key there (TPM2B_PUBLIC, as tpm2-tools do)')
+    .option('--ek-certificate <file>', "write the endorsement key's certificate there (DER)")
+    .option('--extend', 'extend PCR 10 of a hardware TPM, where the kernel has no IMA')
+    .option('--json', 'print {"evidence","bytes","nonce","measurer","bank","pcrs"}');
+  addTpmOptions(collect).addHelpText('after', HELP).action(run);
+}
+
+function parsePcrs(text: string): number[] {
+  const pcrs = [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
+  if (!/^\d+(,\d+)*$/.test(text) || pcrs.some((pcr) => pcr > 23)) {
+    throw new InvalidArgumentError('PCRs are numbers from 0 to 23 with commas between them');
+  }
+  return pcrs;
+}
+
+async function run(options: Options): Promise<void> {
+  const nonce = nonceOf(options);
+  const dataFolder = join(resolve(options.data ?? defaultDataFolder()), 'agent');
+  await withTpm(options, async ({ tpm, kind }) => {
+    const bank = activeBank(options.bank, await pcrBanks(tpm));
+    const agent = await startHostAgent({ tpm, tpmKind: kind, dataFolder, extend: options.extend === true });
+    try {
+      const request = {
+        selection: { bank, pcrs: options.pcrs },
+        imaOffset: 0,
+        bootLog: 'bytes',
+        userspaceLogOffset: 0,
+      } as const;
+      const evidence = EvidenceCodec.encode(await collectEvidence(agent.attester, nonce, request));
+      writeFileSync(options.output, evidence);
+      const { ak, ekCertificates } = agent.identity;
+      if (options.akPublic !== undefined) writeFileSync(options.akPublic, writePublicFile(ak.area));
+      if (options.ekCertificate !== undefined) writeFileSync(options.ekCertificate, certificateOf(ekCertificates));
+      report(options, { bytes: evidence.length, nonce: toHex(nonce), measurer: agent.measurer, bank });
+    } finally {
+      await agent.stop();
+    }
+  });
+}
+
+function nonceOf(options: Options): Uint8Array {
+  if (options.nonce === undefined) return randomBytes(32);
+  const nonce = fromHex(options.nonce, '--nonce');
+  if (nonce.length >= 1 && nonce.length <= MAX_NONCE) return nonce;
+  throw new TpmError('tpm.argument', `--nonce has ${nonce.length} bytes; a quote takes 1 to ${MAX_NONCE}`);
+}
+
+function activeBank(name: string, banks: readonly PcrBank[]): PcrBank {
+  const bank = banks.find((one) => one === name);
+  if (bank !== undefined) return bank;
+  throw new TpmError('tpm.argument', `the TPM has no PCR bank '${name}'`, {
+    advice: `choose among ${banks.join(', ')}`,
+  });
+}
+
+function certificateOf([certificate]: readonly Uint8Array[]): Uint8Array {
+  if (certificate !== undefined) return certificate;
+  throw new TpmError('tpm.unsupported', 'the TPM holds no endorsement certificate', { exitCode: 3 });
+}
+
+function report(options: Options, made: { bytes: number; nonce: string; measurer: string; bank: PcrBank }): void {
+  if (options.json === true) printJson({ evidence: options.output, ...made, pcrs: options.pcrs });
+  else printLine(`${options.output}: ${made.bytes} bytes of evidence for nonce ${made.nonce}`);
+}

@@ -1,0 +1,108 @@
+/** `assay server run`: registrar and verifier for a fleet. */
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import pino from 'pino';
+import { parseManifest } from '../reference/index.ts';
+import { type EkRoot, type Listener, startServer } from '../server/index.ts';
+import { defaultDataFolder } from './data-folder.ts';
+import { readEkRoots } from './ek-roots.ts';
+import { JUDGEMENT } from './judgement.ts';
+import { untilStopped } from './signals.ts';
+import { printJson, printLine } from './terminal.ts';
+import { WEB_ROOT } from './web-root.ts';
+
+const HELP = `
+Agents and people from elsewhere come in over TLS, with a certificate that the server makes and agents pin.
+The dashboard listens on 127.0.0.1 only. Hosts enrol whose EK certificate leads to one of the given roots.
+
+Example:
+  assay server run --listen 0.0.0.0:8322 --ek-root tpm-makers.pem --reference default=reference.json`;
+
+interface Options {
+  readonly data?: string;
+  readonly port: number;
+  readonly listen: { readonly address: string; readonly port: number };
+  readonly ekRoot: readonly string[];
+  readonly swtpmRoot: readonly string[];
+  readonly reference?: string;
+  readonly interval: string;
+  readonly demonstration?: boolean;
+  readonly json?: boolean;
+}
+
+export function register(program: Command): void {
+  const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+  program
+    .command('server')
+    .description('The service: enrols hosts, judges their evidence, keeps the verdicts')
+    .command('run')
+    .description('Run the service until it is told to stop')
+    .option('--data <folder>', 'where the store and the certificate lie')
+    .option('--port <n>', 'port of the dashboard on 127.0.0.1; 0 takes any', Number, 8321)
+    .option('--listen <address:port>', 'where agents come in, over TLS', parseListen, {
+      address: '127.0.0.1',
+      port: 8322,
+    })
+    .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect, [])
+    .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect, [])
+    .option('--reference <file>', 'the reference manifest that newly enrolled hosts are judged by')
+    .option('--interval <seconds>', 'how often hosts attest', '60')
+    .option('--demonstration', 'print a join token that enrols a TPM which no root vouches for, from this machine only')
+    .option('--json', 'print {"dashboard","agents","fingerprint","joinToken"} once it listens')
+    .addHelpText('after', HELP)
+    .action(run);
+}
+
+function parseListen(text: string): Options['listen'] {
+  const match = /^\[?([0-9a-fA-F.:]+?)\]?:(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match?.[1] === undefined || port > 65535)
+    throw new InvalidArgumentError('write ADDRESS:PORT, such as 0.0.0.0:8322');
+  return { address: match[1], port };
+}
+
+const DEFAULT_REFERENCE = 'default';
+
+async function run(options: Options): Promise<void> {
+  const dataFolder = resolve(options.data ?? defaultDataFolder());
+  const listeners: Listener[] = [
+    { kind: 'dashboard', address: '127.0.0.1', port: options.port },
+    { kind: 'tls', ...options.listen },
+  ];
+  const server = await startServer({
+    dataFolder,
+    listeners,
+    judgement: JUDGEMENT,
+    ekRoots: await rootsOf(options),
+    settings: { intervalMs: Math.max(1, Number(options.interval)) * 1000, defaultReference: DEFAULT_REFERENCE },
+    ...(existsSync(WEB_ROOT) ? { webRoot: WEB_ROOT } : {}),
+    joinCommand: ({ url, fingerprint, token }) =>
+      `ASSAY_JOIN_TOKEN=${token} assay agent run --server ${url} --fingerprint ${fingerprint}`,
+    log: pino({ level: process.env.ASSAY_LOG ?? 'info' }, pino.destination(2)),
+  });
+  try {
+    if (options.reference !== undefined) {
+      await server.putReference(DEFAULT_REFERENCE, parseManifest(readFileSync(options.reference, 'utf8')));
+    }
+    const label = 'given out at the start';
+    const joinToken = await server.joinToken({ label, demonstration: options.demonstration === true });
+    const [, agents = ''] = server.urls;
+    const dashboard = await server.dashboardLink();
+    if (options.json === true) printJson({ dashboard, agents, fingerprint: server.fingerprint, joinToken });
+    else {
+      printLine(`dashboard  ${dashboard ?? 'not built'}`);
+      printLine('enrol a machine, once, within the hour:');
+      printLine(
+        `  ASSAY_JOIN_TOKEN=${joinToken} assay agent run --server ${agents} --fingerprint ${server.fingerprint}`,
+      );
+    }
+    await untilStopped();
+  } finally {
+    await server.stop();
+  }
+}
+
+async function rootsOf({ ekRoot, swtpmRoot }: Options): Promise<EkRoot[]> {
+  return [...(await readEkRoots(ekRoot, 'hardware')), ...(await readEkRoots(swtpmRoot, 'swtpm'))];
+}
