@@ -2,8 +2,8 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { manufactureSwtpm, Swtpm, type SwtpmBank } from '../../src/vtpm/index.ts';
 import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, writeExchange } from './disk.ts';
-import { stop } from './process.ts';
 import {
   type Accelerator,
   accelerators,
@@ -15,7 +15,6 @@ import {
   runMachine,
 } from './qemu.ts';
 import { RC, type Step, scriptOf } from './script.ts';
-import { manufactureTpm, type SwtpmBank, serveTpm } from './swtpm.ts';
 import { busyboxTree, type Tree } from './tree.ts';
 
 export interface GuestOptions {
@@ -82,7 +81,11 @@ export async function makeGuest(options: GuestOptions): Promise<Guest> {
 async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   const place = (name: string) => join(folder, name);
   const tree = { ...busyboxTree(), '/etc/rc': { text: RC }, ...options.tree };
-  const { state, caRoot } = await manufactureTpm(folder, options.banks);
+  const { state, rootCertificate: caRoot } = await manufactureSwtpm({
+    state: place('tpm-state'),
+    authority: place('tpm-ca'),
+    banks: options.banks,
+  });
   await makeDisk(tree, place('disk'), options.diskMegabytes ?? 64);
   await makeInitramfs(place('initramfs'));
   await copyFile(FIRMWARE_VARIABLES, place('variables'));
@@ -140,7 +143,12 @@ async function runAccelerated(
 ): Promise<{ console: string; accelerator: Accelerator }> {
   let reason: unknown = new Error('no accelerator');
   for (const accelerator of accelerators().filter((name) => !unusable.has(name))) {
-    const tpm = await serveTpm(tpmState, hardware.tpmSocket);
+    const tpm = await Swtpm.start({
+      state: tpmState,
+      control: hardware.tpmSocket,
+      endsWithClient: true,
+      endsWithParent: true,
+    });
     try {
       return { console: await runMachine(hardware, accelerator, seconds), accelerator };
     } catch (error) {
@@ -148,7 +156,7 @@ async function runAccelerated(
       unusable.add(accelerator);
       reason = error;
     } finally {
-      await stop(tpm);
+      await tpm.stop();
     }
   }
   throw reason;

@@ -1,7 +1,8 @@
 /** PCR values as a guest's kernel shows them in sysfs: another way to the TPM than the one that is being tested. */
+
+import type { SwtpmBank } from '../../src/vtpm/index.ts';
 import type { Step } from './script.ts';
 import { OUT } from './script.ts';
-import type { SwtpmBank } from './swtpm.ts';
 
 /** Brings every PCR of the banks out as file `name`: a line `bank index value` each. Runs nothing but busybox, so it measures nothing new. */
 export function keepPcrs(name: string, banks: readonly SwtpmBank[]): Step {

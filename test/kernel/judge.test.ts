@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ListReplay } from '../../src/ima/index.ts';
+import { SWTPM_BANKS, type SwtpmBank } from '../../src/vtpm/index.ts';
 import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepList, keepListIn } from '../guest/lists.ts';
 import { keepPcrs, parsePcrs } from '../guest/pcrs.ts';
 import { run, type Step, whileReading, whileWriting, write } from '../guest/script.ts';
-import { ALL_BANKS, type SwtpmBank } from '../guest/swtpm.ts';
 import { program } from '../guest/tree.ts';
 import { requires, requiresPath } from '../system/requirements.ts';
 
@@ -35,12 +35,12 @@ const TCB = ['ima_policy=tcb', 'ima_hash=sha256'];
 /** The end of each script; it runs nothing that is not measured yet, so list and PCRs belong together. */
 const evidence: readonly Step[] = [
   keepList('list'),
-  ...ALL_BANKS.map((bank) => keepListIn(bank, `list-${bank}`)),
-  keepPcrs('pcrs', ALL_BANKS),
+  ...SWTPM_BANKS.map((bank) => keepListIn(bank, `list-${bank}`)),
+  keepPcrs('pcrs', SWTPM_BANKS),
 ];
 
 function replayOf(list: Buffer): ListReplay {
-  const replay = new ListReplay({ banks: ALL_BANKS });
+  const replay = new ListReplay({ banks: SWTPM_BANKS });
   assert.equal(replay.run(list).consumed, list.length);
   return replay;
 }
@@ -49,8 +49,8 @@ function replayOf(list: Buffer): ListReplay {
 function assertReplays(boot: Boot, pcrs: readonly number[] = [10]): ListReplay {
   const kept = parsePcrs(boot.file('pcrs').toString());
   const inTpm = (bank: SwtpmBank) => Object.fromEntries(pcrs.map((pcr) => [`${pcr}`, kept[bank]?.[pcr]]));
-  const expected = Object.fromEntries(ALL_BANKS.map((bank) => [bank, inTpm(bank)]));
-  for (const name of ['list', ...ALL_BANKS.map((bank) => `list-${bank}`)]) {
+  const expected = Object.fromEntries(SWTPM_BANKS.map((bank) => [bank, inTpm(bank)]));
+  for (const name of ['list', ...SWTPM_BANKS.map((bank) => `list-${bank}`)]) {
     const replay = replayOf(boot.file(name));
     assert.deepEqual(replay.pcrs(), expected, name);
     assert.deepEqual(replay.badTemplateDigests, [], name);
@@ -61,7 +61,7 @@ function assertReplays(boot: Boot, pcrs: readonly number[] = [10]): ListReplay {
 describe('the judge kernel', { skip: programs.skip || kernel.skip, timeout: 900_000 }, () => {
   let guest: Guest;
   before(async () => {
-    guest = await makeGuest({ kernel: 'judge', tree, banks: ALL_BANKS });
+    guest = await makeGuest({ kernel: 'judge', tree, banks: SWTPM_BANKS });
   });
   after(() => guest?.[Symbol.asyncDispose]());
 

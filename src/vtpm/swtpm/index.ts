@@ -1,0 +1,5 @@
+/** swtpm, manufactured and run with a configuration and a certificate authority of our own. */
+export * from './capabilities.ts';
+export * from './manufacture.ts';
+export type { StateKey } from './state-key.ts';
+export * from './supervisor.ts';
