@@ -1,0 +1,160 @@
+/**
+ * A whole machine attests: Assay's agent in a guest under Debian's kernel and OVMF, its vTPM under a CA of the test's own,
+ * and the verifier outside. The machine is trusted as it is, and is not once a file or its command line was changed.
+ */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { toHex } from '../../src/bytes/index.ts';
+import type { EvidenceRequest } from '../../src/evidence/index.ts';
+import { type CompiledReference, compileReference, referenceFromList } from '../../src/reference/index.ts';
+import {
+  decode,
+  encode,
+  endorsementKeyOf,
+  makeCredential,
+  objectName,
+  parseCertificate,
+  parsePemBundle,
+  TPMT_PUBLIC,
+  verifyChain,
+} from '../../src/tpm/index.ts';
+import {
+  type AttestationResult,
+  checkAkPublic,
+  type Enrolment,
+  type HostState,
+  verify,
+} from '../../src/verify/index.ts';
+import { attest, attestationFiles, evidenceOf, type GuestChallenge, issuerOf } from '../guest/attestation.ts';
+import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
+import { keepList } from '../guest/lists.ts';
+import { run, type Step } from '../guest/script.ts';
+import { nodeTree, program, projectTree } from '../guest/tree.ts';
+import { requires, requiresPath } from './requirements.ts';
+
+const programs = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
+const kernel = requiresPath('ASSAY_GUEST_KERNEL', 'Debian package linux-image-cloud-amd64');
+
+const GREETING = '/usr/bin/greet';
+const AS_SHIPPED = 'echo hello';
+const scriptText = (body: string): string => `#!/bin/sh\n${body}\n`;
+const digestOf = (body: string): string => `sha256:${createHash('sha256').update(scriptText(body)).digest('hex')}`;
+
+const commandLine = ['ima_policy=tcb', 'ima_hash=sha256'];
+const script: readonly Step[] = [run(GREETING), ...attest, keepList('list')];
+
+const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+const WHOLE_BOOT = {
+  selection: { bank: 'sha256', pcrs: [...BOOT_PCRS, 10] },
+  imaOffset: 0,
+  bootLog: 'bytes',
+  userspaceLogOffset: 0,
+} as const satisfies EvidenceRequest;
+
+const challenge = (request: EvidenceRequest = WHOLE_BOOT): GuestChallenge => ({
+  nonce: toHex(randomBytes(32)),
+  request,
+});
+
+describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 600_000 }, () => {
+  let guest: Guest;
+  let first: Boot;
+  let enrolment: Enrolment;
+  let reference: CompiledReference;
+  let state: HostState | undefined;
+  const firstChallenge = challenge();
+
+  before(async () => {
+    const tree = { ...nodeTree(), ...projectTree(), [GREETING]: program(AS_SHIPPED) };
+    guest = await makeGuest({ kernel: 'debian', tree, banks: ['sha256', 'sha384'], diskMegabytes: 400 });
+    first = await guest.boot({ commandLine, script, files: attestationFiles({ evidence: firstChallenge }) });
+    const { selection } = WHOLE_BOOT;
+    enrolment = { hostId: 'guest', akPublic: first.file('ak'), selection, measurer: 'kernel', assurance: 'swtpm' };
+    reference = compileReference(manifestOf(first));
+  });
+  after(() => guest?.[Symbol.asyncDispose]());
+
+  const judge = (boot: Boot, name: string, { nonce }: GuestChallenge, against = reference): AttestationResult =>
+    verify({
+      evidence: evidenceOf(boot, name),
+      enrolment,
+      reference: against,
+      state,
+      nonce: Buffer.from(nonce, 'hex'),
+      now: Date.now(),
+    });
+
+  const codesOf = ({ findings }: AttestationResult): string[] => findings.map(({ code }) => code);
+
+  test("its EK certificate leads to the vTPM's CA and its AK is fit to attest", () => {
+    const certificate = parseCertificate(first.file('ek-0.der'));
+    const roots = parsePemBundle(readFileSync(guest.caRoot, 'utf8'));
+    const intermediates = parsePemBundle(issuerOf(guest.caRoot));
+    assert.equal(verifyChain({ certificate, intermediates, roots, now: Date.now() }).length, 3);
+    assert.deepEqual(encode(TPMT_PUBLIC, endorsementKeyOf(certificate).area), new Uint8Array(first.file('ek')));
+    assert.deepEqual(checkAkPublic(first.file('ak')), []);
+  });
+
+  test('its evidence verifies, and it is trusted by a reference that has its boot and files', () => {
+    const result = judge(first, 'evidence', firstChallenge);
+    assert.deepEqual(result.findings, []);
+    assert.deepEqual([result.verdict, result.verified, result.assurance], ['trusted', true, 'swtpm']);
+    assert.ok(result.measured > 100, `${result.measured} entries`);
+    state = result.state;
+  });
+
+  test('a reference without its boot or made only from itself is worth a warning', () => {
+    const { boot, ...withoutBoot } = manifestOf(first);
+    assert.ok(boot);
+    const result = judge(first, 'evidence', firstChallenge, compileReference({ ...withoutBoot, self: true }));
+    assert.equal(result.verdict, 'warning');
+    assert.deepEqual(codesOf(result).sort(), ['boot.no-reference', 'reference.self']);
+  });
+
+  test('after a file was changed it is untrusted, and the file is named; the new boot is noticed; the AK is in its TPM', async () => {
+    const tampered = 'echo tampered';
+    await guest.replaceFile(GREETING, scriptText(tampered));
+    const continued = challenge({ ...WHOLE_BOOT, bootLog: 'digest', imaOffset: first.file('list').length });
+    const whole = challenge();
+    const secret = randomBytes(32);
+    const ek = endorsementKeyOf(parseCertificate(first.file('ek-0.der'))).area;
+    const credential = makeCredential(ek, objectName(decode(TPMT_PUBLIC, enrolment.akPublic)), secret);
+    const files = attestationFiles({ continued, whole }, first, credential);
+    const second = await guest.boot({ commandLine, script, files });
+    assert.match(second.console, /tampered/);
+    assert.deepEqual(second.file('credential'), secret);
+
+    const asked = judge(second, 'continued', continued);
+    assert.deepEqual([asked.verdict, codesOf(asked)], [undefined, ['evidence.more-needed']]);
+    const result = judge(second, 'whole', whole);
+    assert.deepEqual([result.verdict, result.verified], ['untrusted', true]);
+    const [changed, ...others] = result.findings;
+    assert.deepEqual(others, []);
+    assert.deepEqual([changed?.code, changed?.subject], ['file.changed', GREETING]);
+    assert.deepEqual([changed?.expected, changed?.found], [digestOf(AS_SHIPPED), digestOf(tampered)]);
+    state = result.state;
+  });
+
+  test('with another kernel command line PCR 9 is named', async () => {
+    await guest.replaceFile(GREETING, scriptText(AS_SHIPPED));
+    const third = challenge();
+    const files = attestationFiles({ third }, first);
+    const boot = await guest.boot({ commandLine: [...commandLine, 'lockdown=none'], script, files });
+    const result = judge(boot, 'third', third);
+    assert.deepEqual([result.verdict, result.verified], ['untrusted', true]);
+    assert.deepEqual(
+      result.findings.map(({ code, subject }) => [code, subject]),
+      [['boot.pcr-unexpected', 'PCR 9']],
+    );
+  });
+
+  /** What an image's builder makes of a boot that he watched. */
+  function manifestOf(boot: Boot) {
+    const { manifest } = referenceFromList(boot.file('list'), { name: 'guest', created: '2026-01-01T00:00:00Z' });
+    const { quote } = evidenceOf(boot, 'evidence');
+    const pcrs = BOOT_PCRS.map((pcr) => [pcr, [toHex(quote.pcrs.sha256?.[pcr] ?? new Uint8Array())]] as const);
+    return { ...manifest, self: false, boot: { pcrs: { sha256: Object.fromEntries(pcrs) }, events: [] } };
+  }
+});
