@@ -71,6 +71,9 @@ test('a bank that the firmware does not use is never trusted, except where it on
   assert.ok(codes(hardware).includes('boot.bank-empty'));
   const swtpm = new Attestation(machine, {}, { assurance: 'swtpm' }).attest();
   assert.ok(codes(swtpm).includes('boot.bank-empty'));
+  const unknownTpm = new Attestation(machine, {}, { assurance: undefined }).attest();
+  assert.equal(unknownTpm.verdict, 'warning');
+  assert.ok(codes(unknownTpm).includes('boot.bank-unused'));
   const demonstration = new Attestation(machine, {}, { assurance: 'demonstration' }).attest();
   assert.equal(demonstration.verdict, 'warning');
   assert.ok(codes(demonstration).includes('boot.nothing-measured'));

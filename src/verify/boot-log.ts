@@ -14,7 +14,7 @@ import {
   replayBootLog,
 } from '../boot/index.ts';
 import { type DigestAlgorithm, digest, digestInfo, ParseError, toHex } from '../bytes/index.ts';
-import type { BootLogEvidence } from '../evidence/index.ts';
+import type { Assurance, BootLogEvidence } from '../evidence/index.ts';
 import type { BootReference } from '../reference/index.ts';
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
@@ -83,9 +83,9 @@ export function checkBootLog(
 export function judgeBootPcrs(
   quoted: QuotedPcrs,
   reference: BootReference | undefined,
-  isDemonstration: boolean,
+  assurance: Assurance | undefined,
 ): Finding[] {
-  return [...emptyBank(quoted, isDemonstration), ...unexpectedPcrs(quoted, reference)];
+  return [...emptyBank(quoted, assurance), ...unexpectedPcrs(quoted, reference)];
 }
 
 /** True where the reference says nothing about a boot that is quoted in this bank. */
@@ -95,15 +95,16 @@ export function hasNoBootReference(quoted: QuotedPcrs, reference: BootReference 
   return pcrs === 0 && !reference.events.some((event) => event.digest.startsWith(`${quoted.bank}:`));
 }
 
-function emptyBank({ bank, pcrs }: QuotedPcrs, isDemonstration: boolean): Finding[] {
+function emptyBank({ bank, pcrs }: QuotedPcrs, assurance: Assurance | undefined): Finding[] {
   const values = PLATFORM_PCRS.flatMap((pcr) => pcrs.get(pcr) ?? []);
   if (values.length === 0 || values.some((value) => value.some((byte) => byte !== 0))) return [];
   const subject = 'PCR 0–7';
-  if (isDemonstration)
+  if (assurance === 'demonstration') {
     return [finding('boot.nothing-measured', subject, 'No firmware measures into this software TPM')];
-  return [
-    finding('boot.bank-empty', subject, `PCR 0–7 of the ${bank} bank are all zero: the firmware does not use it`),
-  ];
+  }
+  // Where nobody has said what kind of TPM this is, it may be a software TPM, which no firmware uses.
+  const code = assurance === undefined ? 'boot.bank-unused' : 'boot.bank-empty';
+  return [finding(code, subject, `PCR 0–7 of the ${bank} bank are all zero: the firmware does not use it`)];
 }
 
 function unexpectedPcrs({ bank, pcrs }: QuotedPcrs, reference: BootReference | undefined): Finding[] {

@@ -181,6 +181,13 @@ export const FINDINGS = {
     meaning: 'PCR 0–7 are all zero, so whoever runs on the machine could fill them with any boot.',
     advice: 'Enable the bank in the firmware’s set-up, or enrol with one that the firmware extends.',
   },
+  'boot.bank-unused': {
+    link: 'firmware',
+    severity: 'warning',
+    title: 'The firmware measured nothing into this bank, and nothing says what TPM this is',
+    meaning: 'A software TPM has no firmware behind it; on a real machine, whoever runs could fill such a bank.',
+    advice: 'Enrol the host, so that its TPM is known, or quote a bank that the firmware extends.',
+  },
   'boot.nothing-measured': {
     link: 'firmware',
     severity: 'info',

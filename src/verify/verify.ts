@@ -73,7 +73,7 @@ function judged(
 ): AttestationResult {
   const { evidence, enrolment, reference } = input;
   const bootReference = reference?.manifest.boot;
-  const onBoot = judgeBootPcrs(quoted, bootReference, enrolment?.assurance === 'demonstration');
+  const onBoot = judgeBootPcrs(quoted, bootReference, enrolment?.assurance);
   const findings = withObservations(
     bySeverity([
       ...ceilings(input, quoted),
@@ -87,7 +87,8 @@ function judged(
     evidence.observations,
   );
   return {
-    verdict: verdictOf(findings),
+    // Whatever the quote covers, nobody knows whose it is.
+    verdict: enrolment === undefined ? 'unknown' : verdictOf(findings),
     verified: true,
     assurance: enrolment?.assurance,
     findings,
