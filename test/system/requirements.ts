@@ -10,6 +10,7 @@ const PACKAGE_OF = {
   swtpm: 'swtpm',
   swtpm_setup: 'swtpm-tools',
   tpm2_quote: 'tpm2-tools',
+  tpm2_checkquote: 'tpm2-tools',
   tpm2_eventlog: 'tpm2-tools',
   'qemu-system-x86_64': 'qemu-system-x86',
   'mkfs.ext4': 'e2fsprogs',

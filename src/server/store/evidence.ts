@@ -6,7 +6,12 @@ export type StoredQuote = EvidenceTable;
 export type ImaPart = ImaPartsTable;
 
 export async function putQuote(db: Db, quote: StoredQuote): Promise<void> {
-  await db.replaceInto('evidence').values(quote).execute();
+  const { host_id: _, ...rest } = quote;
+  await db
+    .insertInto('evidence')
+    .values(quote)
+    .onConflict((conflict) => conflict.column('host_id').doUpdateSet(rest))
+    .execute();
 }
 
 export function findQuote(db: Db, hostId: string): Promise<StoredQuote | undefined> {

@@ -5,7 +5,7 @@ import type { Schema } from './schema.ts';
 
 type Step = (trx: Transaction<Schema>) => Promise<void>;
 
-/** Step n of the list is migration number n + 1. */
+/** Step n of the list is migration number n + 1. Rings are stored by their key alone: one tree to write instead of two. */
 const STEPS: readonly Step[] = [firstTables];
 
 async function firstTables(trx: Transaction<Schema>): Promise<void> {
@@ -24,13 +24,13 @@ async function firstTables(trx: Transaction<Schema>): Promise<void> {
     sql`create table challenges (
       host_id text not null references hosts (id) on delete cascade, slot integer not null, nonce blob not null unique,
       ak_name text not null, body text not null, issued_at integer not null, expires_at integer not null,
-      consumed_at integer, primary key (host_id, slot))`,
+      consumed_at integer, primary key (host_id, slot)) without rowid`,
     sql`create table states (
       host_id text primary key references hosts (id) on delete cascade, version integer not null, body text not null)`,
     sql`create table results (
       host_id text not null references hosts (id) on delete cascade, slot integer not null, seq integer not null,
       as_of integer not null, received_at integer not null, verdict text, measured integer not null,
-      findings text not null, primary key (host_id, slot))`,
+      findings text not null, primary key (host_id, slot)) without rowid`,
     sql`create table evidence (
       host_id text primary key references hosts (id) on delete cascade, nonce blob not null, message blob not null,
       signature blob not null, pcrs text not null, received_at integer not null)`,
