@@ -56,6 +56,16 @@ function fieldsOf(list: Buffer, span: EntrySpan): TemplateFields | undefined {
   }
 }
 
+/**
+ * The key of an entry whose template begins with the two fields of `ima-ng` and is longer (ima-sig, ima-modsig,
+ * evm-sig): enough to find it approved without decoding its fields. Undefined for other templates, and for those with a
+ * buffer. The span must have come from the scanner, which has checked that the fields fill the template data.
+ */
+export function leadingKey(list: Buffer, { layout, dataStart }: EntrySpan): string | undefined {
+  const ids = layout.fields;
+  return ids?.[0] === 'd-ng' && ids[1] === 'n-ng' && ids[2] !== 'buf' ? keyOf(list, dataStart) : undefined;
+}
+
 /** The scanner has checked that the fields fill the template data. */
 function keyOf(list: Buffer, start: number): string {
   const second = start + 4 + list.readUInt32LE(start);

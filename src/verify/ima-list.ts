@@ -14,7 +14,13 @@ import {
   type RunResult,
   templateData,
 } from '../ima/index.ts';
-import { type CompiledReference, type MeasuredFile, measuredFile, TemplateKeySet } from '../reference/index.ts';
+import {
+  type CompiledReference,
+  leadingKey,
+  type MeasuredFile,
+  measuredFile,
+  TemplateKeySet,
+} from '../reference/index.ts';
 import { fileFinding } from './file-finding.ts';
 
 import type { QuotedPcrs } from './quote.ts';
@@ -184,6 +190,10 @@ class EntryJudge {
     if (span.pcr !== IMA_PCR) {
       this.#otherPcr(span.pcr);
       return;
+    }
+    if (!span.violation && this.#index > 0) {
+      const key = leadingKey(list, span);
+      if (key !== undefined && approved.has(key)) return;
     }
     const file = measuredFile(list, span);
     if (span.violation) this.#violation(file);
