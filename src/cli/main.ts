@@ -17,6 +17,7 @@ const NOUNS: Readonly<Record<string, Noun>> = {
   server: { summary: 'The service: enrols hosts, judges their evidence', load: () => import('./server.ts') },
   evidence: { summary: 'Evidence of this machine, in a file', load: () => import('./evidence.ts') },
   verify: { summary: 'Judge evidence: quote, logs and files against a reference', load: () => import('./verify.ts') },
+  vtpm: { summary: 'Virtual TPMs: a software TPM on a socket', load: () => import('./vtpm.ts') },
   reference: { summary: 'Reference manifests: what machines should be', load: () => import('./reference.ts') },
 };
 

@@ -8,13 +8,22 @@ export type VtpmErrorCode =
   /** A state is there already, or could not be made. */
   | 'vtpm.manufacture'
   /** The vTPM did not start, or ended by itself. */
-  | 'vtpm.ended';
+  | 'vtpm.ended'
+  /** The software TPM's state file is not what was written: a byte differs, or it is no such file. */
+  | 'vtpm.state-damaged'
+  /** Another process uses the state file. */
+  | 'vtpm.state-in-use'
+  /** The state file could not be read or written. */
+  | 'vtpm.state-io';
 
+const BAD_INPUT: readonly VtpmErrorCode[] = ['vtpm.argument', 'vtpm.state-damaged'];
+
+/** Raised by what makes, keeps and serves virtual TPMs. */
 export class VtpmError extends AssayError {
   readonly code: VtpmErrorCode;
 
   constructor(code: VtpmErrorCode, message: string, options: { advice?: string; cause?: unknown } = {}) {
-    super(message, { ...options, exitCode: code === 'vtpm.argument' ? 2 : 3 });
+    super(message, { ...options, exitCode: BAD_INPUT.includes(code) ? 2 : 3 });
     this.code = code;
   }
 }

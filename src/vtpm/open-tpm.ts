@@ -1,6 +1,7 @@
 /** Opens a TPM by its address, whichever kind it is. */
 import { existsSync } from 'node:fs';
-import { openTransport, parseTpmAddress, type TpmAddress, TpmClient, TpmError } from '../tpm/index.ts';
+import { openTransport, parseTpmAddress, type TpmAddress, TpmClient } from '../tpm/index.ts';
+import { EmbeddedTpm, inProcessTransport } from './software/index.ts';
 
 export interface OpenedTpm {
   readonly tpm: TpmClient;
@@ -24,10 +25,15 @@ export function chooseTpm(name: string | undefined, softwareState: string): TpmA
   return { kind: 'software', file: softwareState };
 }
 
-/** @throws {TpmError} `tpm.transport` where the TPM cannot be reached */
+/**
+ * @throws {TpmError} `tpm.transport` where the TPM cannot be reached
+ * @throws {VtpmError} where the software TPM's file is damaged, in use or not to be written
+ */
 export async function openTpm(address: TpmAddress): Promise<OpenedTpm> {
   if (address.kind === 'software') {
-    throw new TpmError('tpm.unsupported', 'this version has no software TPM', { advice: 'name another with --tpm' });
+    const embedded = await EmbeddedTpm.open(address.file);
+    const transport = inProcessTransport(embedded, `software TPM ${address.file}`, () => embedded.close());
+    return { tpm: new TpmClient(transport), kind: 'software' };
   }
   const tpm = new TpmClient(await openTransport(address));
   return { tpm, kind: address.kind === 'device' ? 'device' : 'swtpm' };

@@ -21,6 +21,8 @@ export interface MachineOptions {
   /** Milliseconds that only ever grow; the default is the kernel's CLOCK_MONOTONIC, equal for all processes of a boot. */
   readonly now?: () => number;
   readonly random?: (size: number) => Uint8Array;
+  /** Milliseconds that passed, with power, since the state was saved. */
+  readonly elapsed?: number;
 }
 
 const monotonic = (): number => Number(process.hrtime.bigint() / 1_000_000n);
@@ -40,7 +42,7 @@ export class Machine {
     this.volatile = volatile;
     this.random = options.random ?? randomBytes;
     this.#now = options.now ?? monotonic;
-    this.#clockBase = this.#now();
+    this.#clockBase = this.#now() - (options.elapsed ?? 0);
     this.#timeBase = this.#clockBase - Number(time);
   }
 

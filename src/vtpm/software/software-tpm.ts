@@ -101,6 +101,12 @@ export class SoftwareTpm {
     this.#machine.changed();
   }
 
+  /** Forgets transient objects and loaded sessions, as a resource manager does for a program that has gone. */
+  releaseHandles(): void {
+    this.#machine.volatile.transients.clear();
+    this.#machine.volatile.sessions.clear();
+  }
+
   /** True from TPM2_Startup on. */
   get isStarted(): boolean {
     return this.#machine.volatile.isStarted;
