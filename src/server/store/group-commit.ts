@@ -30,7 +30,7 @@ export interface GroupCommitOptions {
   readonly queueLimit: number;
 }
 
-export const GROUP_COMMIT: GroupCommitOptions = { windowMs: 4, groupSize: 128, queueLimit: 4096 };
+export const GROUP_COMMIT: GroupCommitOptions = { windowMs: 5, groupSize: 128, queueLimit: 4096 };
 
 export class GroupCommit {
   readonly #db: Kysely<Schema>;
