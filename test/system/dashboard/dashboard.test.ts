@@ -13,22 +13,10 @@ import { promisify } from 'node:util';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { type Service, startService } from '../../fleet/service.ts';
 import { requires } from '../requirements.ts';
+import { BROWSER, WEB_ROOT } from './browser.ts';
 import { DemonstrationHost, PROGRAM, referenceFor, Trial } from './demonstration-host.ts';
 import { isTooWide, lowContrast, structureFaults } from './page-checks.ts';
 
-const WEB_ROOT = join(import.meta.dirname, '../../../web/dist');
-const BROWSER = {
-  executablePath: '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-};
 /** A name that would take over a page that trusted it, and turn round one that showed it as it is. */
 const HOSTILE = '/opt/<img src=x onerror="document.title=`taken`">\u202egpj.\n\x1b[31mexe';
 
