@@ -4,20 +4,22 @@ import {
   type AnyCommand,
   type AuthRole,
   cpHash,
+  cryptParameter,
   type ResponseCodeName,
   rcWith,
   rpHash,
   type SplitCommand,
+  sessionHmac,
   TPM_RC,
   TPM_RH,
   type TPMS_AUTH_COMMAND,
   type TPMS_AUTH_RESPONSE,
+  trimAuth,
 } from '../../tpm/index.ts';
 import { countFailure, isLockedOut } from './dictionary-attack.ts';
 import { type Entity, entity, isAuthValueAvailable, isPolicyAvailable } from './entities.ts';
 import type { Machine } from './machine.ts';
 import { Refusal } from './refusal.ts';
-import { cryptParameter, sessionHmac } from './session-crypto.ts';
 import type { Session } from './state.ts';
 
 /** One authorization of the command in hand. */
@@ -146,13 +148,8 @@ function checkUse(
 }
 
 function checkPassword(machine: Machine, { area, position }: Use, subject: Entity): void {
-  if (bytesEqual(withoutTrailingZeros(area.hmac), subject.authValue)) return;
+  if (bytesEqual(trimAuth(area.hmac), subject.authValue)) return;
   refuseSession(countFailure(machine, subject) ? 'AUTH_FAIL' : 'BAD_AUTH', position);
-}
-
-/** Authorization values are compared and used without trailing zeros (Part 1, 17.6.4.3). */
-export function withoutTrailingZeros(value: Uint8Array): Uint8Array {
-  return value.subarray(0, value.findLastIndex((byte) => byte !== 0) + 1);
 }
 
 function includesAuthValue(session: Session, subject: Entity | undefined): subject is Entity {
@@ -179,14 +176,21 @@ function checkHmac(
   const key = Buffer.concat([session.sessionKey, includesAuthValue(session, subject) ? subject.authValue : NONE]);
   if (key.length === 0 && area.hmac.length === 0) return; // Part 1, 19.6.5: no key, no HMAC
   const pHash = cpHash(session.authHash, split.code, context.names, split.parameters);
-  const nonces = [area.nonce, session.nonceTPM, ...(position === 0 ? extraNonces(uses) : [])];
-  const expected = sessionHmac(session, key, pHash, nonces, area.sessionAttributes);
+  const expected = sessionHmac({
+    authHash: session.authHash,
+    key,
+    pHash,
+    nonceNewer: area.nonce,
+    nonceOlder: session.nonceTPM,
+    otherNonces: position === 0 ? otherNonces(uses) : [],
+    attributes: area.sessionAttributes,
+  });
   if (bytesEqual(expected, area.hmac)) return;
   refuseSession(isFailureCounted(machine, session, subject) ? 'AUTH_FAIL' : 'BAD_AUTH', position);
 }
 
 /** Part 1, 19.6.5: the first session's HMAC covers the nonces of the decrypt and encrypt sessions, if others. */
-function extraNonces(uses: readonly Use[]): Uint8Array[] {
+function otherNonces(uses: readonly Use[]): Uint8Array[] {
   const decryptor = uses.find(({ area }) => area.sessionAttributes.decrypt);
   const encryptor = uses.find(({ area }) => area.sessionAttributes.encrypt);
   const nonces: Uint8Array[] = [];
@@ -271,10 +275,20 @@ function decryptFirst(machine: Machine, uses: readonly Use[], parameters: Uint8A
   const { session, area, subject } = use;
   const size = firstSize(parameters);
   if (size === undefined) throw new Refusal(rcWith(TPM_RC.SIZE, { kind: 'parameter', number: 1 }));
-  const key = Buffer.concat([session.sessionKey, subject === undefined ? NONE : authValueNow(machine, subject)]);
-  const cipher = { session, key, nonceNewer: area.nonce, nonceOlder: session.nonceTPM };
+  const cipher = {
+    authHash: session.authHash,
+    symmetric: session.symmetric,
+    sessionValue: sessionValue(machine, session, subject),
+    nonceNewer: area.nonce,
+    nonceOlder: session.nonceTPM,
+  };
   const plain = cryptParameter('decrypt', cipher, parameters.subarray(2, 2 + size));
   return Buffer.concat([parameters.subarray(0, 2), plain, parameters.subarray(2 + size)]);
+}
+
+/** Part 1, 21.2: sessionKey ‖ authValue of the entity that the session authorizes. */
+function sessionValue(machine: Machine, session: Session, subject: Entity | undefined): Uint8Array {
+  return Buffer.concat([session.sessionKey, subject === undefined ? NONE : authValueNow(machine, subject)]);
 }
 
 function firstSize(parameters: Uint8Array): number | undefined {
@@ -324,8 +338,13 @@ function encryptFirst(machine: Machine, uses: readonly Use[], parameters: Uint8A
   const size = firstSize(parameters);
   if (use?.session === undefined || size === undefined) return parameters;
   const { session, area, subject } = use;
-  const key = Buffer.concat([session.sessionKey, subject === undefined ? NONE : authValueNow(machine, subject)]);
-  const cipher = { session, key, nonceNewer: session.nonceTPM, nonceOlder: area.nonce };
+  const cipher = {
+    authHash: session.authHash,
+    symmetric: session.symmetric,
+    sessionValue: sessionValue(machine, session, subject),
+    nonceNewer: session.nonceTPM,
+    nonceOlder: area.nonce,
+  };
   const secret = cryptParameter('encrypt', cipher, parameters.subarray(2, 2 + size));
   return Buffer.concat([parameters.subarray(0, 2), secret, parameters.subarray(2 + size)]);
 }
@@ -348,11 +367,15 @@ function answerUse(
   const key = Buffer.concat([session.sessionKey, value]);
   if (key.length === 0 && area.hmac.length === 0) return { nonce, sessionAttributes, hmac: NONE };
   const pHash = rpHash(session.authHash, TPM_RC.SUCCESS, command.code, parameters);
-  return {
-    nonce,
-    sessionAttributes,
-    hmac: sessionHmac(session, key, pHash, [nonce, area.nonce], sessionAttributes),
-  };
+  const hmac = sessionHmac({
+    authHash: session.authHash,
+    key,
+    pHash,
+    nonceNewer: nonce,
+    nonceOlder: area.nonce,
+    attributes: sessionAttributes,
+  });
+  return { nonce, sessionAttributes, hmac };
 }
 
 /** Part 1, 19.6.9 and 31.3: the audit session's digest grows by cpHash and rpHash. */

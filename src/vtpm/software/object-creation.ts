@@ -11,8 +11,8 @@ import {
   type TPMT_PUBLIC,
   type TPMT_SENSITIVE,
   type TPMT_TK_CREATION,
+  trimAuth,
 } from '../../tpm/index.ts';
-import { withoutTrailingZeros } from './authorization.ts';
 import { type ByteStream, eccKey, rsaKey } from './key-generation.ts';
 import { AES_KEY_BITS, isImplementedHash, MAX_TRANSIENT, RSA_KEY_BITS } from './limits.ts';
 import type { Machine } from './machine.ts';
@@ -124,7 +124,7 @@ export function createObject(template: TPMT_PUBLIC, inSensitive: TPMS_SENSITIVE_
   const { nameAlg, objectAttributes } = template;
   if (nameAlg === 'null') return refuse('HASH', 'inPublic');
   const { size } = digestInfo(nameAlg);
-  const authValue = withoutTrailingZeros(inSensitive.userAuth);
+  const authValue = trimAuth(inSensitive.userAuth);
   if (authValue.length > size) refuse('SIZE', 'inSensitive');
   const isParent = objectAttributes.restricted === true && objectAttributes.decrypt === true;
   switch (template.type) {

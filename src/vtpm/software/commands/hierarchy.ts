@@ -1,6 +1,5 @@
 /** Hierarchies: TPM 2.0 Part 3, 24. */
-import { TPM_RH } from '../../../tpm/index.ts';
-import { withoutTrailingZeros } from '../authorization.ts';
+import { TPM_RH, trimAuth } from '../../../tpm/index.ts';
 import type { Handlers } from '../handler.ts';
 import { INTEGRITY_HASH } from '../limits.ts';
 import type { Machine } from '../machine.ts';
@@ -96,7 +95,7 @@ export const hierarchy = {
 
   /** 24.8 */
   TPM2_HierarchyChangeAuth(machine, { authHandle, newAuth }) {
-    const auth = withoutTrailingZeros(newAuth);
+    const auth = trimAuth(newAuth);
     if (auth.length > MAX_AUTH) refuse('SIZE', 'newAuth');
     if (authHandle === TPM_RH.OWNER) machine.permanent.owner.auth = auth;
     else if (authHandle === TPM_RH.ENDORSEMENT) machine.permanent.endorsement.auth = auth;

@@ -1,8 +1,7 @@
 /** Non-volatile storage: TPM 2.0 Part 3, 31. */
 import { digest, digestInfo } from '../../../bytes/index.ts';
-import { nvName, TPM_NT, TPM_RH, type TPMS_NV_PUBLIC } from '../../../tpm/index.ts';
+import { nvName, TPM_NT, TPM_RH, type TPMS_NV_PUBLIC, trimAuth } from '../../../tpm/index.ts';
 import { attest, signer } from '../attestation.ts';
-import { withoutTrailingZeros } from '../authorization.ts';
 import type { Handlers } from '../handler.ts';
 import { isImplementedHash, MAX_NV_INDEX_SIZE, MAX_NV_INDICES, NV_BUFFER_MAX, NV_MEMORY } from '../limits.ts';
 import type { Machine } from '../machine.ts';
@@ -59,7 +58,7 @@ const eightBytes = (value: bigint): Uint8Array => Buffer.from(value.toString(16)
 export const nv = {
   /** 31.3 */
   TPM2_NV_DefineSpace(machine, { authHandle, auth, publicInfo }) {
-    const authValue = withoutTrailingZeros(auth);
+    const authValue = trimAuth(auth);
     checkDefinition(authHandle, publicInfo);
     if (authValue.length > digestInfo(publicInfo.nameAlg).size) refuse('SIZE', 'auth');
     if (machine.permanent.nvIndices.has(publicInfo.nvIndex)) refuse('NV_DEFINED');
@@ -174,7 +173,7 @@ export const nv = {
   /** 31.15 */
   TPM2_NV_ChangeAuth(machine, { nvIndex, newAuth }) {
     const index = machine.nvIndex(nvIndex);
-    const auth = withoutTrailingZeros(newAuth);
+    const auth = trimAuth(newAuth);
     if (auth.length > digestInfo(index.publicArea.nameAlg).size) refuse('SIZE', 'newAuth');
     index.auth = auth;
     machine.changed();

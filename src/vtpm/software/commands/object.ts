@@ -8,8 +8,8 @@ import {
   TPM2B_DIGEST,
   TPMS_ID_OBJECT,
   TPMT_PUBLIC,
+  trimAuth,
 } from '../../../tpm/index.ts';
-import { withoutTrailingZeros } from '../authorization.ts';
 import type { Handlers } from '../handler.ts';
 import { derivedStream } from '../key-generation.ts';
 import type { Machine } from '../machine.ts';
@@ -83,8 +83,7 @@ export const object = {
       checkPublic(inPublic, undefined, 'external', 'inPublic');
       checkPair(inPublic, inPrivate, 'inPrivate');
     } else checkAlgorithms(inPublic, 'inPublic');
-    const sensitive =
-      inPrivate === undefined ? undefined : { ...inPrivate, authValue: withoutTrailingZeros(inPrivate.authValue) };
+    const sensitive = inPrivate === undefined ? undefined : { ...inPrivate, authValue: trimAuth(inPrivate.authValue) };
     const loaded = loadedObject(inPublic, sensitive, undefined, hierarchy, true);
     return { objectHandle: addTransient(machine, loaded), name: loaded.name };
   },
@@ -135,7 +134,7 @@ export const object = {
   TPM2_ObjectChangeAuth(machine, { objectHandle, parentHandle, newAuth }) {
     const { publicArea, sensitive, name, qualifiedName } = machine.object(objectHandle);
     const parent = machine.object(parentHandle);
-    const authValue = withoutTrailingZeros(newAuth);
+    const authValue = trimAuth(newAuth);
     if (publicArea.nameAlg === 'null' || authValue.length > digestInfo(publicArea.nameAlg).size)
       refuse('SIZE', 'newAuth');
     const expected = loadedObject(publicArea, undefined, parent, parent.hierarchy).qualifiedName;

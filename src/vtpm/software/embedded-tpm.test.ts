@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import {
+  endorsementKeyOf,
+  extendPcr,
+  parseCertificate,
+  readEndorsementCertificates,
+  readPcrs,
+  TPM2_ReadClock,
+  TpmClient,
+  verifyChain,
+} from '../../tpm/index.ts';
+import { VtpmError } from '../error.ts';
+import { authorityFolderOf, certificateAuthority, EmbeddedTpm, inProcessTransport } from './index.ts';
+import { decodeState, encodeState } from './state-file.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'assay-embedded-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const file = join(folder, 'tpm');
+const clientOf = (tpm: EmbeddedTpm) => new TpmClient(inProcessTransport(tpm, 'a test'));
+
+test('its endorsement certificates come from its own CA, which says what it is', async () => {
+  const tpm = await EmbeddedTpm.open(file);
+  const certificates = await readEndorsementCertificates(clientOf(tpm));
+  const root = certificateAuthority(authorityFolderOf(file)).certificate;
+  assert.match(root.subject, /not a hardware TPM/);
+  assert.equal(certificates.length, 2);
+  for (const { certificate } of certificates) {
+    const parsed = certificate instanceof Uint8Array ? parseCertificate(certificate) : certificate;
+    verifyChain({ certificate: parsed, intermediates: [], roots: [root], now: Date.now() });
+    endorsementKeyOf(parsed);
+  }
+  await tpm.close();
+});
+
+test('PCRs stay while the machine is on, though nobody closed the TPM; its next boot is a TPM Reset', async () => {
+  const tpm = await EmbeddedTpm.open(file);
+  await extendPcr(clientOf(tpm), 10, [{ hashAlg: 'sha256', digest: Buffer.alloc(32, 3) }]);
+  const [pcr10] = await readPcrs(clientOf(tpm), 'sha256', [10]);
+  const resets = async (opened: EmbeddedTpm) =>
+    (await clientOf(opened).execute(TPM2_ReadClock, {})).currentTime.clockInfo.resetCount;
+  const before = await resets(tpm);
+  rmSync(`${file}.lock`); // as the lock of a killed process would be taken
+
+  const again = await EmbeddedTpm.open(file);
+  assert.deepEqual((await readPcrs(clientOf(again), 'sha256', [10]))[0], pcr10);
+  assert.equal(await resets(again), before);
+  await again.close();
+
+  const stored = decodeState(readFileSync(file), file);
+  writeFileSync(file, encodeState({ ...stored, bootId: '0'.repeat(32) }));
+  const rebooted = await EmbeddedTpm.open(file);
+  assert.notDeepEqual((await readPcrs(clientOf(rebooted), 'sha256', [10]))[0], pcr10);
+  assert.equal(await resets(rebooted), before + 1);
+  await rebooted.close();
+});
+
+test('a state file with any byte changed, cut or added is refused by name', () => {
+  const whole = readFileSync(file);
+  const isRefused = (bytes: Uint8Array) =>
+    assert.throws(
+      () => decodeState(bytes, file),
+      (error: unknown) =>
+        error instanceof VtpmError && error.code === 'vtpm.state-damaged' && error.message.includes(file),
+    );
+  for (let at = 0; at < whole.length; at++) {
+    const changed = Buffer.from(whole);
+    changed[at] = (changed[at] ?? 0) ^ 0x10;
+    isRefused(changed);
+  }
+  isRefused(whole.subarray(0, -1));
+  isRefused(Buffer.concat([whole, Buffer.of(0)]));
+  isRefused(Buffer.alloc(0));
+});
+
+test('a second process may not use the same file', async () => {
+  const tpm = await EmbeddedTpm.open(file);
+  await assert.rejects(
+    EmbeddedTpm.open(file),
+    (error: unknown) =>
+      error instanceof VtpmError && error.code === 'vtpm.state-in-use' && error.message.includes(String(process.pid)),
+  );
+  await tpm.close();
+});
