@@ -59,7 +59,8 @@ export interface ParameterCipher {
 export function cryptParameter(direction: 'encrypt' | 'decrypt', cipher: ParameterCipher, data: Uint8Array): Buffer {
   const { authHash, symmetric, sessionValue, nonceNewer, nonceOlder } = cipher;
   if (symmetric.algorithm === 'xor') {
-    const mask = KDFa(symmetric.hashAlg, sessionValue, 'XOR', nonceNewer, nonceOlder, data.length * 8);
+    // The session's hash, not the one that TPMT_SYM_DEF names (libtpms, CryptUtil.c: CryptParameterEncryption).
+    const mask = KDFa(authHash, sessionValue, 'XOR', nonceNewer, nonceOlder, data.length * 8);
     return Buffer.from(data.map((byte, i) => byte ^ (mask[i] ?? 0)));
   }
   if (symmetric.algorithm !== 'aes' || symmetric.mode !== 'cfb') {

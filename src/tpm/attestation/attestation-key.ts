@@ -2,7 +2,7 @@
 import type { TpmClient } from '../client/index.ts';
 import { encode } from '../codec.ts';
 import { TPM2_Create, TPM2_FlushContext, TPM2_Load, TPM2_Quote } from '../commands.ts';
-import { authorizeEndorsementKey, type LoadedKey } from '../endorsement/endorsement-key.ts';
+import { type LoadedKey, withEndorsementKey } from '../endorsement/endorsement-key.ts';
 import { type TPMI_ALG_HASH, type TPML_PCR_SELECTION, type TPMT_PUBLIC, TPMT_SIGNATURE } from '../structures.ts';
 
 export const AK_KINDS = ['p256', 'p384', 'rsa2048', 'rsapss2048'] as const;
@@ -47,25 +47,23 @@ export async function createAttestationKey(
   ek: LoadedKey,
   template = attestationKeyTemplate('p256'),
 ): Promise<WrappedKey> {
-  const { outPublic, outPrivate } = await tpm.execute(
-    TPM2_Create,
-    {
-      parentHandle: ek.handle,
-      inSensitive: { userAuth: new Uint8Array(0), data: new Uint8Array(0) },
-      inPublic: template,
-      outsideInfo: new Uint8Array(0),
-      creationPCR: [],
-    },
-    { auth: { parentHandle: await authorizeEndorsementKey(tpm, ek) } },
+  const request = {
+    parentHandle: ek.handle,
+    inSensitive: { userAuth: new Uint8Array(0), data: new Uint8Array(0) },
+    inPublic: template,
+    outsideInfo: new Uint8Array(0),
+    creationPCR: [],
+  };
+  const { outPublic, outPrivate } = await withEndorsementKey(tpm, ek, (parentHandle) =>
+    tpm.execute(TPM2_Create, request, { auth: { parentHandle } }),
   );
   return { area: outPublic, private: outPrivate };
 }
 
 export async function loadAttestationKey(tpm: TpmClient, ek: LoadedKey, wrapped: WrappedKey): Promise<LoadedKey> {
-  const { objectHandle, name } = await tpm.execute(
-    TPM2_Load,
-    { parentHandle: ek.handle, inPrivate: wrapped.private, inPublic: wrapped.area },
-    { auth: { parentHandle: await authorizeEndorsementKey(tpm, ek) } },
+  const request = { parentHandle: ek.handle, inPrivate: wrapped.private, inPublic: wrapped.area };
+  const { objectHandle, name } = await withEndorsementKey(tpm, ek, (parentHandle) =>
+    tpm.execute(TPM2_Load, request, { auth: { parentHandle } }),
   );
   const release = async (): Promise<void> => void (await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle }));
   return { handle: objectHandle, area: wrapped.area, name, release };

@@ -1,6 +1,7 @@
 /** The authorization area of a command, and the check of the response's (TPM 2.0 Part 1, 19.6). */
 import { randomBytes } from 'node:crypto';
 import { bytesEqual, digestInfo } from '../../bytes/index.ts';
+import type { AnyCommand } from '../command.ts';
 import { TpmError } from '../errors.ts';
 import type { TPMS_AUTH_COMMAND, TPMS_AUTH_RESPONSE } from '../frame.ts';
 import { cpHash, rpHash } from '../names.ts';
@@ -11,27 +12,49 @@ import type { Session } from './session.ts';
 /** How a handle is authorized: with its value in the clear, or with a session. */
 export type HandleAuthorization =
   | { readonly password: Uint8Array }
-  | { readonly session: Session; readonly authValue?: Uint8Array };
+  | {
+      readonly session: Session;
+      /** Left out: empty, or what the session was bound with where this is the entity that it is bound to. */
+      readonly authValue?: Uint8Array;
+      /** Where the command itself changes the value (or removes the entity: empty): the response is under this one. */
+      readonly authValueAfter?: Uint8Array;
+    };
 
-/** One entry of the authorization area. `handle` is missing for a session that only encrypts or audits. */
+/** One entry of the authorization area. */
 export interface PlannedAuthorization {
-  readonly handle?: number;
+  /** Name of the entity that it authorizes; missing for a session that only encrypts or audits. */
+  readonly name?: Uint8Array;
   readonly by: HandleAuthorization;
 }
+
+type Direction = 'command' | 'response';
 
 const EMPTY = new Uint8Array(0);
 
 const sessionOf = ({ by }: PlannedAuthorization): Session | undefined => ('session' in by ? by.session : undefined);
-const authValueOf = ({ by }: PlannedAuthorization): Uint8Array =>
-  'session' in by ? trimAuth(by.authValue ?? EMPTY) : EMPTY;
+
+/** The authorization value of the entity, as it is when the command is checked or its response is made. */
+function authValueOf({ name, by }: PlannedAuthorization, direction: Direction): Uint8Array {
+  if (!('session' in by) || name === undefined) return EMPTY;
+  const { boundTo } = by.session;
+  const isNamed = boundTo !== undefined && bytesEqual(boundTo.name, name);
+  const before = by.authValue ?? (isNamed ? boundTo.auth : EMPTY);
+  return trimAuth(direction === 'response' ? (by.authValueAfter ?? before) : before);
+}
+
+/**
+ * Bound is a session to a Name and a value: an entity whose value changed is another (Part 1, 19.6.12). What the command
+ * was decides for its response too (libtpms, SessionProcess.c: requestWasBound).
+ */
+function isBoundEntity(planned: PlannedAuthorization, { boundTo }: Session): boolean {
+  if (boundTo === undefined || planned.name === undefined || !bytesEqual(boundTo.name, planned.name)) return false;
+  return bytesEqual(trimAuth(boundTo.auth), authValueOf(planned, 'command'));
+}
 
 /** sessionKey ‖ the entity's authorization value, where the session's kind takes it (Part 1, 19.6.5, 19.6.12–15). */
-function hmacKey(planned: PlannedAuthorization, session: Session): Uint8Array {
-  const takesValue =
-    session.type === 'hmac'
-      ? planned.handle !== undefined && planned.handle !== session.boundTo?.handle
-      : session.policyAuth === 'value';
-  return takesValue ? Buffer.concat([session.sessionKey, authValueOf(planned)]) : session.sessionKey;
+function hmacKey(planned: PlannedAuthorization, session: Session, direction: Direction): Uint8Array {
+  const takesValue = session.type === 'hmac' ? !isBoundEntity(planned, session) : session.policyAuth === 'value';
+  return takesValue ? Buffer.concat([session.sessionKey, authValueOf(planned, direction)]) : session.sessionKey;
 }
 
 /** Rolls nonceCaller of every session: the beginning of a command. */
@@ -46,13 +69,8 @@ export function encryptedParameters(plan: readonly PlannedAuthorization[], param
   const planned = plan.find((entry) => sessionOf(entry)?.attributes.decrypt === true);
   const session = planned && sessionOf(planned);
   if (planned === undefined || session === undefined) return parameters;
-  const cipher = {
-    authHash: session.authHash,
-    symmetric: session.symmetric,
-    sessionValue: Buffer.concat([session.sessionKey, authValueOf(planned)]),
-    nonceNewer: session.nonceCaller,
-    nonceOlder: session.nonceTPM,
-  };
+  const nonces = { nonceNewer: session.nonceCaller, nonceOlder: session.nonceTPM };
+  const cipher = { ...cipherOf(planned, session, 'command'), ...nonces };
   return withFirstBuffer(parameters, (content) => cryptParameter('encrypt', cipher, content));
 }
 
@@ -61,19 +79,37 @@ export function decryptedParameters(plan: readonly PlannedAuthorization[], param
   const planned = plan.find((entry) => sessionOf(entry)?.attributes.encrypt === true);
   const session = planned && sessionOf(planned);
   if (planned === undefined || session === undefined) return parameters;
-  const cipher = {
-    authHash: session.authHash,
-    symmetric: session.symmetric,
-    sessionValue: Buffer.concat([session.sessionKey, authValueOf(planned)]),
-    nonceNewer: session.nonceTPM,
-    nonceOlder: session.nonceCaller,
-  };
+  const nonces = { nonceNewer: session.nonceTPM, nonceOlder: session.nonceCaller };
+  const cipher = { ...cipherOf(planned, session, 'response'), ...nonces };
   return withFirstBuffer(parameters, (content) => cryptParameter('decrypt', cipher, content));
 }
 
-/** nonceTPM of the decrypting and of the encrypting session, into the first session's HMAC where they are others. */
+/** The entity's value is in the key of parameter encryption whatever kind the session is of (Part 1, 21.1). */
+function cipherOf(planned: PlannedAuthorization, session: Session, direction: Direction) {
+  const { authHash, symmetric, sessionKey } = session;
+  return { authHash, symmetric, sessionValue: Buffer.concat([sessionKey, authValueOf(planned, direction)]) };
+}
+
+/** @throws {TpmError} `tpm.argument` where a session would encrypt what cannot be: a first parameter that is no TPM2B */
+export function checkEncryptable(plan: readonly PlannedAuthorization[], command: AnyCommand): void {
+  const sessions = plan.map(sessionOf);
+  for (const [attribute, is] of [
+    ['decrypt', 'command'],
+    ['encrypt', 'response'],
+  ] as const) {
+    if (command.encryptable[is] || !sessions.some((session) => session?.attributes[attribute] === true)) continue;
+    throw new TpmError('tpm.argument', `${command.name}: the first parameter of its ${is} cannot be encrypted`, {
+      advice: `take ${attribute} out of the session's attributes`,
+    });
+  }
+}
+
+/**
+ * nonceTPM of the decrypting and of the encrypting session, into the first session's HMAC where they are others: only
+ * where the first session authorizes (libtpms, SessionProcess.c: ComputeCommandHMAC).
+ */
 function otherNonces(plan: readonly PlannedAuthorization[], index: number): Uint8Array[] {
-  if (index !== 0) return [];
+  if (index !== 0 || plan[0]?.name === undefined) return [];
   const first = plan[0] && sessionOf(plan[0]);
   const find = (attribute: 'decrypt' | 'encrypt') =>
     plan.map(sessionOf).find((session) => session?.attributes[attribute] === true);
@@ -99,8 +135,8 @@ export function authorize(
     }
     const { session } = by;
     const common = { sessionHandle: session.handle, nonce: session.nonceCaller, sessionAttributes: session.attributes };
-    if (session.policyAuth === 'password') return { ...common, hmac: authValueOf(planned) };
-    const key = hmacKey(planned, session);
+    if (session.policyAuth === 'password') return { ...common, hmac: authValueOf(planned, 'command') };
+    const key = hmacKey(planned, session, 'command');
     if (needsNoHmac(session, key)) return { ...common, hmac: EMPTY };
     const hmac = sessionHmac({
       authHash: session.authHash,
@@ -137,7 +173,7 @@ export function checkResponse(
     const answer = authorizations[index];
     if (session === undefined || answer === undefined) continue;
     session.nonceTPM = answer.nonce;
-    const key = hmacKey(planned, session);
+    const key = hmacKey(planned, session, 'response');
     if (session.policyAuth === 'password' || needsNoHmac(session, key)) continue;
     const expected = sessionHmac({
       authHash: session.authHash,

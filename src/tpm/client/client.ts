@@ -9,6 +9,7 @@ import { handleType, TPM_HT } from '../structures.ts';
 import type { Transport } from '../transport/index.ts';
 import {
   authorize,
+  checkEncryptable,
   checkResponse,
   decryptedParameters,
   encryptedParameters,
@@ -62,8 +63,9 @@ export class TpmClient {
     options: ExecuteOptions<H> = {},
   ): Promise<RH & RP> {
     const body = commandBody(command, request);
-    const plan = planAuthorizations(command, body.handles, options);
-    const names = plan.some(({ by }) => 'session' in by) ? await this.#names(body.handles, options.names) : [];
+    const names = usesSession(options) ? await this.#names(body.handles, options.names) : [];
+    const plan = planAuthorizations(command, names, options);
+    checkEncryptable(plan, command);
     return this.#exclusively(async () => {
       rollNonces(plan);
       const parameters = encryptedParameters(plan, body.parameters);
@@ -119,10 +121,11 @@ export class TpmClient {
   }
 
   #names(handles: readonly number[], known: ReadonlyMap<number, Uint8Array> | undefined): Promise<Uint8Array[]> {
-    return Promise.all(handles.map(async (handle) => known?.get(handle) ?? (await this.#name(handle))));
+    return Promise.all(handles.map(async (handle) => known?.get(handle) ?? (await this.nameOf(handle))));
   }
 
-  async #name(handle: number): Promise<Uint8Array> {
+  /** The Name of the entity behind a handle; of objects and NV indices as the TPM itself says it. */
+  async nameOf(handle: number): Promise<Uint8Array> {
     if (!hasPublicArea(handle)) return handleName(handle);
     if (handleType(handle) === TPM_HT.NV_INDEX)
       return (await this.execute(TPM2_NV_ReadPublic, { nvIndex: handle })).nvName;
@@ -130,17 +133,24 @@ export class TpmClient {
   }
 }
 
+function usesSession<H extends object>({ auth, also = [] }: ExecuteOptions<H>): boolean {
+  const given: readonly (HandleAuthorization | undefined)[] = Object.values({ ...auth });
+  return also.length > 0 || given.some((by) => by !== undefined && 'session' in by);
+}
+
+/** @param names of the handles' entities, in their order; none where no session needs them */
 function planAuthorizations<H extends object>(
   command: Command<H, object, object, object>,
-  handles: readonly number[],
+  names: readonly Uint8Array[],
   options: ExecuteOptions<H>,
 ): PlannedAuthorization[] {
   const given: Readonly<Record<string, HandleAuthorization | undefined>> = { ...options.auth };
   const plan: PlannedAuthorization[] = [];
-  for (const [index, { name, auth }] of command.handles.entries()) {
-    const handle = handles[index];
-    if (auth === undefined || handle === undefined) continue;
-    plan.push({ handle, by: given[name] ?? { password: new Uint8Array(0) } });
+  for (const [index, { name: handleName, auth }] of command.handles.entries()) {
+    if (auth === undefined) continue;
+    const by = given[handleName] ?? { password: new Uint8Array(0) };
+    const name = names[index];
+    plan.push(name === undefined ? { by } : { name, by });
   }
   for (const session of options.also ?? []) plan.push({ by: { session } });
   return plan;

@@ -21,6 +21,12 @@ export interface SessionOptions {
 export const AES_128_CFB: TPMT_SYM_DEF = { algorithm: 'aes', keyBits: 128, mode: 'cfb' };
 const NO_SYMMETRIC: TPMT_SYM_DEF = { algorithm: 'null' };
 
+/** What a session is bound to: another object that comes to lie at the same handle is not it. */
+export interface BoundEntity {
+  readonly name: Uint8Array;
+  readonly auth: Uint8Array;
+}
+
 /** One session; guards its nonces, which roll with every command. Not for two commands at once. */
 export class Session {
   readonly handle: number;
@@ -28,7 +34,7 @@ export class Session {
   readonly authHash: TPMI_ALG_HASH;
   readonly symmetric: TPMT_SYM_DEF;
   readonly sessionKey: Uint8Array;
-  readonly boundTo: SessionOptions['bind'];
+  readonly boundTo: BoundEntity | undefined;
   nonceTPM: Uint8Array;
   nonceCaller: Uint8Array;
   /** What its next command carries; `continueSession` keeps it alive. */
@@ -39,6 +45,7 @@ export class Session {
   private constructor(
     handle: number,
     options: SessionOptions,
+    boundTo: BoundEntity | undefined,
     sessionKey: Uint8Array,
     nonces: [Uint8Array, Uint8Array],
   ) {
@@ -46,7 +53,7 @@ export class Session {
     this.type = options.type;
     this.authHash = options.authHash ?? 'sha256';
     this.symmetric = options.symmetric ?? NO_SYMMETRIC;
-    this.boundTo = options.bind;
+    this.boundTo = boundTo;
     this.sessionKey = sessionKey;
     [this.nonceCaller, this.nonceTPM] = nonces;
   }
@@ -56,19 +63,21 @@ export class Session {
     const authHash = options.authHash ?? 'sha256';
     const nonceCaller = randomBytes(digestInfo(authHash).size);
     const salt = makeSalt(options.salt);
+    const { bind } = options;
+    const boundTo = bind === undefined ? undefined : { name: await tpm.nameOf(bind.handle), auth: bind.auth };
     const { sessionHandle, nonceTPM } = await tpm.execute(TPM2_StartAuthSession, {
       tpmKey: options.salt?.handle ?? TPM_RH.NULL,
-      bind: options.bind?.handle ?? TPM_RH.NULL,
+      bind: bind?.handle ?? TPM_RH.NULL,
       nonceCaller,
       encryptedSalt: salt.secret,
       sessionType: options.type,
       symmetric: options.symmetric ?? NO_SYMMETRIC,
       authHash,
     });
-    const isKeyed = options.salt !== undefined || options.bind !== undefined;
-    const bindAuth = options.bind?.auth ?? new Uint8Array(0);
+    const isKeyed = options.salt !== undefined || bind !== undefined;
+    const bindAuth = bind?.auth ?? new Uint8Array(0);
     const key = isKeyed ? deriveSessionKey(authHash, bindAuth, salt.seed, nonceTPM, nonceCaller) : new Uint8Array(0);
-    return new Session(sessionHandle, options, key, [nonceCaller, nonceTPM]);
+    return new Session(sessionHandle, options, boundTo, key, [nonceCaller, nonceTPM]);
   }
 
   async flush(tpm: TpmClient): Promise<void> {

@@ -67,15 +67,20 @@ export async function readEndorsementCertificates(tpm: TpmClient): Promise<Endor
 /** A policy session that satisfies the EK's PolicyA with the endorsement hierarchy's (empty) authorization. */
 export async function startEndorsementSession(tpm: TpmClient, authHash: TPMI_ALG_HASH): Promise<Session> {
   const session = await Session.start(tpm, { type: 'policy', authHash });
-  await tpm.execute(TPM2_PolicySecret, {
-    authHandle: TPM_RH.ENDORSEMENT,
-    policySession: session.handle,
-    nonceTPM: new Uint8Array(0),
-    cpHashA: new Uint8Array(0),
-    policyRef: new Uint8Array(0),
-    expiration: 0,
-  });
-  return session;
+  try {
+    await tpm.execute(TPM2_PolicySecret, {
+      authHandle: TPM_RH.ENDORSEMENT,
+      policySession: session.handle,
+      nonceTPM: new Uint8Array(0),
+      cpHashA: new Uint8Array(0),
+      policyRef: new Uint8Array(0),
+      expiration: 0,
+    });
+    return session;
+  } catch (error) {
+    await session.flush(tpm);
+    throw error;
+  }
 }
 
 /**
@@ -89,20 +94,31 @@ export async function activateCredential(
   credential: Credential,
 ): Promise<Uint8Array> {
   const request = { activateHandle: activate.handle, keyHandle: ek.handle, ...credential };
-  const auth = { keyHandle: await authorizeEndorsementKey(tpm, ek) };
-  const { certInfo } = await tpm.execute(TPM2_ActivateCredential, request, { auth });
+  const { certInfo } = await withEndorsementKey(tpm, ek, (keyHandle) =>
+    tpm.execute(TPM2_ActivateCredential, request, { auth: { keyHandle } }),
+  );
   return certInfo;
 }
 
 /**
- * What authorizes one use of the EK: keys of the high range take their (empty) authorization value beside their policy,
- * those of the low range only PolicyA.
+ * Authorizes one command with the EK: keys of the high range take their (empty) authorization value beside their
+ * policy, those of the low range only PolicyA. The policy's session ends with the command, and also where it fails: a
+ * TPM has place for three.
  */
-export async function authorizeEndorsementKey(tpm: TpmClient, ek: LoadedKey): Promise<HandleAuthorization> {
-  if (ek.area.objectAttributes.userWithAuth === true) return { password: new Uint8Array(0) };
+export async function withEndorsementKey<T>(
+  tpm: TpmClient,
+  ek: LoadedKey,
+  use: (authorization: HandleAuthorization) => Promise<T>,
+): Promise<T> {
+  if (ek.area.objectAttributes.userWithAuth === true) return use({ password: new Uint8Array(0) });
   const { nameAlg } = ek.area;
   if (nameAlg === 'null') throw new TpmError('tpm.argument', 'the endorsement key has no name algorithm');
   const session = await startEndorsementSession(tpm, nameAlg);
   session.attributes = {}; // without continueSession it ends with the command
-  return { session };
+  try {
+    return await use({ session });
+  } catch (error) {
+    await session.flush(tpm).catch(() => undefined); // the command's own error says more
+    throw error;
+  }
 }
