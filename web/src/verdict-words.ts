@@ -13,7 +13,7 @@ export function standingOf(host: HostSummary): Standing {
 
 export const STANDING_WORDS: Readonly<Record<Standing, string>> = {
   trusted: 'Trusted',
-  warning: 'Trusted, with warnings',
+  warning: 'Warning',
   untrusted: 'Not trusted',
   unknown: 'Unknown',
   silent: 'Silent',

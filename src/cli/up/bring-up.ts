@@ -74,7 +74,13 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
   let keeper: ReferenceKeeper | undefined;
   const nudge = (): void => pusher?.nudge();
   const trialFolder = join(dataFolder, 'try-it');
-  const trial = tryIt(trialFolder, () => present(keeper), nudge);
+  let ownId: string | undefined;
+  const trial = tryIt({
+    folder: trialFolder,
+    keeper: () => present(keeper),
+    onRun: nudge,
+    hostId: () => ownId,
+  });
 
   onStep('starting the server');
   const server = await startServer({
@@ -119,6 +125,7 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
   const connection = new ServerConnection({ url, fingerprint: server.fingerprint });
   stops.push(async () => connection.close());
   const { hostId, token, challenge } = await enrolled(options, opened, agent, connection, server);
+  ownId = hostId;
 
   onStep('attesting');
   const attester = { ...agent.attester, sources: settlingSources(agent, self) };

@@ -20,8 +20,17 @@ export interface TryIt extends Demonstration {
   prepare(): Promise<void>;
 }
 
-/** @param folder where the copy is; @param onRun called when the copy has run */
-export function tryIt(folder: string, keeper: () => ReferenceKeeper, onRun: () => void): TryIt {
+export interface TryItOptions {
+  /** Where the copy is. */
+  readonly folder: string;
+  readonly keeper: () => ReferenceKeeper;
+  /** Called when the copy has run. */
+  readonly onRun: () => void;
+  /** The host that it runs on, once it is enrolled. */
+  readonly hostId: () => string | undefined;
+}
+
+export function tryIt({ folder, keeper, onRun, hostId }: TryItOptions): TryIt {
   const program = join(folder, 'program');
   let available = false;
   let state: DemonstrationState['state'] = 'clean';
@@ -48,7 +57,10 @@ export function tryIt(folder: string, keeper: () => ReferenceKeeper, onRun: () =
   }
 
   return {
-    state: () => ({ available, state, program }),
+    state() {
+      const host = hostId();
+      return { available, state, program, ...(host === undefined ? {} : { host }) };
+    },
     async prepare() {
       await mkdir(folder, { recursive: true, mode: 0o755 });
       await restore();

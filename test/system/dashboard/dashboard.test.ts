@@ -76,7 +76,7 @@ describe('the dashboard', requires('chromium'), () => {
     faults.length = 0;
     const page = await open(service);
     await page.waitForSelector('.link[data-state="live"]');
-    assert.equal(await page.textContent('h1'), 'Trusted, with warnings');
+    assert.equal(await page.textContent('h1'), 'Warning');
     assert.match((await page.textContent('.demonstrating')) ?? '', /demonstrates attestation and does not protect/);
     assert.deepEqual(
       await page.$$eval('.chain-link', (links) => links.map((link) => link.getAttribute('data-state'))),
@@ -91,7 +91,7 @@ describe('the dashboard', requires('chromium'), () => {
     const policy = (await page.reload())?.headers()['content-security-policy'];
     assert.match(policy ?? '', /default-src 'none'; script-src 'self'; style-src 'self';/);
     await page.waitForSelector('#verdict');
-    assert.match(await page.title(), /^Trusted, with warnings · build-07 · Assay$/);
+    assert.match(await page.title(), /^Warning · build-07 · Assay$/);
     assert.deepEqual(faults, []);
     await page.context().close();
   });
@@ -112,7 +112,7 @@ describe('the dashboard', requires('chromium'), () => {
     assert.match((await page.textContent('.files tbody tr:first-child')) ?? '', new RegExp(PROGRAM));
     await page.click('button:text-is("Undo")');
     await page.waitForSelector('[data-link="files"][data-state="held"]', { timeout: 5000 });
-    assert.equal(await page.textContent('h1'), 'Trusted, with warnings');
+    assert.equal(await page.textContent('h1'), 'Warning');
     await host.run(HOSTILE, 'hostile');
     assert.deepEqual(faults, []);
     await page.context().close();
