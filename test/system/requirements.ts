@@ -18,6 +18,8 @@ const PACKAGE_OF = {
   busybox: 'busybox-static',
   chromium: 'chromium',
   openssl: 'openssl',
+  unshare: 'util-linux',
+  'dpkg-query': 'dpkg',
 } as const;
 
 export type Program = keyof typeof PACKAGE_OF;
