@@ -1,9 +1,10 @@
-/** The client's sessions against swtpm, which knows nothing of how we compute them. */
+/** The client's sessions: with swtpm, which knows nothing of how we compute them, and so with our own software TPM. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { digest } from '../../src/bytes/index.ts';
 import * as t from '../../src/tpm/index.ts';
-import { type RunningSwtpm, runSwtpm } from '../fixtures/running-swtpm.ts';
+import { SoftwareTpm } from '../../src/vtpm/index.ts';
+import { runSwtpm } from '../fixtures/running-swtpm.ts';
 import { requires } from './requirements.ts';
 
 const NONE = new Uint8Array(0);
@@ -21,8 +22,31 @@ const SEALED: t.TPMT_PUBLIC = {
   unique: NONE,
 };
 
-describe('sessions', requires('swtpm'), () => {
-  let running: RunningSwtpm;
+interface Wire {
+  execute(command: Uint8Array): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+async function swtpmWire(): Promise<Wire> {
+  const running = await runSwtpm();
+  const transport = await running.transport();
+  const close = async () => {
+    await transport.close();
+    await running[Symbol.asyncDispose]();
+  };
+  return { execute: (command) => transport.execute(command), close };
+}
+
+async function softwareWire(): Promise<Wire> {
+  const software = SoftwareTpm.manufacture();
+  software.execute(t.marshalCommand(t.TPM2_Startup, { startupType: 'clear' }));
+  return { execute: async (command) => software.execute(command), close: async () => {} };
+}
+
+describe('sessions with swtpm', requires('swtpm'), () => holdSessions(swtpmWire));
+describe('sessions with the software TPM', () => holdSessions(softwareWire));
+
+function holdSessions(openWire: () => Promise<Wire>): void {
   let tpm: t.TpmClient;
   /** Somebody between the TPM and us. swtpm serves one connection at a time, so that he sits in the only one. */
   let between = (response: Uint8Array): Uint8Array => response;
@@ -30,14 +54,11 @@ describe('sessions', requires('swtpm'), () => {
   const parents: Record<'rsa2048' | 'p256', t.LoadedKey | undefined> = { rsa2048: undefined, p256: undefined };
 
   before(async () => {
-    running = await runSwtpm();
-    const wire = await running.transport();
-    tpm = new t.TpmClient({ ...wire, execute: async (command) => between(await wire.execute(command)) });
+    const wire = await openWire();
+    const execute = async (command: Uint8Array) => between(await wire.execute(command));
+    tpm = new t.TpmClient({ description: 'a TPM behind somebody', execute, close: () => wire.close() });
   });
-  after(async () => {
-    await tpm.close();
-    await running[Symbol.asyncDispose]();
-  });
+  after(() => tpm.close());
   /** What a failed test leaves in the TPM's three places would fail the next ones. */
   afterEach(async () => {
     between = nobody;
@@ -351,4 +372,4 @@ describe('sessions', requires('swtpm'), () => {
     await ak.release();
     await ek.release();
   });
-});
+}

@@ -19,6 +19,7 @@ import {
 import { countFailure, isLockedOut } from './dictionary-attack.ts';
 import { type Entity, entity, isAuthValueAvailable, isPolicyAvailable } from './entities.ts';
 import type { Machine } from './machine.ts';
+import { freshPolicy } from './policy-session.ts';
 import { Refusal } from './refusal.ts';
 import type { Session } from './state.ts';
 
@@ -182,14 +183,14 @@ function checkHmac(
     pHash,
     nonceNewer: area.nonce,
     nonceOlder: session.nonceTPM,
-    otherNonces: position === 0 ? otherNonces(uses) : [],
+    otherNonces: position === 0 && subject !== undefined ? otherNonces(uses) : [],
     attributes: area.sessionAttributes,
   });
   if (bytesEqual(expected, area.hmac)) return;
   refuseSession(isFailureCounted(machine, session, subject) ? 'AUTH_FAIL' : 'BAD_AUTH', position);
 }
 
-/** Part 1, 19.6.5: the first session's HMAC covers the nonces of the decrypt and encrypt sessions, if others. */
+/** Part 1, 19.6.5: the HMAC of the first session, if it authorizes, covers the nonces of the others that decrypt and encrypt. */
 function otherNonces(uses: readonly Use[]): Uint8Array[] {
   const decryptor = uses.find(({ area }) => area.sessionAttributes.decrypt);
   const encryptor = uses.find(({ area }) => area.sessionAttributes.encrypt);
@@ -314,7 +315,10 @@ export interface AuthorizedResponse {
   readonly authorizations: readonly TPMS_AUTH_RESPONSE[];
 }
 
-/** New nonces, the first parameter encrypted, HMACs over it; sessions that shall not continue end (Part 1, 19.6.6). */
+/**
+ * New nonces, the first parameter encrypted, HMACs over it; sessions that shall not continue end (Part 1, 19.6.6). A
+ * policy is good for one command: a session that goes on begins again, as swtpm's does.
+ */
 export function answerSessions(
   machine: Machine,
   uses: readonly Use[],
@@ -327,8 +331,11 @@ export function answerSessions(
   const parameters = encryptFirst(machine, uses, plain);
   auditCommand(uses, context, parameters);
   const authorizations = uses.map((use) => answerUse(machine, use, context, parameters));
-  for (const { session, area } of uses) {
-    if (session !== undefined && !area.sessionAttributes.continueSession) machine.flush(session.handle);
+  for (const { session, area, subject } of uses) {
+    if (session === undefined) continue;
+    if (!area.sessionAttributes.continueSession) machine.flush(session.handle);
+    else if (session.type === 'policy' && subject !== undefined)
+      Object.assign(session, freshPolicy(machine, session.authHash));
   }
   return { parameters, authorizations };
 }

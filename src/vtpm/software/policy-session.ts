@@ -1,6 +1,7 @@
 /** How policy commands change a session's digest (Part 1, 19.7; Part 4, Policy_spt.c). */
 import { bytesEqual, digest, digestInfo } from '../../bytes/index.ts';
 import { COMMANDS, type CommandName, handleName } from '../../tpm/index.ts';
+import type { Machine } from './machine.ts';
 import { refuse } from './refusal.ts';
 import type { Session } from './state.ts';
 
@@ -36,4 +37,21 @@ export function requireHash(session: Session, kind: 'cpHash' | 'nameHash' | 'tem
 /** @throws {Refusal} `SIZE` where a digest has another length than the session's hash gives */
 export function checkDigestSize(session: Session, hash: Uint8Array, field: string): void {
   if (hash.length !== digestInfo(session.authHash).size) refuse('SIZE', field);
+}
+
+/** What a policy session begins with, and goes back to by TPM2_PolicyRestart and after it has authorized a command. */
+export function freshPolicy(machine: Machine, authHash: Session['authHash']) {
+  return {
+    policyDigest: new Uint8Array(digestInfo(authHash).size),
+    commandCode: 0,
+    cpHashKind: 'none',
+    cpHash: new Uint8Array(0),
+    pcrUpdateCounter: 0,
+    isAuthValueNeeded: false,
+    isPasswordNeeded: false,
+    startTime: machine.time,
+    timeout: 0n,
+    locality: 0,
+    nvWritten: 'unchecked',
+  } as const satisfies Partial<Session>;
 }

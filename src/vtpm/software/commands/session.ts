@@ -5,9 +5,9 @@ import { type Entity, entity } from '../entities.ts';
 import type { Handlers } from '../handler.ts';
 import { AES_KEY_BITS, isImplementedHash, MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS } from '../limits.ts';
 import type { Machine } from '../machine.ts';
+import { freshPolicy } from '../policy-session.ts';
 import { refuse } from '../refusal.ts';
 import { recoverSecret } from '../secret.ts';
-import type { Session } from '../state.ts';
 
 const NONE = new Uint8Array(0);
 const MIN_NONCE = 16;
@@ -52,23 +52,6 @@ function freeHandle({ volatile }: Machine, type: number): number {
     if (!taken.has(slot)) return ((type << 24) | slot) >>> 0;
   }
   return refuse('SESSION_HANDLES');
-}
-
-/** What a policy session begins with, and TPM2_PolicyRestart goes back to. */
-export function freshPolicy(machine: Machine, authHash: Session['authHash']) {
-  return {
-    policyDigest: new Uint8Array(digestInfo(authHash).size),
-    commandCode: 0,
-    cpHashKind: 'none',
-    cpHash: NONE,
-    pcrUpdateCounter: 0,
-    isAuthValueNeeded: false,
-    isPasswordNeeded: false,
-    startTime: machine.time,
-    timeout: 0n,
-    locality: 0,
-    nvWritten: 'unchecked',
-  } as const satisfies Partial<Session>;
 }
 
 export const session = {
