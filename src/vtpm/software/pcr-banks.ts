@@ -19,9 +19,9 @@ const DRTM: readonly PcrAttributes[] = [
   { isSaved: false, resetLocalities: 0x10, extendLocalities: 0x1c },
   { isSaved: false, resetLocalities: 0x10, extendLocalities: 0x1c },
   { isSaved: false, resetLocalities: 0x10, extendLocalities: 0x0c },
-  { isSaved: false, resetLocalities: 0x1c, extendLocalities: 0x0e },
-  { isSaved: false, resetLocalities: 0x1c, extendLocalities: 0x04 },
-  { isSaved: false, resetLocalities: 0x1c, extendLocalities: 0x04 },
+  { isSaved: false, resetLocalities: 0x14, extendLocalities: 0x0e },
+  { isSaved: false, resetLocalities: 0x14, extendLocalities: 0x04 },
+  { isSaved: false, resetLocalities: 0x14, extendLocalities: 0x04 },
 ];
 
 export function pcrAttributes(pcr: number): PcrAttributes {
