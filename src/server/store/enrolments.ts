@@ -1,9 +1,10 @@
 /** Enrolments: what was fixed, and those that wait for their credential to come back. */
 import { fromHex } from '../../bytes/index.ts';
 import type { Enrolment } from '../../verify/index.ts';
+import { compiled } from './compiled.ts';
 import { fromJson, toJson } from './json-column.ts';
-import type { EnrolmentsTable, HostsTable, PendingEnrolment } from './schema.ts';
-import { type StoredState, storedState } from './states.ts';
+import type { EnrolmentsTable, HostsTable, PendingEnrolment, StatesTable } from './schema.ts';
+import { type Nullable, type StoredState, storedState } from './states.ts';
 import type { Db } from './store.ts';
 
 export interface StoredEnrolment extends Enrolment {
@@ -52,17 +53,22 @@ export interface Attester {
 }
 
 export async function findAttester(db: Db, hostId: string): Promise<Attester | undefined> {
-  const row = await db
+  const [row] = (await ATTESTER(db, { hostId })).rows;
+  return row === undefined ? undefined : { host: row, enrolment: enrolmentOf(row), state: storedState(row) };
+}
+
+type AttesterRow = HostsTable & EnrolmentsTable & Nullable<Pick<StatesTable, 'version' | 'body'>>;
+
+const ATTESTER = compiled<{ readonly hostId: string }, AttesterRow>((db, parameter) =>
+  db
     .selectFrom('hosts')
     .innerJoin('enrolments', 'enrolments.host_id', 'hosts.id')
     .leftJoin('states', 'states.host_id', 'hosts.id')
     .selectAll('hosts')
     .selectAll('enrolments')
     .select(['states.version', 'states.body'])
-    .where('hosts.id', '=', hostId)
-    .executeTakeFirst();
-  return row === undefined ? undefined : { host: row, enrolment: enrolmentOf(row), state: storedState(row) };
-}
+    .where('hosts.id', '=', parameter('hostId')),
+);
 
 export function findEnrolment(db: Db, hostId: string): Promise<StoredEnrolment | undefined> {
   return findBy(db, 'enrolments.host_id', hostId);

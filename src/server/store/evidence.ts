@@ -1,4 +1,5 @@
 /** The last evidence of each host: the quote, and the logs that quotes of this boot covered. */
+import { compiled } from './compiled.ts';
 import type { EvidenceTable, ImaPartsTable } from './schema.ts';
 import type { Db } from './store.ts';
 
@@ -6,13 +7,22 @@ export type StoredQuote = EvidenceTable;
 export type ImaPart = ImaPartsTable;
 
 export async function putQuote(db: Db, quote: StoredQuote): Promise<void> {
-  const { host_id: _, ...rest } = quote;
-  await db
-    .insertInto('evidence')
-    .values(quote)
-    .onConflict((conflict) => conflict.column('host_id').doUpdateSet(rest))
-    .execute();
+  await PUT_QUOTE(db, quote);
 }
+
+const PUT_QUOTE = compiled<StoredQuote, unknown>((db, parameter) => {
+  const rest = {
+    nonce: parameter('nonce'),
+    message: parameter('message'),
+    signature: parameter('signature'),
+    pcrs: parameter('pcrs'),
+    received_at: parameter('received_at'),
+  };
+  return db
+    .insertInto('evidence')
+    .values({ host_id: parameter('host_id'), ...rest })
+    .onConflict((conflict) => conflict.column('host_id').doUpdateSet(rest));
+});
 
 export function findQuote(db: Db, hostId: string): Promise<StoredQuote | undefined> {
   return db.selectFrom('evidence').selectAll().where('host_id', '=', hostId).executeTakeFirst();

@@ -2,8 +2,9 @@
 import { sql } from 'kysely';
 import type { Assurance, Measurer } from '../../evidence/index.ts';
 import type { Finding, Verdict } from '../../verify/index.ts';
+import { compiled } from './compiled.ts';
 import { fromJson, type JsonText, toJson } from './json-column.ts';
-import type { HostsTable } from './schema.ts';
+import type { HostsTable, ResultsTable } from './schema.ts';
 import type { Db } from './store.ts';
 
 /** How many results of one host are kept. */
@@ -80,43 +81,65 @@ export interface RecordedResult {
 
 /** Records a result on the host's row and in its ring, and takes the number for the next challenge. */
 export async function recordResult(db: Db, hostId: string, result: NewResult): Promise<RecordedResult | undefined> {
+  const { asOf, receivedAt, verdict = null, findings, measured } = result;
   const current =
-    result.verdict === undefined
-      ? {}
-      : {
-          verdict: result.verdict,
-          verdict_as_of: result.asOf,
-          findings: toJson(result.findings),
-          measured: result.measured,
-        };
-  const row = await db
+    verdict === null
+      ? { verdict, asOf: null, findings: null, measured: null }
+      : { verdict, asOf, findings: toJson(findings), measured };
+  const [row] = (await RECORD(db, { hostId, receivedAt, ...current })).rows;
+  if (row === undefined) return undefined;
+  await KEEP_RESULT(db, {
+    host_id: hostId,
+    slot: row.result_seq % RESULTS_PER_HOST,
+    seq: row.result_seq,
+    as_of: asOf,
+    received_at: receivedAt,
+    verdict,
+    measured,
+    findings: toJson(findings.slice(0, FINDINGS_PER_RESULT)),
+  });
+  return { resultSeq: row.result_seq, challengeSeq: row.challenge_seq };
+}
+
+interface Recorded {
+  readonly hostId: string;
+  readonly receivedAt: number;
+  /** Null, as the three that follow: the last verdict stands. */
+  readonly verdict: Verdict | null;
+  readonly asOf: number | null;
+  readonly findings: HostsTable['findings'] | null;
+  readonly measured: number | null;
+}
+
+const RECORD = compiled<Recorded, Pick<HostsTable, 'result_seq' | 'challenge_seq'>>((db, parameter) =>
+  db
     .updateTable('hosts')
-    .set({
-      ...current,
-      last_seen_at: result.receivedAt,
+    .set(({ fn, ref }) => ({
+      verdict: fn.coalesce(parameter('verdict'), ref('verdict')),
+      verdict_as_of: fn.coalesce(parameter('asOf'), ref('verdict_as_of')),
+      findings: fn.coalesce(parameter('findings'), ref('findings')),
+      measured: fn.coalesce(parameter('measured'), ref('measured')),
+      last_seen_at: parameter('receivedAt'),
       live: 1,
       result_seq: sql<number>`result_seq + 1`,
       challenge_seq: sql<number>`challenge_seq + 1`,
-    })
-    .where('id', '=', hostId)
-    .returning(['result_seq', 'challenge_seq'])
-    .executeTakeFirst();
-  if (row === undefined) return undefined;
-  await db
-    .replaceInto('results')
-    .values({
-      host_id: hostId,
-      slot: row.result_seq % RESULTS_PER_HOST,
-      seq: row.result_seq,
-      as_of: result.asOf,
-      received_at: result.receivedAt,
-      verdict: result.verdict ?? null,
-      measured: result.measured,
-      findings: toJson(result.findings.slice(0, FINDINGS_PER_RESULT)),
-    })
-    .execute();
-  return { resultSeq: row.result_seq, challengeSeq: row.challenge_seq };
-}
+    }))
+    .where('id', '=', parameter('hostId'))
+    .returning(['result_seq', 'challenge_seq']),
+);
+
+const KEEP_RESULT = compiled<ResultsTable, unknown>((db, parameter) =>
+  db.replaceInto('results').values({
+    host_id: parameter('host_id'),
+    slot: parameter('slot'),
+    seq: parameter('seq'),
+    as_of: parameter('as_of'),
+    received_at: parameter('received_at'),
+    verdict: parameter('verdict'),
+    measured: parameter('measured'),
+    findings: parameter('findings'),
+  }),
+);
 
 export interface HostRow extends Omit<HostsTable, 'findings'> {
   readonly findings: JsonText<readonly Finding[]>;

@@ -48,7 +48,6 @@ async function firstTables(trx: Transaction<Schema>): Promise<void> {
       seq integer primary key autoincrement, at integer not null, kind text not null, host_id text not null,
       data text not null)`,
     sql`create index events_by_host on events (host_id, seq)`,
-    sql`create index hosts_by_last_seen on hosts (live, last_seen_at)`,
     sql`create index tokens_by_host on tokens (host_id)`,
     sql`create index activations_by_token on activations (join_token)`,
   ];

@@ -1,5 +1,6 @@
 /** What the verifier remembers of each host; replaced only by who has seen the version before. */
 import type { HostState } from '../../verify/index.ts';
+import { compiled } from './compiled.ts';
 import { fromJson, toJson } from './json-column.ts';
 import type { StatesTable } from './schema.ts';
 import type { Db } from './store.ts';
@@ -24,7 +25,7 @@ export function storedState({ version, body }: Nullable<Pick<StatesTable, 'versi
   return version === null || body === null ? { version: 0, state: undefined } : { version, state: fromJson(body) };
 }
 
-type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
+export type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
 
 /** Compare and swap: false where the host's state is no longer of `version`. */
 export async function swapState(db: Db, hostId: string, version: number, state: HostState): Promise<boolean> {
@@ -37,11 +38,18 @@ export async function swapState(db: Db, hostId: string, version: number, state: 
       .executeTakeFirst();
     return made.numInsertedOrUpdatedRows === 1n;
   }
-  const done = await db
-    .updateTable('states')
-    .set({ version: version + 1, body })
-    .where('host_id', '=', hostId)
-    .where('version', '=', version)
-    .executeTakeFirst();
-  return done.numUpdatedRows === 1n;
+  return (await SWAP(db, { hostId, version, next: version + 1, body })).numAffectedRows === 1n;
 }
+
+interface Swap extends Pick<StatesTable, 'version' | 'body'> {
+  readonly hostId: string;
+  readonly next: number;
+}
+
+const SWAP = compiled<Swap, unknown>((db, parameter) =>
+  db
+    .updateTable('states')
+    .set({ version: parameter('next'), body: parameter('body') })
+    .where('host_id', '=', parameter('hostId'))
+    .where('version', '=', parameter('version')),
+);

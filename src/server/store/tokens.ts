@@ -1,5 +1,5 @@
 /** Tokens by their SHA-256. */
-
+import { compiled } from './compiled.ts';
 import type { TokensTable } from './schema.ts';
 import type { Db } from './store.ts';
 
@@ -10,9 +10,14 @@ export async function insertToken(db: Db, token: StoredToken): Promise<void> {
 }
 
 /** The token as it is stored, used and expired ones too; undefined where there never was one. */
-export function findToken(db: Db, hash: string): Promise<StoredToken | undefined> {
-  return db.selectFrom('tokens').selectAll().where('hash', '=', hash).executeTakeFirst();
+export async function findToken(db: Db, hash: string): Promise<StoredToken | undefined> {
+  const { rows } = await TOKEN(db, { hash });
+  return rows[0];
 }
+
+const TOKEN = compiled<Pick<StoredToken, 'hash'>, StoredToken>((db, parameter) =>
+  db.selectFrom('tokens').selectAll().where('hash', '=', parameter('hash')),
+);
 
 /** Marks a one-time token as used. False where somebody else was first: compare and swap. */
 export async function useToken(db: Db, hash: string, now: number): Promise<boolean> {
