@@ -18,7 +18,7 @@ import { defaultDataFolder } from './data-folder.ts';
 import { reportError } from './report-error.ts';
 import { untilStopped } from './signals.ts';
 import { printJson, printLine } from './terminal.ts';
-import { changeLine } from './up/story.ts';
+import { changeTeller } from './up/story.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
 
 const HELP = `
@@ -110,12 +110,14 @@ function joinToken(): string {
   });
 }
 
+const tell = changeTeller();
+
 function show(answer: EvidenceAnswer, { json }: Options): void {
   if (json === true) {
     const { verdict, measured, findings } = answer;
     if (verdict !== undefined) printJson({ verdict, measured, findings });
     return;
   }
-  const line = changeLine(answer);
+  const line = tell(answer);
   if (line !== undefined) printLine(line);
 }

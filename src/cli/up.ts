@@ -12,7 +12,7 @@ import { reportError } from './report-error.ts';
 import { untilStopped } from './signals.ts';
 import { Progress, printJson, printLine } from './terminal.ts';
 import { bringUp, type Up } from './up/bring-up.ts';
-import { attestationLines, changeLine, welcomeLines } from './up/story.ts';
+import { attestationLines, changeTeller, welcomeLines } from './up/story.ts';
 import { WEB_ROOT } from './web-root.ts';
 
 const HELP = `
@@ -63,7 +63,7 @@ function parsePort(text: string): number {
 async function run(options: Options): Promise<void> {
   const progress = new Progress();
   let isLive = false;
-  let last = '';
+  const tell = changeTeller();
   const folder = resolve(options.data ?? defaultDataFolder());
   const up = await bringUp({
     dataFolder: folder,
@@ -75,9 +75,8 @@ async function run(options: Options): Promise<void> {
     once: options.once === true,
     onStep: (step) => progress.step(`${step} …`),
     onAnswer(answer) {
-      const line = changeLine(answer);
-      if (isLive && line !== undefined && line !== last) printLine(line);
-      last = line ?? last;
+      const line = tell(answer);
+      if (isLive && line !== undefined) printLine(line);
     },
     onTrouble(error) {
       progress.done();

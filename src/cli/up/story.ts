@@ -60,10 +60,19 @@ export function welcomeLines({ dashboard, url }: Up): string[] {
   return ['', `dashboard ${styled('underline', open)}`, '          (this link opens it once; Ctrl-C ends)', ''];
 }
 
-/** One line for an answer that gives a verdict; the worst finding says why. */
-export function changeLine({ verdict, findings, measured }: EvidenceAnswer): string | undefined {
-  if (verdict === undefined) return undefined;
-  const [worst] = findings;
-  const why = worst === undefined || verdict === 'trusted' ? '' : `  ${escapeControls(worst.message)}`;
-  return `${styled(COLOUR[verdict], verdict)}  ${measured} measured${why}`;
+/**
+ * Tells an answer in one line, where its verdict or the worst finding is another than in the answer before: what is
+ * measured grows all the time, and is no news.
+ */
+export function changeTeller(): (answer: EvidenceAnswer) => string | undefined {
+  let told = '';
+  return ({ verdict, findings, measured }) => {
+    if (verdict === undefined) return undefined;
+    const [worst] = findings;
+    const why = worst === undefined || verdict === 'trusted' ? '' : `  ${escapeControls(worst.message)}`;
+    const news = `${verdict}${why}`;
+    if (news === told) return undefined;
+    told = news;
+    return `${new Date().toISOString().slice(11, 19)}  ${styled(COLOUR[verdict], verdict)}  ${measured} measured${why}`;
+  };
 }
