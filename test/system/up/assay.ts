@@ -36,6 +36,16 @@ export class Spawned {
     this.ended.then(() => this.#grow(() => {}));
   }
 
+  /** Standard output so far. */
+  get output(): string {
+    return this.#stdout;
+  }
+
+  /** Standard error so far. */
+  get complaints(): string {
+    return this.#stderr;
+  }
+
   /** Resolves with the match once standard output has one. */
   async says(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
