@@ -7,6 +7,8 @@ import { TPM_PT, TPM_RH } from './structures.ts';
 
 /** What every TPM 2.0 takes in one piece, where it does not say its own limit. */
 const SMALLEST_BUFFER = 512;
+/** What any response buffer holds, whatever a TPM says. */
+const LARGEST_BUFFER = 1024;
 
 /** The content of an index that the owner may read, or its own authorization opens; undefined where there is none. */
 export async function readNvIndex(tpm: TpmClient, nvIndex: number): Promise<Uint8Array | undefined> {
@@ -18,7 +20,11 @@ export async function readNvIndex(tpm: TpmClient, nvIndex: number): Promise<Uint
   const pieces: Uint8Array[] = [];
   for (let offset = 0; offset < size; offset += pieceSize) {
     const request = { authHandle, nvIndex, size: Math.min(pieceSize, size - offset), offset };
-    pieces.push((await tpm.execute(TPM2_NV_Read, request)).data);
+    const { data } = await tpm.execute(TPM2_NV_Read, request);
+    if (data.length !== request.size) {
+      throw new TpmError('tpm.malformed', `NV read of ${request.size} bytes gave ${data.length}`);
+    }
+    pieces.push(data);
   }
   return Buffer.concat(pieces);
 }
@@ -40,5 +46,6 @@ async function nvBufferSize(tpm: TpmClient): Promise<number> {
     propertyCount: 1,
   });
   if (capabilityData.capability !== 'tpm_properties') return SMALLEST_BUFFER;
-  return capabilityData.data.find(({ property }) => property === TPM_PT.NV_BUFFER_MAX)?.value ?? SMALLEST_BUFFER;
+  const limit = capabilityData.data.find(({ property }) => property === TPM_PT.NV_BUFFER_MAX)?.value ?? SMALLEST_BUFFER;
+  return Math.min(Math.max(limit, SMALLEST_BUFFER), LARGEST_BUFFER);
 }

@@ -1,6 +1,6 @@
 /** Quote verification: what TPM2_Quote signed (Part 3, 18.4) against what was asked and what the attester says. */
 import type { KeyObject } from 'node:crypto';
-import { bytesEqual, type DigestAlgorithm, digest, toHex } from '../../bytes/index.ts';
+import { bytesEqual, type DigestAlgorithm, digest, digestInfo, toHex } from '../../bytes/index.ts';
 import { decode } from '../codec.ts';
 import { TpmError, TpmParseError } from '../errors.ts';
 import { type QuoteAttestation, TPMS_ATTEST, TPMT_SIGNATURE } from '../structures.ts';
@@ -129,6 +129,7 @@ function checkAttestation(input: QuoteCheck, attestation: QuoteAttestation, fail
   }
   const given = input.pcrs.map(({ hash, pcrs }) => ({ hash, pcrs: pcrs.map(({ index }) => index) }));
   checkSelection(input.selection ?? given, attested.pcrSelect, failures);
+  checkCoverage(given, attested.pcrSelect, failures);
   if (input.acceptSha1 !== true && attested.pcrSelect.some(({ hash, pcrs }) => hash === 'sha1' && pcrs.length > 0)) {
     failures.push({ code: 'quote.algorithm', detail: 'the quote covers the SHA-1 bank, which is not accepted' });
   }
@@ -164,9 +165,29 @@ function checkSelection(asked: Selection, quoted: Selection, failures: QuoteFail
   failures.push({ code, detail: `the quote covers ${what} than asked`, expected, found });
 }
 
+/** Values beside the quoted ones would look vouched for, and are not; PCRs without a value are said by the digest. */
+function checkCoverage(given: Selection, quoted: Selection, failures: QuoteFailure[]): void {
+  const isQuoted = (hash: DigestAlgorithm, pcr: number): boolean =>
+    quoted.some((bank) => bank.hash === hash && bank.pcrs.includes(pcr));
+  const beside = given.map(({ hash, pcrs }) => ({ hash, pcrs: pcrs.filter((pcr) => !isQuoted(hash, pcr)) }));
+  const isRepeated = given.some(
+    ({ hash, pcrs }, i) => new Set(pcrs).size < pcrs.length || given.findIndex((bank) => bank.hash === hash) !== i,
+  );
+  if (failures.some(({ code }) => code === 'quote.selection' || code === 'quote.bank')) return;
+  if (isRepeated) failures.push({ code: 'quote.selection', detail: 'a PCR has more than one value' });
+  if (nonEmpty(beside).length === 0) return;
+  failures.push({
+    code: 'quote.selection',
+    detail: 'there are values of PCRs that the quote does not cover',
+    expected: showSelection(quoted),
+    found: showSelection(given),
+  });
+}
+
 /**
  * The digest that TPM2_Quote signs: H(the selected PCRs' values, in the order of the selection, ascending), where H is
- * the hash of the signing scheme (Part 3, 18.4.1; Part 1, 17.5 for the order). A value that is missing counts as empty.
+ * the hash of the signing scheme (Part 3, 18.4.1; Part 1, 17.5 for the order). A value that is missing, or not of its
+ * bank's size, counts as empty: else the bytes of one PCR could be passed off as a part of its neighbour's.
  */
 function digestOfSelected(input: QuoteCheck, attested: QuoteAttestation['attested']): Buffer {
   const values = attested.pcrSelect.flatMap(({ hash, pcrs }) =>
@@ -176,7 +197,8 @@ function digestOfSelected(input: QuoteCheck, attested: QuoteAttestation['atteste
 }
 
 function pcrValue(pcrs: readonly SelectedPcrs[], hash: DigestAlgorithm, index: number): Uint8Array | undefined {
-  return pcrs.find((bank) => bank.hash === hash)?.pcrs.find((pcr) => pcr.index === index)?.value;
+  const value = pcrs.find((bank) => bank.hash === hash)?.pcrs.find((pcr) => pcr.index === index)?.value;
+  return value?.length === digestInfo(hash).size ? value : undefined;
 }
 
 const BY_LENGTH: Readonly<Record<number, DigestAlgorithm>> = { 20: 'sha1', 32: 'sha256', 48: 'sha384', 64: 'sha512' };

@@ -12,11 +12,7 @@ const MAX_RESPONSE = 64 * 1024;
 
 export async function openMssim(host: string, port: number): Promise<Transport> {
   const platform = await SocketStream.open({ host, port: port + 1 });
-  const stream = await SocketStream.open({ host, port });
-  for (const signal of [SIGNAL.powerOn, SIGNAL.nvOn]) {
-    platform.write(uint32(signal));
-    await expectAcknowledgement(platform);
-  }
+  const stream = await startSimulator(platform, host, port);
   return {
     description: `mssim at ${describeAddress({ host, port })}`,
     async execute(command) {
@@ -39,6 +35,20 @@ export async function openMssim(host: string, port: number): Promise<Transport> 
       }
     },
   };
+}
+
+/** Power on, and the channel for commands; the platform's is closed where that fails. */
+async function startSimulator(platform: SocketStream, host: string, port: number): Promise<SocketStream> {
+  try {
+    for (const signal of [SIGNAL.powerOn, SIGNAL.nvOn]) {
+      platform.write(uint32(signal));
+      await expectAcknowledgement(platform);
+    }
+    return await SocketStream.open({ host, port });
+  } catch (error) {
+    await platform.close();
+    throw error;
+  }
 }
 
 const uint32 = (value: number): Uint8Array => new ByteWriter(4).u32be(value).finish();

@@ -9,6 +9,9 @@ export function describeAddress(address: SocketAddress): string {
   return 'path' in address ? address.path : `${address.host}:${address.port}`;
 }
 
+/** More than the largest response: whoever sends more than was asked for is no TPM. */
+const MAX_BUFFERED = 128 * 1024;
+
 interface Waiting {
   readonly size: number;
   readonly resolve: (bytes: Uint8Array) => void;
@@ -79,6 +82,10 @@ export class SocketStream {
   #receive(chunk: Buffer): void {
     this.#buffered = this.#buffered.length === 0 ? chunk : Buffer.concat([this.#buffered, chunk]);
     this.#serve();
+    if (this.#buffered.length <= MAX_BUFFERED) return;
+    this.#buffered = Buffer.alloc(0);
+    this.#break('it sends what nobody asked for');
+    this.#socket.destroy();
   }
 
   #break(detail: string): void {
