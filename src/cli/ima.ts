@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { toHex } from '../bytes/index.ts';
+import type { PcrBank } from '../evidence/index.ts';
 import {
   checkList,
   type ListCheck,
@@ -21,14 +22,10 @@ import { escapeControls, formatTable, printJson, printLine } from './terminal.ts
 const CHUNK_SIZE = 1 << 20;
 const LIST_FILE = '/sys/kernel/security/ima/binary_runtime_measurements';
 
-/** Reads a TPM's PCRs for `ima check --tpm`: the name of the TPM as --tpm and ASSAY_TPM give it, undefined for the default. */
-export type ReadTpmPcrs = (tpm: string | undefined) => Promise<PcrValues>;
-
 const listHelp = (example: string): string =>
   `\nLIST is binary or ASCII, which is found by itself; - is standard input.\n\nExample:\n  ${example}`;
 
-/** @param readTpmPcrs left out: `ima check` has no --tpm */
-export function register(program: Command, readTpmPcrs?: ReadTpmPcrs): void {
+export function register(program: Command): void {
   const ima = program.command('ima').description('IMA measurement lists: what the kernel measured');
   ima
     .command('replay')
@@ -52,8 +49,8 @@ export function register(program: Command, readTpmPcrs?: ReadTpmPcrs): void {
     .option('--pcrs <file>', "PCR values: tpm2_pcrread's output, the TPM 1.2 driver's file pcrs, or JSON")
     .option('--json', 'print {"ok","entries","violations","badTemplateDigests","bootAggregate","pcrs"}')
     .addHelpText('after', listHelp(`tpm2_pcrread > pcrs.txt && assay ima check ${LIST_FILE} --pcrs pcrs.txt`));
-  if (readTpmPcrs !== undefined) check.option('--tpm [name]', 'take the PCR values from this TPM');
-  check.action((path: string, options: CheckOptions) => runCheck(path, options, check, readTpmPcrs));
+  check.option('--tpm [name]', 'take the PCR values from this TPM (left out: ASSAY_TPM, else the machine’s own)');
+  check.action((path: string, options: CheckOptions) => runCheck(path, options, check));
 }
 
 /** The input in chunks; the buffer is used again for each, so `use` keeps nothing of it. */
@@ -153,13 +150,9 @@ interface CheckOptions {
   readonly json?: boolean;
 }
 
-async function runCheck(
-  path: string,
-  options: CheckOptions,
-  command: Command,
-  readTpmPcrs: ReadTpmPcrs | undefined,
-): Promise<void> {
-  const pcrs = await realPcrs(options, command, readTpmPcrs);
+async function runCheck(path: string, options: CheckOptions, command: Command): Promise<void> {
+  // Before the list: the kernel lists an entry before it extends the PCR, so the list is then never behind.
+  const pcrs = await realPcrs(options, command);
   const result = withInput(path, (fd) => checkList(chunksOf(fd), pcrs));
   const ok = listHolds(result);
   if (!ok) process.exitCode = 1;
@@ -167,14 +160,33 @@ async function runCheck(
   else printCheck(result);
 }
 
-function realPcrs(options: CheckOptions, command: Command, readTpmPcrs: ReadTpmPcrs | undefined): Promise<PcrValues> {
+function realPcrs(options: CheckOptions, command: Command): Promise<PcrValues> {
   if (options.pcrs !== undefined && options.tpm === undefined) {
     return Promise.resolve(parsePcrText(readFileSync(options.pcrs, 'utf8')));
   }
-  if (options.pcrs === undefined && options.tpm !== undefined && readTpmPcrs !== undefined) {
-    return readTpmPcrs(options.tpm === true ? undefined : options.tpm);
+  if (options.pcrs === undefined && options.tpm !== undefined) {
+    return readTpmPcrs(options.tpm === true ? process.env.ASSAY_TPM : options.tpm);
   }
-  return command.error(`assay: give the PCR values with --pcrs FILE${readTpmPcrs === undefined ? '' : ' or --tpm'}`);
+  return command.error('assay: give the PCR values with --pcrs FILE or --tpm');
+}
+
+/** boot_aggregate is over PCR 0–9, the list is anchored in PCR 10. */
+const IMA_PCRS = Array.from({ length: 11 }, (_, index) => index);
+
+/** The TPM's code is loaded only here: every other verb starts without it. */
+async function readTpmPcrs(name: string | undefined): Promise<PcrValues> {
+  const [{ withTpm }, { pcrBanks, readBank }] = await Promise.all([
+    import('./with-tpm.ts'),
+    import('../agent/index.ts'),
+  ]);
+  return await withTpm(name === undefined ? {} : { tpm: name }, async ({ tpm }) => {
+    const values: { [bank in PcrBank]?: Record<string, string> } = {};
+    for (const bank of await pcrBanks(tpm)) {
+      const pcrs = Object.entries(await readBank(tpm, bank, IMA_PCRS));
+      values[bank] = Object.fromEntries(pcrs.map(([index, value]) => [index, toHex(value)]));
+    }
+    return values;
+  });
 }
 
 const AGGREGATE_WORDS = {

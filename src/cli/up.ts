@@ -49,7 +49,10 @@ export function register(program: Command): void {
     .option('--extend', 'let the agent extend PCR 10 of a hardware TPM, where the kernel has no IMA')
     .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect, [])
     .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect, [])
-    .option('--json', 'with --once: {"host","verdict","assurance","findings","measured","tpm",…}')
+    .option(
+      '--json',
+      'print {"host","verdict","assurance","findings","measured","tpm",…}; live: a line for each change',
+    )
     .addHelpText('after', HELP)
     .action(run);
 }
@@ -76,7 +79,10 @@ async function run(options: Options): Promise<void> {
     onStep: (step) => progress.step(`${step} …`),
     onAnswer(answer) {
       const line = tell(answer);
-      if (isLive && line !== undefined) printLine(line);
+      if (!isLive || line === undefined) return;
+      if (options.json === true)
+        printJson({ verdict: answer.verdict, measured: answer.measured, findings: answer.findings });
+      else printLine(line);
     },
     onTrouble(error) {
       progress.done();
@@ -100,7 +106,7 @@ async function rootsOf({ ekRoot, swtpmRoot }: Options): Promise<EkRoot[]> {
 
 function show(up: Up, options: Options): void {
   if (options.json === true) {
-    const { host, tpmKind, tpm, limits } = up;
+    const { host, tpmKind, tpm, limits, dashboard } = up;
     const findings = host.standing.map(({ code, subject, message, severity, link }) => ({
       code,
       subject,
@@ -120,6 +126,7 @@ function show(up: Up, options: Options): void {
       asOf: host.asOf,
       tpmDescription: tpm,
       limits,
+      ...(dashboard === undefined ? {} : { dashboard }),
     });
     return;
   }
