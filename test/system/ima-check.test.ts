@@ -21,7 +21,8 @@ test('the list of a first run replays to the PCR 10 that it extended, and a long
   const list = join(lists, readdirSync(lists).find((name) => name.endsWith('.ima')) ?? '');
   const tpm = `software:${join(folder, 'software-tpm')}`;
   const { status, json } = assay('ima', 'check', list, '--tpm', tpm);
-  assert.deepEqual([status, json.ok, json.bootAggregate], [0, true, 'matches']);
+  assert.deepEqual([status, json.ok], [0, true]);
+  assert.match(JSON.stringify(json.bootAggregate), /"verdict":"matches"/);
   appendFileSync(list, Buffer.from('not an entry'));
   assert.equal(assay('ima', 'check', list, '--tpm', tpm).status, 2);
 });
