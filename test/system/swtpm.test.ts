@@ -7,9 +7,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
   activeBanks,
+  EK_PROFILES,
+  loadEndorsementKey,
   parsePemBundle,
   readEndorsementCertificates,
   readNvIndex,
+  TPM_RH,
+  TPM2_EvictControl,
   TPM2_GetRandom,
   type TpmClient,
   verifyChain,
@@ -71,6 +75,21 @@ test('a manufactured TPM has its banks, and certificates that chain to our own r
     assert.equal(verifyChain({ certificate, intermediates, roots, now: Date.now() }).length, 3);
   }
   assert.ok(await readNvIndex(tpm, 0x01c08000), 'the platform certificate');
+  await tpm.close();
+});
+
+test('a key that is no EK is not taken for one, wherever it lies', needed, async () => {
+  await using swtpm = await Swtpm.start({ state: made.state, control: at('p.ctrl'), data: { path: at('p') } });
+  const tpm = await open(swtpm);
+  const persistent = await loadEndorsementKey(tpm, EK_PROFILES.p384);
+  assert.equal(persistent.handle, EK_PROFILES.p384.persistentHandle);
+  const { handle: objectHandle } = await loadEndorsementKey(tpm, EK_PROFILES.p256);
+  const persistentHandle = EK_PROFILES.rsa2048.persistentHandle + 0x100;
+  await tpm.execute(TPM2_EvictControl, { auth: TPM_RH.OWNER, objectHandle, persistentHandle });
+  const lying = { ...EK_PROFILES.p384, persistentHandle };
+  const found = await loadEndorsementKey(tpm, lying);
+  assert.notEqual(found.handle, persistentHandle);
+  assert.deepEqual(found.name, persistent.name);
   await tpm.close();
 });
 

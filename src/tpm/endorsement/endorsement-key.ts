@@ -1,6 +1,8 @@
 /** The endorsement key in a TPM, its certificate in NV, and what it authorizes. */
 import type { X509Certificate } from 'node:crypto';
+import { bytesEqual } from '../../bytes/index.ts';
 import { type HandleAuthorization, Session, type TpmClient } from '../client/index.ts';
+import { encode } from '../codec.ts';
 import {
   TPM2_ActivateCredential,
   TPM2_CreatePrimary,
@@ -12,7 +14,7 @@ import type { Credential } from '../credential.ts';
 import { TpmError } from '../errors.ts';
 import { readNvIndex } from '../nv-storage.ts';
 import { isResponseCode } from '../response-codes.ts';
-import { TPM_RH, type TPMI_ALG_HASH, type TPMT_PUBLIC } from '../structures.ts';
+import { TPM_RH, type TPMI_ALG_HASH, TPMT_PUBLIC } from '../structures.ts';
 import { parseCertificate } from './certificate.ts';
 import { EK_PROFILES, type EkProfile } from './templates.ts';
 
@@ -27,7 +29,7 @@ export interface LoadedKey {
 /** The EK of this profile: the persistent one where provisioning left it, else created anew from its template. */
 export async function loadEndorsementKey(tpm: TpmClient, profile: EkProfile): Promise<LoadedKey> {
   const persistent = await readPersistent(tpm, profile.persistentHandle);
-  if (persistent !== undefined && persistent.area.type === profile.template.type) return persistent;
+  if (persistent !== undefined && isFromTemplate(persistent.area, profile.template)) return persistent;
   const { objectHandle, outPublic, name } = await tpm.execute(TPM2_CreatePrimary, {
     primaryHandle: TPM_RH.ENDORSEMENT,
     inSensitive: { userAuth: new Uint8Array(0), data: new Uint8Array(0) },
@@ -38,6 +40,16 @@ export async function loadEndorsementKey(tpm: TpmClient, profile: EkProfile): Pr
   const release = async (): Promise<void> => void (await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle }));
   return { handle: objectHandle, area: outPublic, name, release };
 }
+
+/** Somebody may have put another key at the handle: one that is not the profile's template but for its key is not its EK. */
+function isFromTemplate(area: TPMT_PUBLIC, template: TPMT_PUBLIC): boolean {
+  if (area.type === 'rsa' && template.type === 'rsa') return isSameArea({ ...area, unique: template.unique }, template);
+  if (area.type === 'ecc' && template.type === 'ecc') return isSameArea({ ...area, unique: template.unique }, template);
+  return false;
+}
+
+const isSameArea = (a: TPMT_PUBLIC, b: TPMT_PUBLIC): boolean =>
+  bytesEqual(encode(TPMT_PUBLIC, a), encode(TPMT_PUBLIC, b));
 
 async function readPersistent(tpm: TpmClient, handle: number): Promise<LoadedKey | undefined> {
   try {
