@@ -32,7 +32,7 @@ interface Options extends TpmOptions {
   readonly server: string;
   readonly fingerprint?: string;
   readonly extend?: boolean;
-  readonly interval: string;
+  readonly interval?: string;
   readonly once?: boolean;
   readonly json?: boolean;
 }
@@ -47,15 +47,14 @@ export function register(program: Command): void {
     .requiredOption('--server <url>', 'https://HOST:PORT of the server')
     .option('--fingerprint <hex>', "SHA-256 of the server's certificate; left out: the machine's authorities decide")
     .option('--extend', 'extend PCR 10 of a hardware TPM, where the kernel has no IMA')
-    .option('--interval <seconds>', 'time between two attestations', '60')
+    .option('--interval <seconds>', 'attest more often than the server asks')
     .option('--once', 'attest once; the exit code is the verdict')
     .option('--json', 'one JSON object a line for each verdict');
   addTpmOptions(run).addHelpText('after', HELP).action(runAgent);
 }
 
 async function runAgent(options: Options): Promise<void> {
-  const interval = Number(options.interval) * 1000;
-  if (!(interval >= 1000)) throw new AgentError('agent.interval', '--interval must be at least one second');
+  const interval = intervalOf(options);
   const folder = join(resolve(options.data ?? defaultDataFolder()), 'agent');
   const connection = new ServerConnection({
     url: options.server,
@@ -84,7 +83,7 @@ async function runAgent(options: Options): Promise<void> {
       const onTrouble = (error: unknown): void => void reportError(error, false);
       const { token } = enrolment;
       const { attester } = agent;
-      const pusher = new Pusher({ attester, server: connection, token, interval, onAnswer, onTrouble }, challenge);
+      const pusher = new Pusher({ attester, server: connection, token, ...interval, onAnswer, onTrouble }, challenge);
       if (options.once === true) {
         const answer = await attestUntilVerdict(pusher);
         show(answer, options);
@@ -100,6 +99,13 @@ async function runAgent(options: Options): Promise<void> {
       connection.close();
     }
   });
+}
+
+function intervalOf({ interval }: Options): { readonly interval?: number } {
+  if (interval === undefined) return {};
+  const seconds = Number(interval);
+  if (seconds >= 1) return { interval: seconds * 1000 };
+  throw new AgentError('agent.interval', '--interval must be at least one second');
 }
 
 function joinToken(): string {

@@ -26,7 +26,7 @@ interface Options {
   readonly ekRoot: readonly string[];
   readonly swtpmRoot: readonly string[];
   readonly reference?: string;
-  readonly interval: string;
+  readonly interval: number;
   readonly demonstration?: boolean;
   readonly json?: boolean;
 }
@@ -47,7 +47,7 @@ export function register(program: Command): void {
     .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect, [])
     .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect, [])
     .option('--reference <file>', 'the reference manifest that newly enrolled hosts are judged by')
-    .option('--interval <seconds>', 'how often hosts attest', '60')
+    .option('--interval <seconds>', 'how often hosts attest', parseInterval, 60)
     .option('--demonstration', 'print a join token that enrols a TPM which no root vouches for, from this machine only')
     .option('--json', 'print {"dashboard","agents","fingerprint","joinToken"} once it listens')
     .addHelpText('after', HELP)
@@ -60,6 +60,13 @@ function parseListen(text: string): Options['listen'] {
   if (match?.[1] === undefined || port > 65535)
     throw new InvalidArgumentError('write ADDRESS:PORT, such as 0.0.0.0:8322');
   return { address: match[1], port };
+}
+
+/** Seconds; agents take up to a week. */
+function parseInterval(text: string): number {
+  const seconds = Number(text);
+  if (/^\d{1,6}$/.test(text) && seconds >= 1 && seconds <= 604_800) return seconds;
+  throw new InvalidArgumentError('an interval is a whole number of seconds from 1 to 604800');
 }
 
 const DEFAULT_REFERENCE = 'default';
@@ -75,7 +82,7 @@ async function run(options: Options): Promise<void> {
     listeners,
     judgement: JUDGEMENT,
     ekRoots: await rootsOf(options),
-    settings: { intervalMs: Math.max(1, Number(options.interval)) * 1000, defaultReference: DEFAULT_REFERENCE },
+    settings: { intervalMs: options.interval * 1000, defaultReference: DEFAULT_REFERENCE },
     ...(existsSync(WEB_ROOT) ? { webRoot: WEB_ROOT } : {}),
     joinCommand: ({ url, fingerprint, token }) =>
       `ASSAY_JOIN_TOKEN=${token} assay agent run --server ${url} --fingerprint ${fingerprint}`,

@@ -42,6 +42,7 @@ test('an answer without a verdict survives its encoding', () => {
       expiresAt: 1_795_000_060_000,
     },
     retry: true,
+    intervalMs: 10_000,
   } as const;
   assert.deepEqual(EvidenceAnswerCodec.decode(EvidenceAnswerCodec.encode(answer)), answer);
 });

@@ -151,6 +151,8 @@ const enrolmentAnswer: Shape<EnrolmentAnswer> = object<EnrolmentAnswer>({
   challenge,
 });
 
+const MAX_INTERVAL_MS = 7 * 86_400_000;
+
 /** Findings that an answer carries at most. */
 export const MAX_REPORTED_FINDINGS = 100;
 
@@ -166,6 +168,7 @@ const evidenceAnswer: Shape<EvidenceAnswer> = object<EvidenceAnswer>({
   measured: count(),
   next: challenge,
   retry: truth(),
+  intervalMs: count(MAX_INTERVAL_MS),
 });
 
 /** A message's encoding. `decode` takes the first byte to the last. @throws {EvidenceError} from `decode` */

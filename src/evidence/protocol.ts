@@ -72,4 +72,6 @@ export interface EvidenceAnswer {
   readonly next: Challenge;
   /** Answer `next` at once instead of at the next interval. */
   readonly retry: boolean;
+  /** Milliseconds after which the server expects the next evidence, where nothing happens before. */
+  readonly intervalMs: number;
 }

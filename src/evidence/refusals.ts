@@ -117,12 +117,6 @@ export const REFUSALS = {
     meaning: 'SHA-1 alone is never trusted; the host must quote a bank of SHA-256 or stronger.',
     advice: 'Allocate the SHA-256 bank in the firmware set-up or with TPM2_PCR_Allocate, and enrol again.',
   },
-  'enrol.bank-empty': {
-    status: 422,
-    title: 'The firmware does not use this PCR bank',
-    meaning: 'PCR 0–7 of the bank are all zero: whoever runs on the machine could fill them with any boot.',
-    advice: 'Choose a bank that the firmware extends, or allocate it in the firmware set-up.',
-  },
   'ek.certificate-missing': {
     status: 422,
     title: 'There is no EK certificate',

@@ -17,6 +17,7 @@ test('each answer carries the next challenge: one round trip an attestation', as
     assert.notEqual(answer.verdict, 'untrusted', JSON.stringify(answer.findings));
     assert.equal(answer.measured, round < 3 ? 2 : 3);
     assert.equal(answer.next.imaOffset, host.imaLog.length);
+    assert.equal(answer.intervalMs, 10_000);
     next = answer.next;
   }
 });

@@ -35,6 +35,7 @@ interface Outcome {
   readonly result: AttestationResult;
   readonly next: Challenge;
   readonly now: number;
+  readonly intervalMs: number;
 }
 
 /**
@@ -55,11 +56,12 @@ export async function attest(ctx: ServerContext, hostId: string, bytes: Uint8Arr
     nonce: known.challenge.nonce,
     now,
   });
+  const { intervalMs } = ctx.settings;
   const next = newChallenge(ctx, { enrolment: known.enrolment, state: result.state, reference }, now);
-  const changed = await ctx.store.write((trx) => writeOutcome(trx, known, evidence, { result, next, now }));
+  const changed = await ctx.store.write((trx) => writeOutcome(trx, known, evidence, { result, next, now, intervalMs }));
   if (changed) ctx.live.notify();
   ctx.live.sighted({ hostId, lastSeenAt: now, measured: result.measured });
-  return answerOf(result, next);
+  return answerOf(result, next, intervalMs);
 }
 
 async function readKnown(db: Db, hostId: string, nonce: Uint8Array, now: number): Promise<Known> {
@@ -84,7 +86,7 @@ function answerable(stored: StoredChallenge | undefined, enrolment: StoredEnrolm
 /** True where something changed that subscribers are told of. */
 async function writeOutcome(db: Db, known: Known, evidence: Evidence, outcome: Outcome): Promise<boolean> {
   const { host, enrolment, challenge } = known;
-  const { result, next, now } = outcome;
+  const { result, next, now, intervalMs } = outcome;
   if (!(await consumeChallenge(db, host.id, challenge.nonce, now))) {
     throw new ServerError('nonce.replayed', 'the challenge was answered before');
   }
@@ -97,6 +99,7 @@ async function writeOutcome(db: Db, known: Known, evidence: Evidence, outcome: O
     verdict: result.verdict,
     findings: result.findings,
     measured: result.measured,
+    intervalMs,
   });
   if (recorded === undefined) throw new ServerError('host.unknown', 'this host is not enrolled');
   await insertChallenge(db, host.id, enrolment.akName, recorded.challengeSeq, next);
@@ -143,12 +146,13 @@ function reported(findings: readonly Finding[], limit: number): ReportedFinding[
     }));
 }
 
-function answerOf(result: AttestationResult, next: Challenge): EvidenceAnswer {
+function answerOf(result: AttestationResult, next: Challenge, intervalMs: number): EvidenceAnswer {
   return {
     verdict: result.verdict,
     findings: reported(result.findings, MAX_REPORTED_FINDINGS),
     measured: result.measured,
     next,
     retry: result.verdict === undefined,
+    intervalMs,
   };
 }

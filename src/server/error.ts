@@ -11,7 +11,6 @@ const STATUS_OF = {
   'request.media-type': 415,
   'request.not-found': 404,
   'host.no-evidence': 404,
-  'reference.invalid': 422,
   'reference.not-found': 404,
   'reference.nothing-pending': 409,
   'server.busy': 503,

@@ -16,8 +16,8 @@ export interface PushOptions {
   readonly server: ServerConnection;
   /** Bearer token of the enrolment; a secret. */
   readonly token: string;
-  /** Milliseconds between attestations when nothing happens. */
-  readonly interval: number;
+  /** Milliseconds between attestations when nothing happens; never longer than the server asks for. Left out: that. */
+  readonly interval?: number;
   readonly onAnswer?: (answer: EvidenceAnswer) => void;
   /** Called for each failure that the loop goes on after. */
   readonly onTrouble?: (error: unknown) => void;
@@ -31,12 +31,15 @@ export class Pusher {
   readonly #options: PushOptions;
   readonly #abort = new AbortController();
   #challenge: Challenge | undefined;
+  /** Milliseconds; Infinity until the server has answered. */
+  #interval: number;
   #nudged = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
 
   constructor(options: PushOptions, challenge?: Challenge) {
     this.#options = options;
     this.#challenge = challenge;
+    this.#interval = options.interval ?? Number.POSITIVE_INFINITY;
   }
 
   start(): void {
@@ -76,6 +79,7 @@ export class Pusher {
       await server.post('/api/agent/evidence', EvidenceCodec.encode(evidence), token),
     );
     this.#challenge = answer.next;
+    this.#interval = Math.min(this.#options.interval ?? answer.intervalMs, answer.intervalMs);
     return answer;
   }
 
@@ -92,11 +96,11 @@ export class Pusher {
         const answer = await this.attest();
         pause = FIRST_PAUSE_MS;
         this.#options.onAnswer?.(answer);
-        if (!answer.retry) await this.#wait(this.#options.interval);
+        if (!answer.retry) await this.#wait(this.#interval);
       } catch (error) {
         this.#options.onTrouble?.(error);
         await this.#wait(pause);
-        pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+        pause = Math.min(pause * 2, LONGEST_PAUSE_MS, Math.max(this.#interval, FIRST_PAUSE_MS));
       }
     }
   }

@@ -130,7 +130,7 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
   onStep('attesting');
   const attester = { ...agent.attester, sources: settlingSources(agent, self) };
   const { onAnswer, onTrouble } = options;
-  pusher = new Pusher({ attester, server: connection, token, interval: INTERVAL_MS, onAnswer, onTrouble }, challenge);
+  pusher = new Pusher({ attester, server: connection, token, onAnswer, onTrouble }, challenge);
   const running = pusher;
   stops.push(() => running.stop());
   if (!options.once && agent.initial.length > 0) await trial.prepare();

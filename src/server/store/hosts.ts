@@ -72,6 +72,8 @@ export interface NewResult {
   readonly verdict: Verdict | undefined;
   readonly findings: readonly Finding[];
   readonly measured: number;
+  /** When the host is told to come again; its silence is counted from this. */
+  readonly intervalMs: number;
 }
 
 export interface RecordedResult {
@@ -81,12 +83,12 @@ export interface RecordedResult {
 
 /** Records a result on the host's row and in its ring, and takes the number for the next challenge. */
 export async function recordResult(db: Db, hostId: string, result: NewResult): Promise<RecordedResult | undefined> {
-  const { asOf, receivedAt, verdict = null, findings, measured } = result;
+  const { asOf, receivedAt, verdict = null, findings, measured, intervalMs } = result;
   const current =
     verdict === null
       ? { verdict, asOf: null, findings: null, measured: null }
       : { verdict, asOf, findings: toJson(findings), measured };
-  const [row] = (await RECORD(db, { hostId, receivedAt, ...current })).rows;
+  const [row] = (await RECORD(db, { hostId, receivedAt, intervalMs, ...current })).rows;
   if (row === undefined) return undefined;
   await KEEP_RESULT(db, {
     host_id: hostId,
@@ -104,6 +106,7 @@ export async function recordResult(db: Db, hostId: string, result: NewResult): P
 interface Recorded {
   readonly hostId: string;
   readonly receivedAt: number;
+  readonly intervalMs: number;
   /** Null, as the three that follow: the last verdict stands. */
   readonly verdict: Verdict | null;
   readonly asOf: number | null;
@@ -121,6 +124,7 @@ const RECORD = compiled<Recorded, Pick<HostsTable, 'result_seq' | 'challenge_seq
       measured: fn.coalesce(parameter('measured'), ref('measured')),
       last_seen_at: parameter('receivedAt'),
       live: 1,
+      interval_ms: parameter('intervalMs'),
       result_seq: sql<number>`result_seq + 1`,
       challenge_seq: sql<number>`challenge_seq + 1`,
     }))

@@ -18,7 +18,7 @@ export interface HostsTable {
   last_seen_at: number | null;
   /** 1 while evidence comes in time; 0 is `silent`. Apart from the verdict. */
   live: number;
-  /** Milliseconds between two attestations. */
+  /** Milliseconds between two attestations, as the host was told last. */
   interval_ms: number;
   verdict: Verdict | null;
   /** When the nonce was issued whose answer gave the verdict. */
