@@ -11,6 +11,7 @@ export function kernelSources(tpmKind: TpmKind): LogSources {
   return {
     ...firmwareSources(tpmKind),
     measurer: 'kernel',
+    whileStill: (work) => work(),
     imaLog: async (offset) => readImaList(offset),
     observations: () => [],
   };
@@ -19,11 +20,12 @@ export function kernelSources(tpmKind: TpmKind): LogSources {
 /** What the agent itself measured; without a measurer (a TPM that it may not extend) there is no list, and it says why. */
 export function userSpaceSources(
   tpmKind: TpmKind,
-  measuring: { readonly log: MeasurementLog; readonly host: HostMeasurer } | undefined,
+  measuring: { readonly log: MeasurementLog; readonly host: Pick<HostMeasurer, 'observations'> } | undefined,
 ): LogSources {
   return {
     ...firmwareSources(tpmKind),
     measurer: 'user-space',
+    whileStill: (work) => (measuring === undefined ? work() : measuring.log.whileStill(work)),
     async imaLog(offset) {
       if (measuring === undefined) return { kind: 'absent', reason: NOT_EXTENDED };
       const { log } = measuring;

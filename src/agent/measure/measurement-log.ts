@@ -50,6 +50,8 @@ export class MeasurementLog {
   #bytes = 0;
   #waiting: NewEntry[] = [];
   #commit: Promise<void> | undefined;
+  /** The last that changes the PCR or wants it still. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(folder: string, tpm: PcrExtender) {
     this.#folder = folder;
@@ -103,6 +105,13 @@ export class MeasurementLog {
     await this.#commit;
   }
 
+  /** Runs `work` between batches: a quote, and the values that it covers, are then of one moment. */
+  whileStill<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
   async close(): Promise<void> {
     await this.#commit?.catch(() => undefined); // its caller has the error
     await this.#file?.close();
@@ -112,7 +121,7 @@ export class MeasurementLog {
   async #commitAll(): Promise<void> {
     try {
       for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
-        await this.#append(this.#file ?? (await this.#settle()), batch);
+        await this.whileStill(async () => this.#append(this.#file ?? (await this.#settle()), batch));
       }
     } catch (error) {
       this.#waiting = [];

@@ -133,7 +133,8 @@ export class EmbeddedTpm implements ServableTpm {
 
   async #write(): Promise<void> {
     const { changes } = this.#tpm;
-    const stored = { state: this.#tpm.save(), bootId: currentBoot(), milliseconds: milliseconds() };
+    // The time first: what passes until the state is made counts twice then, and the TPM's clock never falls.
+    const stored = { milliseconds: milliseconds(), bootId: currentBoot(), state: this.#tpm.save() };
     await writeStateFile(this.file, stored, this.#durable);
     this.#savedChanges = changes;
   }
