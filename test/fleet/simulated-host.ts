@@ -12,7 +12,13 @@ import {
   sign,
 } from 'node:crypto';
 import { digest } from '../../src/bytes/index.ts';
-import type { Challenge, EnrolmentChallenge, EnrolmentRequest, Evidence } from '../../src/evidence/index.ts';
+import {
+  type Challenge,
+  type EnrolmentChallenge,
+  type EnrolmentRequest,
+  type Evidence,
+  EvidenceCodec,
+} from '../../src/evidence/index.ts';
 import {
   decode,
   EK_PROFILES,
@@ -43,6 +49,9 @@ const ZERO = Buffer.alloc(32);
 /** PCR 0–7 as some firmware left them. */
 const FIRMWARE = Array.from({ length: 8 }, (_, index) => digest('sha256', Buffer.from(`firmware ${index}`)));
 const DAY = 86_400_000;
+/** In a TPMT_SIGNATURE of P-256: after scheme, hash and size; S follows R and its own size. */
+const ECDSA_R = 6;
+const ECDSA_S_AFTER_R = 34;
 
 export class SimulatedHost {
   readonly name: string;
@@ -124,6 +133,35 @@ export class SimulatedHost {
     };
   }
 
+  /**
+   * {@link evidence} in bytes, for a host that is asked over and over and has nothing new: encoded once, then only nonce,
+   * clock and signature are put in their places.
+   */
+  steadyEvidence(challenge: Challenge): (nonce: Uint8Array) => Buffer {
+    const evidence = this.evidence(challenge);
+    const { message, signature } = evidence.quote;
+    const template = Buffer.from(EvidenceCodec.encode(evidence));
+    const outer = template.indexOf(Buffer.from([0x58, 0x20, ...challenge.nonce])) + 2; // a byte string of 32 (RFC 8949, 3.1)
+    const messageAt = template.indexOf(message);
+    const nonceAt = messageAt + Buffer.from(message).indexOf(challenge.nonce);
+    const clockAt = nonceAt + challenge.nonce.length;
+    const rAt = template.indexOf(signature) + ECDSA_R;
+    return (nonce) => {
+      const bytes = Buffer.from(template);
+      bytes.set(nonce, outer);
+      bytes.set(nonce, nonceAt);
+      bytes.writeBigUInt64BE(BigInt(Date.now() - this.#bornAt), clockAt);
+      const raw = this.#sign(bytes.subarray(messageAt, messageAt + message.length));
+      raw.copy(bytes, rAt, 0, 32);
+      raw.copy(bytes, rAt + ECDSA_S_AFTER_R, 32);
+      return bytes;
+    };
+  }
+
+  #sign(message: Uint8Array): Buffer {
+    return sign('sha256', message, { key: this.#ak.privateKey, dsaEncoding: 'ieee-p1363' });
+  }
+
   quote(
     nonce: Uint8Array,
     hash: 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sm3',
@@ -139,7 +177,7 @@ export class SimulatedHost {
       firmwareVersion: 1n,
       attested: { pcrSelect: [{ hash, pcrs }], pcrDigest: covered.digest() },
     });
-    const raw = sign('sha256', message, { key: this.#ak.privateKey, dsaEncoding: 'ieee-p1363' });
+    const raw = this.#sign(message);
     const signature = encode(TPMT_SIGNATURE, {
       sigAlg: 'ecdsa',
       hash: 'sha256',
