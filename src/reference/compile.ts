@@ -8,6 +8,9 @@ import type { DenyRule, FileReference, PendingFile, ReferenceManifest, TaggedDig
 /** Judgements of misses that are remembered, for the whole fleet. */
 const MAX_REMEMBERED = 100_000;
 
+/** Entries of longer templates that are remembered; as many as there are approved files, where those are more. */
+const MIN_RECOGNISED = 1024;
+
 /** Collisions can be made for these, so they never approve by themselves. */
 const WEAK_ALGORITHMS: ReadonlySet<string> = new Set(['md5', 'sha1']);
 
@@ -33,6 +36,7 @@ export class CompiledReference {
   readonly manifest: ReferenceManifest;
   /** Keys of `templateKey`. An entry of `ima-ng` whose key is here is approved, path and digest. */
   readonly approved: TemplateKeySet;
+  #recognised = new TemplateKeySet();
   readonly #files: ReadonlyMap<string, FileReference>;
   readonly #globs: readonly GlobReference[];
   readonly #pending: ReadonlyMap<string, PendingFile>;
@@ -84,6 +88,21 @@ export class CompiledReference {
   /** A violation on this path is expected (`violations` of the manifest). */
   mayViolate(path: string): boolean {
     return this.#mayViolate.some((matches) => matches(path));
+  }
+
+  /**
+   * Whole template data that began with an approved key, as it was seen (`recognise`): entries of ima-sig and other
+   * longer templates are then found by the one hash that the replay computes anyway. Its keys hold for templates that
+   * have a `leadingKey` and for no others.
+   */
+  get recognised(): TemplateKeySet {
+    return this.#recognised;
+  }
+
+  /** Remembers an entry that its `leadingKey` approved. Signatures are the host's to choose, so their number is bounded. */
+  recognise(hashes: TemplateHashes): void {
+    if (this.#recognised.add(hashes)) return;
+    this.#recognised = new TemplateKeySet([hashes], Math.max(MIN_RECOGNISED, this.approved.size));
   }
 
   /** @param path as the list has it, with `_` for each space */

@@ -7,6 +7,7 @@ import {
   type FileDigest,
   type TemplateFieldId,
   type TemplateFields,
+  type TemplateLayout,
   templateData,
 } from '../ima/index.ts';
 import type { TaggedDigest } from './types.ts';
@@ -62,8 +63,12 @@ function fieldsOf(list: Buffer, span: EntrySpan): TemplateFields | undefined {
  * buffer. The span must have come from the scanner, which has checked that the fields fill the template data.
  */
 export function leadingKey(list: Buffer, { layout, dataStart }: EntrySpan): string | undefined {
-  const ids = layout.fields;
-  return ids?.[0] === 'd-ng' && ids[1] === 'n-ng' && ids[2] !== 'buf' ? keyOf(list, dataStart) : undefined;
+  return hasLeadingKey(layout) ? keyOf(list, dataStart) : undefined;
+}
+
+/** True for templates whose entries have a `leadingKey`: it depends on their template data alone. */
+export function hasLeadingKey({ fields }: TemplateLayout): boolean {
+  return fields?.[0] === 'd-ng' && fields[1] === 'n-ng' && fields[2] !== 'buf';
 }
 
 /** The scanner has checked that the fields fill the template data. */

@@ -31,6 +31,20 @@ test('a key of zeros is a key, and one of another length is none', () => {
   assert.throws(() => setOf(['short']), RangeError);
 });
 
+test('it takes as many as it has room for, and holds on to them', () => {
+  const set = new TemplateKeySet([], 2);
+  const keys = ['a', 'b', 'c'].map((letter) => letter.repeat(32));
+  assert.deepEqual(
+    keys.map((sha256) => set.add({ sha256, sha1: SHA1 })),
+    [true, true, false],
+  );
+  assert.ok(set.add({ sha256: 'a'.repeat(32), sha1: SHA1 }));
+  assert.deepEqual(
+    keys.map((sha256) => set.has(sha256)),
+    [true, true, false],
+  );
+});
+
 test('a stored template digest is compared in every byte', () => {
   const set = setOf(['\x01'.repeat(32)]);
   const slot = set.find('\x01'.repeat(32));

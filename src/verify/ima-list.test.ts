@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Attestation, codes } from '../../test/fixtures/attestation.ts';
+import fc from 'fast-check';
+import { Attestation, codes, referenceOf } from '../../test/fixtures/attestation.ts';
 import { contentDigest, digestField, Machine, templateFields } from '../../test/fixtures/machine.ts';
 import { digest } from '../bytes/index.ts';
-import { imaNgData, type ReferenceManifest } from '../reference/index.ts';
+import { type CompiledReference, imaNgData, type ReferenceManifest } from '../reference/index.ts';
 
 const LS = contentDigest('ls');
 const FILES = [{ path: '/usr/bin/ls', digests: [LS], origin: 'coreutils 9.1 (dpkg)' }];
@@ -79,6 +80,54 @@ test('every template with digest and name is judged by both', () => {
   };
   assert.deepEqual(codes(judged((machine) => entry(machine, '/usr/bin/ls'))), []);
   assert.deepEqual(codes(judged((machine) => entry(machine, '/tmp/ls'))), new Array(5).fill('file.unknown'));
+});
+
+test('whether entries of a longer template were seen before changes no judgement', () => {
+  const data = fc.record({
+    path: fc.constantFrom('/usr/bin/ls', '/tmp/ls', 'ls'),
+    third: fc.constantFrom(Buffer.alloc(0), Buffer.from([3, 2, 4]), Buffer.from('ls')),
+    template: fc.constantFrom('ima-sig', 'd-ng|n-ng|xattrnames', 'ima-buf', 'd-ng|n-ng|other', 'ima-ng'),
+    spoilt: fc.boolean(),
+    violation: fc.boolean(),
+    pcr: fc.constantFrom(10, 10, 10, 11),
+  });
+  const files = [...FILES, { path: 'ls', digests: [LS] }];
+  const seen = referenceOf({ files });
+  fc.assert(
+    fc.property(fc.array(data, { maxLength: 4 }), fc.boolean(), (entries, expired) => {
+      const machine = new Machine();
+      for (const { path, third, template, spoilt, violation, pcr } of entries) {
+        const at = machine.list.length + 4;
+        const fields = [digestField(LS), name(path), ...(template === 'ima-ng' ? [] : [third])];
+        machine.append(template, templateFields(...fields), { violation, pcr });
+        if (spoilt && !violation) machine.list[at] = (machine.list[at] ?? 0) ^ 1;
+      }
+      const attestation = new Attestation(machine);
+      const judge = (reference: CompiledReference) => {
+        attestation.reference = reference;
+        attestation.state = undefined;
+        return attestation.attest().findings;
+      };
+      const validUntil = expired ? attestation.now - 1 : attestation.now + 1;
+      const fresh = () => judge(referenceOf({ files, validUntil }));
+      const twice = referenceOf({ files, validUntil });
+      judge(twice);
+      assert.deepEqual(judge(twice), fresh());
+      if (!expired) assert.deepEqual(judge(seen), fresh());
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a host that invents signatures without end neither fills the memory nor is judged otherwise', () => {
+  const machine = new Machine();
+  for (let i = 0; i < 2500; i++) {
+    const signature = Buffer.from(`\x03\x02${i}`);
+    machine.append('ima-sig', templateFields(digestField(LS), name('/usr/bin/ls'), signature));
+  }
+  const attestation = new Attestation(machine, { files: FILES, boot: machine.bootReference() });
+  assert.deepEqual(codes(attestation.attest()), []);
+  assert.ok((attestation.reference?.recognised.size ?? 0) <= 1024);
 });
 
 test('an fs-verity digest is another than the content’s', () => {

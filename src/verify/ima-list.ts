@@ -1,5 +1,6 @@
 /** The measurement list: does it explain the quoted PCR 10, and is each entry that it proves expected? */
 
+import { hash } from 'node:crypto';
 import type { ReplayedPcrs } from '../boot/index.ts';
 import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
 import type { GrowingLogEvidence } from '../evidence/index.ts';
@@ -16,6 +17,7 @@ import {
 } from '../ima/index.ts';
 import {
   type CompiledReference,
+  hasLeadingKey,
   leadingKey,
   type MeasuredFile,
   measuredFile,
@@ -150,6 +152,8 @@ class EntryJudge {
   readonly #input: ImaInput;
   readonly #reference: CompiledReference | undefined;
   readonly #expired: boolean;
+  /** The reference, unless it has expired. */
+  readonly #approving: CompiledReference | undefined;
   readonly #findings: FindingCollector;
   #index: number;
 
@@ -159,23 +163,27 @@ class EntryJudge {
     this.#expired = input.reference?.hasExpired(input.now) ?? false;
     this.#findings = new FindingCollector(start);
     this.#index = firstIndex;
-    const approved = this.#expired ? NOTHING_APPROVED : (input.reference?.approved ?? NOTHING_APPROVED);
+    this.#approving = this.#expired ? undefined : input.reference;
     this.onEntry = (key, span, list) => {
-      const slot = this.#maySkip(span) ? approved.find(key) : -1;
-      if (checksSha1 && !(slot < 0 ? sha1Stands(list, span) : approved.storesSha1(slot, list, span)))
-        this.#noteChanged();
-      if (slot < 0) this.#judge(span, list, approved);
+      const known = this.#knownKeys(span);
+      const slot = known.find(key);
+      if (checksSha1 && !(slot < 0 ? sha1Stands(list, span) : known.storesSha1(slot, list, span))) this.#noteChanged();
+      if (slot < 0) this.#judge(key, span, list);
       this.#index++;
       return true;
     };
   }
 
   /**
-   * What can be approved by its key alone. The first entry must be boot_aggregate; a violation's data is in no digest,
-   * so that an approved file's could stand there; another template's data could look like two fields.
+   * Where an entry may be found by its key alone, and then is approved. The first entry must be boot_aggregate; a
+   * violation's data is in no digest, so that an approved file's could stand there; another template's data could look
+   * like two fields.
    */
-  #maySkip({ layout, pcr, violation }: EntrySpan): boolean {
-    return layout.name === 'ima-ng' && pcr === IMA_PCR && !violation && this.#index > 0;
+  #knownKeys({ layout, pcr, violation }: EntrySpan): TemplateKeySet {
+    const approving = this.#approving;
+    if (approving === undefined || pcr !== IMA_PCR || violation || this.#index === 0) return NOTHING_APPROVED;
+    if (layout.name === 'ima-ng') return approving.approved;
+    return hasLeadingKey(layout) ? approving.recognised : NOTHING_APPROVED;
   }
 
   #noteChanged(): void {
@@ -186,29 +194,35 @@ class EntryJudge {
     return this.#findings.finish();
   }
 
-  #judge(span: EntrySpan, list: Buffer, approved: TemplateKeySet): void {
+  #judge(key: string, span: EntrySpan, list: Buffer): void {
     if (span.pcr !== IMA_PCR) {
       this.#otherPcr(span.pcr);
       return;
     }
-    if (!span.violation && this.#index > 0) {
-      const key = leadingKey(list, span);
-      if (key !== undefined && approved.has(key)) return;
+    if (this.#isApprovedByLeadingKey(span, list)) {
+      this.#approving?.recognise({ sha256: key, sha1: sha1Of(list, span) });
+      return;
     }
     const file = measuredFile(list, span);
     if (span.violation) this.#violation(file);
     else if (file === undefined) this.#unknownTemplate(span.layout.name);
     else if (file.path === BOOT_AGGREGATE) this.#bootAggregate(file);
-    else this.#other(file, approved);
+    else this.#other(file);
   }
 
-  #other(file: MeasuredFile, approved: TemplateKeySet): void {
+  #isApprovedByLeadingKey(span: EntrySpan, list: Buffer): boolean {
+    if (span.violation || this.#index === 0 || this.#approving === undefined) return false;
+    const leading = leadingKey(list, span);
+    return leading !== undefined && this.#approving.approved.has(leading);
+  }
+
+  #other(file: MeasuredFile): void {
     if (this.#index === 0) {
       const what = `The list begins with ${file.path} and not with boot_aggregate`;
       this.#findings.add(finding('ima.boot-aggregate', BOOT_AGGREGATE, what, { position: this.#position() }));
     }
     if (file.isBuffer) this.#buffer(file);
-    else if (file.key === undefined || !approved.has(file.key)) this.#file(file);
+    else if (file.key === undefined || this.#approving?.approved.has(file.key) !== true) this.#file(file);
   }
 
   #file(file: MeasuredFile): void {
@@ -281,8 +295,12 @@ class EntryJudge {
 
 function sha1Stands(list: Buffer, span: EntrySpan): boolean {
   if (span.violation) return true;
-  const stored = list.subarray(span.digestStart, span.digestStart + SHA1_SIZE);
-  return digest('sha1', templateData(list, span)).equals(stored);
+  return list.toString('latin1', span.digestStart, span.digestStart + SHA1_SIZE) === sha1Of(list, span);
+}
+
+/** One character a byte: a Buffer would cost three times as much. */
+function sha1Of(list: Buffer, span: EntrySpan): string {
+  return hash('sha1', templateData(list, span), 'binary');
 }
 
 /** PCR 0–9 of a bank: as quoted, or as the firmware log that came with this evidence replays to. */
