@@ -4,7 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { toHex } from '../../src/bytes/index.ts';
 import type { EvidenceRequest } from '../../src/evidence/index.ts';
@@ -30,9 +32,10 @@ import {
 import { attest, attestationFiles, evidenceOf, type GuestChallenge, issuerOf } from '../guest/attestation.ts';
 import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepList } from '../guest/lists.ts';
-import { run, type Step } from '../guest/script.ts';
-import { nodeTree, program, projectTree } from '../guest/tree.ts';
+import { IN, OUT, run, type Step } from '../guest/script.ts';
+import { GUEST_PROJECT, nodeTree, program, projectTree } from '../guest/tree.ts';
 import { requires, requiresPath } from './requirements.ts';
+import { assay } from './up/assay.ts';
 
 const programs = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
 const kernel = requiresPath('ASSAY_GUEST_KERNEL', 'Debian package linux-image-cloud-amd64');
@@ -43,7 +46,14 @@ const scriptText = (body: string): string => `#!/bin/sh\n${body}\n`;
 const digestOf = (body: string): string => `sha256:${createHash('sha256').update(scriptText(body)).digest('hex')}`;
 
 const commandLine = ['ima_policy=tcb', 'ima_hash=sha256'];
-const script: readonly Step[] = [run(GREETING), ...attest, keepList('list')];
+const greetAndAttest: readonly Step[] = [run(GREETING), ...attest];
+
+/** The command of the README, in the guest. */
+const collectByCommand = (nonce: string): Step =>
+  run(
+    ...['node', `${GUEST_PROJECT}/src/cli/main.ts`, 'evidence', 'collect', '-o', `${OUT}/collected`],
+    ...['--ak-public', `${OUT}/ak.pub`, '--pcrs', WHOLE_BOOT.selection.pcrs.join(), '--nonce', nonce, '--data', IN],
+  );
 
 const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 const WHOLE_BOOT = {
@@ -69,7 +79,9 @@ describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 
   before(async () => {
     const tree = { ...nodeTree(), ...projectTree(), [GREETING]: program(AS_SHIPPED) };
     guest = await makeGuest({ kernel: 'debian', tree, banks: ['sha256', 'sha384'], diskMegabytes: 400 });
-    first = await guest.boot({ commandLine, script, files: attestationFiles({ evidence: firstChallenge }) });
+    const files = attestationFiles({ evidence: firstChallenge });
+    const script = [...greetAndAttest, collectByCommand(firstChallenge.nonce), keepList('list')];
+    first = await guest.boot({ commandLine, script, files });
     const { selection } = WHOLE_BOOT;
     enrolment = { hostId: 'guest', akPublic: first.file('ak'), selection, measurer: 'kernel', assurance: 'swtpm' };
     reference = compileReference(manifestOf(first));
@@ -122,7 +134,7 @@ describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 
     const ek = endorsementKeyOf(parseCertificate(first.file('ek-0.der'))).area;
     const credential = makeCredential(ek, objectName(decode(TPMT_PUBLIC, enrolment.akPublic)), secret);
     const files = attestationFiles({ continued, whole }, first, credential);
-    const second = await guest.boot({ commandLine, script, files });
+    const second = await guest.boot({ commandLine, script: greetAndAttest, files });
     assert.match(second.console, /tampered/);
     assert.deepEqual(second.file('credential'), secret);
 
@@ -137,18 +149,36 @@ describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 
     state = result.state;
   });
 
-  test('with another kernel command line PCR 9 is named', async () => {
+  test('with another kernel command line PCR 9 is named; the commands of the README say the same', async () => {
     await guest.replaceFile(GREETING, scriptText(AS_SHIPPED));
-    const third = challenge();
-    const files = attestationFiles({ third }, first);
-    const boot = await guest.boot({ commandLine: [...commandLine, 'lockdown=none'], script, files });
-    const result = judge(boot, 'third', third);
-    assert.deepEqual([result.verdict, result.verified], ['untrusted', true]);
-    assert.deepEqual(
-      result.findings.map(({ code, subject }) => [code, subject]),
-      [['boot.pcr-unexpected', 'PCR 9']],
-    );
+    const { nonce } = challenge();
+    const script = [run(GREETING), collectByCommand(nonce)];
+    const third = await guest.boot({ commandLine: [...commandLine, 'lockdown=none'], script });
+    assert.deepEqual(await verifyByCommand(first, firstChallenge.nonce), { status: 0, verdict: 'trusted', found: [] });
+    assert.deepEqual(await verifyByCommand(third, nonce), {
+      status: 1,
+      verdict: 'untrusted',
+      found: ['boot.pcr-unexpected PCR 9'],
+    });
+    const foreign = await verifyByCommand(first, nonce);
+    assert.deepEqual([foreign.status, foreign.found], [1, ['quote.nonce quote', 'quote.nonce evidence']]);
   });
+
+  /** `assay verify` over what `collectByCommand` left. */
+  async function verifyByCommand(boot: Boot, nonce: string) {
+    const folder = mkdtempSync(join(tmpdir(), 'assay-guest-evidence-'));
+    try {
+      const place = (name: string): string => join(folder, name);
+      for (const name of ['collected', 'ak.pub']) writeFileSync(place(name), boot.file(name));
+      writeFileSync(place('reference.json'), JSON.stringify(reference.manifest));
+      const files = ['--ak', place('ak.pub'), '--reference', place('reference.json')];
+      const { status, stdout } = await assay(['verify', place('collected'), ...files, '--nonce', nonce, '--json']);
+      const { verdict, findings }: Pick<AttestationResult, 'verdict' | 'findings'> = JSON.parse(stdout);
+      return { status, verdict, found: findings.map(({ code, subject }) => `${code} ${subject}`) };
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
 
   /** What an image's builder makes of a boot that he watched. */
   function manifestOf(boot: Boot) {

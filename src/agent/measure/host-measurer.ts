@@ -65,7 +65,8 @@ export class HostMeasurer {
 
   get state(): WatchState {
     if (this.#hiddenProcesses === 0) return this.#state;
-    const hidden = `${this.#hiddenProcesses} processes may not be looked at`;
+    const count = this.#hiddenProcesses;
+    const hidden = `${count} ${count === 1 ? 'process' : 'processes'} may not be looked at`;
     return { ...this.#state, reasons: [...this.#state.reasons, hidden] };
   }
 
