@@ -108,7 +108,7 @@ const STOP_PATIENCE_MS = 10_000;
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const settings = { ...DEFAULTS, ...options.settings };
   const now = options.now ?? Date.now;
-  const tls = tlsIdentity(join(options.dataFolder, 'server'), now());
+  const tls = await tlsIdentity(join(options.dataFolder, 'server'), now());
   const tpm = options.tpm ?? enrolmentWithTpm(options.ekRoots);
   const store = await openStore(join(options.dataFolder, 'server'), options.store);
   const { judgement, log } = options;

@@ -1,16 +1,10 @@
 /** A certificate authority for tests: issues EK certificates as a TPM's maker would. */
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
-import {
-  bitString,
-  der,
-  explicit,
-  integer,
-  objectIdentifier,
-  sequence,
-  set,
-  time,
-  utf8String,
-} from '../../src/server/der.ts';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
+import { BasicConstraints, Extension } from '@peculiar/asn1-x509';
+import { certificateIssuer } from '../../src/tpm/index.ts';
+
+const { issueCertificate } = await certificateIssuer();
 
 export interface TestAuthority {
   readonly name: string;
@@ -20,41 +14,26 @@ export interface TestAuthority {
 }
 
 const DAY = 86_400_000;
-const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
-const BASIC_CONSTRAINTS = objectIdentifier('2.5.29.19');
-const TRUE = der(0x01, Buffer.from([0xff]));
-const CA = sequence(BASIC_CONSTRAINTS, TRUE, der(0x04, sequence(TRUE)));
-const NOT_CA = sequence(BASIC_CONSTRAINTS, TRUE, der(0x04, sequence()));
+
+function basicConstraints(cA: boolean): Extension {
+  const extnValue = new OctetString(AsnConvert.serialize(new BasicConstraints({ cA })));
+  return new Extension({ extnID: '2.5.29.19', critical: true, extnValue });
+}
 
 export function testAuthority(name: string): TestAuthority {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-  const dates = { from: Date.now() - 365 * DAY, until: Date.now() + 365 * DAY };
-  return { name, privateKey, certificate: issue(name, name, publicKey, privateKey, dates, CA) };
+  const dates = { from: new Date(Date.now() - 365 * DAY), until: new Date(Date.now() + 365 * DAY) };
+  const root = { subject: name, issuer: name, publicKey, ...dates, extensions: [basicConstraints(true)] };
+  return { name, privateKey, certificate: issueCertificate(root, privateKey) };
 }
 
 /** An EK's certificate, DER. */
-export function certify(authority: TestAuthority, key: KeyObject, dates: { from: number; until: number }): Buffer {
-  return issue(authority.name, 'EK', key, authority.privateKey, dates, NOT_CA);
-}
-
-function issue(
-  issuer: string,
-  subject: string,
-  key: KeyObject,
-  signer: KeyObject,
-  { from, until }: { from: number; until: number },
-  constraints: Buffer,
+export function certify(
+  { name: issuer, privateKey }: TestAuthority,
+  publicKey: KeyObject,
+  dates: { from: number; until: number },
 ): Buffer {
-  const named = (name: string): Buffer => sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String(name))));
-  const tbs = sequence(
-    explicit(0, integer(Buffer.from([2]))),
-    integer(randomBytes(16)),
-    ECDSA_WITH_SHA256,
-    named(issuer),
-    sequence(time(new Date(from)), time(new Date(until))),
-    named(subject),
-    key.export({ type: 'spki', format: 'der' }),
-    explicit(3, sequence(constraints)),
-  );
-  return sequence(tbs, ECDSA_WITH_SHA256, bitString(sign('sha256', tbs, signer)));
+  const validity = { from: new Date(dates.from), until: new Date(dates.until) };
+  const certificate = { subject: 'EK', issuer, publicKey, ...validity, extensions: [basicConstraints(false)] };
+  return issueCertificate(certificate, privateKey);
 }

@@ -1,3 +1,7 @@
 export * from './certificate.ts';
 export * from './endorsement-key.ts';
+export type { NewCertificate } from './issue-certificate.ts';
 export * from './templates.ts';
+
+/** What makes certificates, loaded when it is asked for. */
+export const certificateIssuer = () => import('./issue-certificate.ts');
