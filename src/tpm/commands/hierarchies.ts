@@ -10,6 +10,7 @@ import {
   TPM2B_NAME,
   TPM2B_PUBLIC,
   TPM2B_SENSITIVE_CREATE,
+  TPMI_ALG_HASH_NULL,
   TPMI_RH_CLEAR,
   TPMI_RH_ENABLES,
   TPMI_RH_HIERARCHY,
@@ -48,6 +49,13 @@ export const TPM2_HierarchyControl = command({
   part3: '24.2',
   handles: { authHandle: { type: TPMI_RH_HIERARCHY, auth: 'user' } },
   parameters: { enable: TPMI_RH_ENABLES, state: TPMI_YES_NO },
+});
+export const TPM2_SetPrimaryPolicy = command({
+  name: 'TPM2_SetPrimaryPolicy',
+  code: 0x12e,
+  part3: '24.3',
+  handles: { authHandle: { type: TPMI_RH_HIERARCHY_AUTH, auth: 'user' } },
+  parameters: { authPolicy: TPM2B_DIGEST, hashAlg: TPMI_ALG_HASH_NULL },
 });
 export const TPM2_Clear = command({
   name: 'TPM2_Clear',

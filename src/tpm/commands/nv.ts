@@ -11,6 +11,7 @@ import {
   TPMI_DH_OBJECT_NULL,
   TPMI_RH_NV_AUTH,
   TPMI_RH_NV_INDEX,
+  TPMI_RH_PLATFORM,
   TPMI_RH_PROVISION,
   TPMT_SIG_SCHEME,
   TPMT_SIGNATURE,
@@ -28,6 +29,12 @@ export const TPM2_NV_UndefineSpace = command({
   code: 0x122,
   part3: '31.4',
   handles: { authHandle: { type: TPMI_RH_PROVISION, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
+});
+export const TPM2_NV_UndefineSpaceSpecial = command({
+  name: 'TPM2_NV_UndefineSpaceSpecial',
+  code: 0x11f,
+  part3: '31.5',
+  handles: { nvIndex: { type: TPMI_RH_NV_INDEX, auth: 'admin' }, platform: { type: TPMI_RH_PLATFORM, auth: 'user' } },
 });
 export const TPM2_NV_ReadPublic = command({
   name: 'TPM2_NV_ReadPublic',
@@ -68,6 +75,12 @@ export const TPM2_NV_WriteLock = command({
   code: 0x138,
   part3: '31.11',
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
+});
+export const TPM2_NV_GlobalWriteLock = command({
+  name: 'TPM2_NV_GlobalWriteLock',
+  code: 0x132,
+  part3: '31.12',
+  handles: { authHandle: { type: TPMI_RH_PROVISION, auth: 'user' } },
 });
 export const TPM2_NV_Read = command({
   name: 'TPM2_NV_Read',

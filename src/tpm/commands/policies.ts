@@ -45,6 +45,19 @@ export const TPM2_PolicySecret = command({
   parameters: { nonceTPM: TPM2B_NONCE, cpHashA: TPM2B_DIGEST, policyRef: TPM2B_NONCE, expiration: int32 },
   response: { parameters: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH } },
 });
+export const TPM2_PolicyTicket = command({
+  name: 'TPM2_PolicyTicket',
+  code: 0x172,
+  part3: '23.5',
+  handles: { policySession: { type: TPMI_SH_POLICY } },
+  parameters: {
+    timeout: TPM2B_TIMEOUT,
+    cpHashA: TPM2B_DIGEST,
+    policyRef: TPM2B_NONCE,
+    authName: TPM2B_NAME,
+    ticket: TPMT_TK_AUTH,
+  },
+});
 export const TPM2_PolicyOR = command({
   name: 'TPM2_PolicyOR',
   code: 0x171,
@@ -75,6 +88,13 @@ export const TPM2_PolicyNV = command({
     nvIndex: { type: TPMI_RH_NV_INDEX },
     policySession: { type: TPMI_SH_POLICY },
   },
+  parameters: { operandB: TPM2B_OPERAND, offset: uint16, operation: TPM_EO },
+});
+export const TPM2_PolicyCounterTimer = command({
+  name: 'TPM2_PolicyCounterTimer',
+  code: 0x16d,
+  part3: '23.10',
+  handles: { policySession: { type: TPMI_SH_POLICY } },
   parameters: { operandB: TPM2B_OPERAND, offset: uint16, operation: TPM_EO },
 });
 export const TPM2_PolicyCommandCode = command({

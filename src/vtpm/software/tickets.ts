@@ -12,6 +12,7 @@ import {
   type TPMT_TK_HASHCHECK,
   type TPMT_TK_VERIFIED,
   uint16,
+  uint32,
   uint64,
 } from '../../tpm/index.ts';
 import { INTEGRITY_HASH } from './limits.ts';
@@ -73,6 +74,10 @@ export interface AuthorizationFacts {
   readonly entityName: Uint8Array;
 }
 
+/**
+ * The time-out is in TPM time, which begins anew when power comes: so a ticket is good until then, which the counters tell
+ * (Part 4, TicketComputeAuth, binds its time epoch likewise).
+ */
 export function authTicket(
   machine: Machine,
   tag: TPMT_TK_AUTH['tag'],
@@ -81,7 +86,9 @@ export function authTicket(
 ): TPMT_TK_AUTH {
   const { timeout, cpHash, policyRef, entityName } = facts;
   const st = tag === 'auth_signed' ? TPM_ST.AUTH_SIGNED : TPM_ST.AUTH_SECRET;
-  const parts = [encode(uint64, timeout), cpHash, policyRef, entityName];
+  const { permanent, volatile } = machine;
+  const epoch = Buffer.concat([encode(uint32, permanent.resetCount), encode(uint32, volatile.restartCount)]);
+  const parts = [encode(uint64, timeout), epoch, cpHash, policyRef, entityName];
   return { tag, hierarchy, digest: orEmpty(hierarchy, () => ticketDigest(machine, hierarchy, st, ...parts)) };
 }
 

@@ -65,7 +65,7 @@ function commandAttributes(command: AnyCommand): ReturnType<typeof TPMA_CC.fromN
   const { code, name, handles, responseHandles } = command;
   return {
     commandIndex: code,
-    nv: /Startup|Shutdown|SelfTest|StirRandom|Clear|Hierarchy|Dictionary|EvictControl|NV_(?!Read$|ReadPublic|Certify)|PCR_(?!Read)|ClockSet/.test(
+    nv: /Startup|Shutdown|SelfTest|StirRandom|Clear|Hierarchy|Dictionary|EvictControl|NV_(?!Read$|ReadPublic|Certify)|PCR_(?!Read)|ClockSet|SetPrimaryPolicy/.test(
       name,
     ),
     extensive: name === 'TPM2_Clear' || name === 'TPM2_HierarchyControl',

@@ -1,7 +1,8 @@
 /** Hierarchies: TPM 2.0 Part 3, 24. */
+import { digestInfo } from '../../../bytes/index.ts';
 import { TPM_RH, trimAuth } from '../../../tpm/index.ts';
 import type { Handlers } from '../handler.ts';
-import { INTEGRITY_HASH } from '../limits.ts';
+import { INTEGRITY_HASH, isImplementedHash } from '../limits.ts';
 import type { Machine } from '../machine.ts';
 import { addTransient, checkPublic, checkSensitiveOrigin, creationFacts, requireSlot } from '../object-creation.ts';
 import { createPrimaryObject } from '../primary.ts';
@@ -51,6 +52,20 @@ export const hierarchy = {
     if (!isPlatform && (state || !isOwn)) refuse('AUTH_TYPE');
     if (enable === TPM_RH.PLATFORM && state) refuse('AUTH_TYPE');
     setEnabled(machine, enable, state);
+    return {};
+  },
+
+  /** 24.3: an empty digest, with no algorithm, takes the policy away. */
+  TPM2_SetPrimaryPolicy(machine, { authHandle, authPolicy, hashAlg }) {
+    if (hashAlg !== 'null' && !isImplementedHash(hashAlg)) refuse('HASH', 'hashAlg');
+    const size = hashAlg === 'null' ? 0 : digestInfo(hashAlg).size;
+    if (authPolicy.length !== size) refuse('SIZE', 'authPolicy');
+    const policy = { hashAlg, digest: authPolicy };
+    if (authHandle === TPM_RH.OWNER) machine.permanent.owner.policy = policy;
+    else if (authHandle === TPM_RH.ENDORSEMENT) machine.permanent.endorsement.policy = policy;
+    else if (authHandle === TPM_RH.PLATFORM) machine.volatile.platformPolicy = policy;
+    else machine.permanent.lockoutPolicy = policy;
+    machine.changed();
     return {};
   },
 

@@ -55,6 +55,17 @@ function write(machine: Machine, index: NvIndex, data: Uint8Array): void {
 const asCount = (data: Uint8Array): bigint => BigInt(`0x${Buffer.from(data).toString('hex')}`);
 const eightBytes = (value: bigint): Uint8Array => Buffer.from(value.toString(16).padStart(16, '0'), 'hex');
 
+/** A counter leaves its count behind: no later one starts below it (31.8). */
+function forget(machine: Machine, index: NvIndex): void {
+  const { permanent } = machine;
+  if (typeOf(index) === COUNTER && index.publicArea.attributes.written) {
+    const count = asCount(index.data);
+    if (count > permanent.maxCounter) permanent.maxCounter = count;
+  }
+  permanent.nvIndices.delete(index.publicArea.nvIndex);
+  machine.changed();
+}
+
 export const nv = {
   /** 31.3 */
   TPM2_NV_DefineSpace(machine, { authHandle, auth, publicInfo }) {
@@ -73,16 +84,18 @@ export const nv = {
   /** 31.4 */
   TPM2_NV_UndefineSpace(machine, { authHandle, nvIndex }) {
     const index = machine.nvIndex(nvIndex);
-    const { policydelete, platformcreate, written } = index.publicArea.attributes;
+    const { policydelete, platformcreate } = index.publicArea.attributes;
     if (policydelete) refuse('ATTRIBUTES', 'nvIndex');
     if (authHandle === TPM_RH.OWNER && platformcreate) refuse('NV_AUTHORIZATION');
-    const { permanent } = machine;
-    if (typeOf(index) === COUNTER && written) {
-      const count = asCount(index.data);
-      if (count > permanent.maxCounter) permanent.maxCounter = count;
-    }
-    permanent.nvIndices.delete(nvIndex);
-    machine.changed();
+    forget(machine, index);
+    return {};
+  },
+
+  /** 31.5: with the index's own policy and the platform's authorization. */
+  TPM2_NV_UndefineSpaceSpecial(machine, { nvIndex }) {
+    const index = machine.nvIndex(nvIndex);
+    if (!index.publicArea.attributes.policydelete) refuse('ATTRIBUTES', 'nvIndex');
+    forget(machine, index);
     return {};
   },
 
@@ -145,6 +158,15 @@ export const nv = {
     if (writelocked) return {};
     if (!writedefine && !write_stclear) refuse('ATTRIBUTES', 'nvIndex');
     setAttributes(index, { writelocked: true });
+    machine.changed();
+    return {};
+  },
+
+  /** 31.12 */
+  TPM2_NV_GlobalWriteLock(machine) {
+    for (const index of machine.permanent.nvIndices.values()) {
+      if (index.publicArea.attributes.globallock) setAttributes(index, { writelocked: true });
+    }
     machine.changed();
     return {};
   },

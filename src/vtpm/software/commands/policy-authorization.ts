@@ -1,6 +1,7 @@
 /** Policies that somebody authorizes: TPM 2.0 Part 3, 23.3, 23.4, 23.16 and 23.22. */
 import { bytesEqual, digest, digestInfo, digestInfoByTpmAlg } from '../../../bytes/index.ts';
 import {
+  decode,
   encode,
   int32,
   type RequestOf,
@@ -49,7 +50,10 @@ function checkParameters(machine: Machine, session: Session, request: Authorizat
 /** Part 4, PolicyContextUpdate: cpHash and the earliest time-out stay with the session. */
 function keep(machine: Machine, session: Session, request: AuthorizationRequest): void {
   if (request.cpHashA.length > 0) requireHash(session, 'cpHash', request.cpHashA);
-  const timeout = timeoutOf(session, request, machine.time);
+  keepTimeout(session, timeoutOf(session, request, machine.time));
+}
+
+function keepTimeout(session: Session, timeout: bigint): void {
   if (timeout !== 0n && (session.timeout === 0n || timeout < session.timeout)) session.timeout = timeout;
 }
 
@@ -105,6 +109,32 @@ export const policyAuthorization = {
     updatePolicy(session, 'TPM2_PolicySecret', name, policyRef);
     keep(machine, session, request);
     return answer(machine, session, 'auth_secret', hierarchyOf(machine, authHandle), name, request);
+  },
+
+  /** 23.5: what TPM2_PolicySigned or TPM2_PolicySecret proved before, in this session too. */
+  TPM2_PolicyTicket(machine, { policySession, timeout, cpHashA: cpHash, policyRef, authName: entityName, ticket }) {
+    const session = machine.session(policySession);
+    if (session.type === 'trial') refuse('ATTRIBUTES', 'policySession');
+    if (timeout.length !== 8) refuse('SIZE', 'timeout');
+    const until = decode(uint64, timeout);
+    if (until !== 0n && until < machine.time) refuse('EXPIRED', 'timeout');
+    if (cpHash.length > 0) checkDigestSize(session, cpHash, 'cpHashA');
+    const expected = authTicket(machine, ticket.tag, ticket.hierarchy, {
+      timeout: until,
+      cpHash,
+      policyRef,
+      entityName,
+    });
+    if (!isSameTicket(expected, ticket)) refuse('TICKET', 'ticket');
+    if (cpHash.length > 0) requireHash(session, 'cpHash', cpHash);
+    updatePolicy(
+      session,
+      ticket.tag === 'auth_signed' ? 'TPM2_PolicySigned' : 'TPM2_PolicySecret',
+      entityName,
+      policyRef,
+    );
+    keepTimeout(session, until);
+    return {};
   },
 
   /** 23.16 */

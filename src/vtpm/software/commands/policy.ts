@@ -10,6 +10,7 @@ import {
   TPMA_LOCALITY,
   TPMI_YES_NO,
   TPML_PCR_SELECTION,
+  TPMS_TIME_INFO,
   uint8,
   uint16,
 } from '../../../tpm/index.ts';
@@ -20,15 +21,27 @@ import { readAllowed } from '../nv-access.ts';
 import { pcrDigestOf } from '../pcr-digest.ts';
 import { checkDigestSize, extendPolicy, requireHash, resetPolicyDigest } from '../policy-session.ts';
 import { refuse } from '../refusal.ts';
+import { timeInfo } from './clock.ts';
 
 type Operation = RequestOf<typeof TPM2_PolicyNV>['operation'];
 
-/** Part 2, 6.11: big-endian numbers; signed ones in two's complement. */
+const signOf = (value: bigint): number => (value > 0n ? 1 : value < 0n ? -1 : 0);
+
+/**
+ * Signed comparison as the reference code does it (Part 4, MathOnByteBuffers.c, SignedCompareB), and so every TPM that grew
+ * from it: two numbers with their sign bits set are compared the other way round, by magnitude. Two's complement would not.
+ */
+function signedOrder(left: bigint, right: bigint, bits: number): number {
+  const [isLeftNegative, isRightNegative] = [left, right].map((value) => BigInt.asIntN(bits, value) < 0n);
+  if (isLeftNegative !== isRightNegative) return isLeftNegative ? -1 : 1;
+  return isLeftNegative ? signOf(right - left) : signOf(left - right);
+}
+
+/** Part 2, 6.11: big-endian numbers. */
 function compare(a: Uint8Array, b: Uint8Array, operation: Operation): boolean {
   const [left, right] = [a, b].map((bytes) => BigInt(`0x${Buffer.from(bytes).toString('hex') || '0'}`));
   if (left === undefined || right === undefined) return false;
-  const bits = a.length * 8;
-  const signed = (value: bigint): bigint => BigInt.asIntN(bits, value);
+  const order = signedOrder(left, right, a.length * 8);
   switch (operation) {
     case 'eq':
       return left === right;
@@ -43,13 +56,13 @@ function compare(a: Uint8Array, b: Uint8Array, operation: Operation): boolean {
     case 'unsigned_le':
       return left <= right;
     case 'signed_gt':
-      return signed(left) > signed(right);
+      return order > 0;
     case 'signed_lt':
-      return signed(left) < signed(right);
+      return order < 0;
     case 'signed_ge':
-      return signed(left) >= signed(right);
+      return order >= 0;
     case 'signed_le':
-      return signed(left) <= signed(right);
+      return order <= 0;
     case 'bitset':
       return (left & right) === right;
     case 'bitclear':
@@ -121,6 +134,20 @@ export const policy = {
     const operationBytes = encode(TPM_EO, operation);
     const args = digest(session.authHash, operandB, encode(uint16, offset), operationBytes);
     extendPolicy(session, 'TPM2_PolicyNV', args, entity(machine, nvIndex).name);
+    return {};
+  },
+
+  /** 23.10: the operand is compared with a part of the marshalled TPMS_TIME_INFO. */
+  TPM2_PolicyCounterTimer(machine, { policySession, operandB, offset, operation }) {
+    const session = machine.session(policySession);
+    if (session.type !== 'trial') {
+      const held = encode(TPMS_TIME_INFO, timeInfo(machine));
+      if (offset > held.length) refuse('VALUE', 'offset');
+      if (operandB.length > held.length - offset) refuse('RANGE');
+      if (!compare(held.subarray(offset, offset + operandB.length), operandB, operation)) refuse('POLICY');
+    }
+    const args = digest(session.authHash, operandB, encode(uint16, offset), encode(TPM_EO, operation));
+    extendPolicy(session, 'TPM2_PolicyCounterTimer', args);
     return {};
   },
 
