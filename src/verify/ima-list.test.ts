@@ -173,11 +173,18 @@ test('a violation whose name and digest were exchanged for an approved file’s 
 });
 
 test('a stored template digest that was changed is told for approved and for unknown entries, by index', () => {
-  for (const content of ['ls', 'other']) {
+  for (const [content, later] of [
+    ['ls', 0],
+    ['other', 0],
+    // A list this long is known for one of SHA-1 digests before it is replayed, and compared with the reference's.
+    ['ls', 10],
+    ['other', 10],
+  ] as const) {
     const result = judged((machine) => {
       const at = machine.list.length;
       machine.measure('/usr/bin/ls', content);
       machine.list[at + 4] = (machine.list[at + 4] ?? 0) ^ 1;
+      for (let i = 0; i < later; i++) machine.measure('/usr/bin/ls', 'ls');
     });
     assert.deepEqual([result.verdict, result.verified, codes(result)], ['untrusted', false, ['ima.template-digest']]);
     assert.equal(result.findings[0]?.position?.index, 1);
