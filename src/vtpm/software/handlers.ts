@@ -6,6 +6,7 @@ import { capability } from './commands/capability.ts';
 import { clock } from './commands/clock.ts';
 import { context } from './commands/context.ts';
 import { dictionaryAttack } from './commands/dictionary-attack.ts';
+import { duplication } from './commands/duplication.ts';
 import { hash } from './commands/hash.ts';
 import { hierarchy } from './commands/hierarchy.ts';
 import { nv } from './commands/nv.ts';
@@ -24,6 +25,7 @@ const CHAPTERS = {
   ...startup,
   ...session,
   ...object,
+  ...duplication,
   ...asymmetric,
   ...hash,
   ...random,
