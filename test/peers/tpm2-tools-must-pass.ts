@@ -27,6 +27,7 @@ export const MUST_PASS: ReadonlySet<string> = new Set([
   'clear.sh',
   'clearcontrol.sh',
   'create.sh',
+  'createprimary.sh',
   'createak.sh',
   'createek.sh',
   'createpolicy.sh',

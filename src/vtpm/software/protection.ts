@@ -31,7 +31,10 @@ export function storageKeyBits(area: TPMT_PUBLIC): number | undefined {
       : area.type === 'symcipher'
         ? area.parameters.sym
         : undefined;
-  return symmetric?.algorithm === 'aes' && symmetric.mode === 'cfb' ? symmetric.keyBits : undefined;
+  if (symmetric?.algorithm !== 'aes') return undefined;
+  // A symmetric parent may leave its mode open: children are protected in CFB all the same (libtpms, Object_spt.c).
+  const isOpen = area.type === 'symcipher' && symmetric.mode === 'null';
+  return symmetric.mode === 'cfb' || isOpen ? symmetric.keyBits : undefined;
 }
 
 /** Restricted decryption keys are parents (Part 1, 23.2). @throws {Refusal} `TYPE` for an object that is none */

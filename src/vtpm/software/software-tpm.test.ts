@@ -171,6 +171,29 @@ test('a secret sealed to a PCR is given while the PCR has its value, in a salted
   await assert.rejects(unseal, refusedWith(TPM_RC.POLICY_FAIL + 0x900));
 });
 
+test('a symmetric key is a parent, with its mode left open as tpm2_createprimary -G aes does', async () => {
+  const { client } = started();
+  const inPublic = {
+    type: 'symcipher',
+    nameAlg: 'sha256',
+    objectAttributes: {
+      fixedTPM: true,
+      fixedParent: true,
+      sensitiveDataOrigin: true,
+      userWithAuth: true,
+      restricted: true,
+      decrypt: true,
+    },
+    authPolicy: new Uint8Array(0),
+    parameters: { sym: { algorithm: 'aes', keyBits: 128, mode: 'null' } },
+    unique: new Uint8Array(0),
+  } as const;
+  const parent = await client.execute(TPM2_CreatePrimary, { primaryHandle: TPM_RH.OWNER, inPublic, ...PRIMARY });
+  const child = await client.execute(TPM2_Create, { parentHandle: parent.objectHandle, inPublic, ...PRIMARY });
+  const { outPrivate: inPrivate, outPublic } = child;
+  await client.execute(TPM2_Load, { parentHandle: parent.objectHandle, inPrivate, inPublic: outPublic });
+});
+
 test('an extend is H(old ‖ digest) in each bank, and only the debug and application PCRs reset at locality 0', async () => {
   const { tpm, client } = started();
   const value = Buffer.alloc(48, 7);
