@@ -3,5 +3,6 @@ export { type FileIdentity, type HashedContent, hashContent, identityKey, identi
 export { type EcdsaVerifier, ecdsaVerifier } from './ecdsa.ts';
 export { SysError, type SysErrorCode } from './error.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
+export { kernelMemoryDevices } from './kernel-memory.ts';
 export { isNativeAvailable } from './native.ts';
 export { getXattr, listXattrs, removeXattr, setXattr } from './xattr.ts';

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdtempSync,
   readFileSync,
   realpathSync,
@@ -52,6 +53,7 @@ async function running(t: TestContext, program: string, ...args: string[]): Prom
 }
 
 const sha256Of = (path: string) => digest('sha256', readFileSync(path)).toString('hex');
+const mapsOf = (child: ChildProcess) => readFileSync(`/proc/${child.pid}/maps`, 'latin1');
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 async function eventually<T>(what: string, look: () => T | undefined): Promise<T> {
@@ -139,6 +141,28 @@ test('a program of another mount namespace is listed apart from ours, not left o
   // What it shares with us is ours.
   const ownLibc = files.filter((file) => /\/libc\.so/.test(Buffer.from(file.path).toString()));
   assert.ok(ownLibc.every((file) => file.state === 'on-disk'));
+});
+
+test("a program named as the kernel's own memory is listed", asRoot, async (t) => {
+  const program = '/bin/busybox'; // needs no library in the root that it gets
+  if (!existsSync(program)) return t.skip('needs busybox-static');
+  const root = temporaryFolder(t);
+  const script = `mount -t tmpfs none ${root} && cp ${program} ${root}/i915 && cd ${root} && mkdir old && pivot_root . old && exec -a busybox /i915 sleep 60`;
+  const child = await running(t, 'unshare', '-Urm', '/bin/bash', '-c', script);
+  await eventually('exec', () => (/r-xp .* \/i915$/m.test(mapsOf(child)) ? true : undefined));
+  const { files } = walkProcesses(new FileMeasurer());
+  assert.ok(files.some((file) => Buffer.from(file.path).toString() === '/@namespace/i915'));
+});
+
+test("shared memory of the kernel's is skipped", asRoot, async (t) => {
+  const code =
+    'import mmap,time\nm=mmap.mmap(-1,4096,flags=mmap.MAP_SHARED,prot=mmap.PROT_READ|mmap.PROT_EXEC)\ntime.sleep(60)';
+  if (spawnSync('python3', ['-c', 'import mmap']).status !== 0) return t.skip('needs python3');
+  const child = await running(t, 'python3', '-c', code);
+  await eventually('mapping', () => (mapsOf(child).includes('r-xs') ? true : undefined));
+  const { files, skipped } = walkProcesses(new FileMeasurer());
+  assert.ok(skipped > 0);
+  assert.ok(!files.some((file) => Buffer.from(file.path).toString().includes('/dev/zero')));
 });
 
 test('a TPM that stops answering ends measuring with its error, told once', async (t) => {

@@ -3,7 +3,10 @@ import { mkdtempSync, realpathSync, renameSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { isNativeAvailable, kernelMemoryDevices } from '../../sys/index.ts';
 import { placeOf } from './place.ts';
+
+const asNative = { skip: isNativeAvailable() ? false : 'koffi does not load here' };
 
 function temporaryFile(t: TestContext, name: string): string {
   const folder = mkdtempSync(join(realpathSync(tmpdir()), 'assay-place-'));
@@ -36,9 +39,22 @@ test("a program without a file has the kernel's name for it; a compiler's shared
   assert.equal(place('/memfd:a b (deleted)', file, true), undefined);
 });
 
-test('memory that is a file only inside the kernel is not listed', (t) => {
+const KERNEL_NAMES = ['/dev/zero', '/SYSV00000000', '/anon_hugepage', '/i915', '/drm mm object'];
+
+test("a program that has the name of the kernel's own memory is listed: anybody can name a file so", (t) => {
   const file = temporaryFile(t, 'program');
-  for (const link of ['/dev/zero (deleted)', '/SYSV00000000 (deleted)', '/anon_hugepage (deleted)']) {
-    assert.equal(place(link, file), undefined);
+  for (const link of KERNEL_NAMES) {
+    assert.equal(place(link, file)?.path, link);
+    assert.equal(place(`${link} (deleted)`, file)?.path, link);
   }
+});
+
+test("memory on the kernel's internal file systems is not listed, whatever its name", asNative, () => {
+  const [dev] = kernelMemoryDevices();
+  assert.ok(dev !== undefined);
+  const stats = Object.assign(statSync('/', { bigint: true }), { dev });
+  for (const link of [...KERNEL_NAMES, '/of a later kernel']) {
+    assert.equal(placeOf({ link: `${link} (deleted)`, stats, pid: process.pid, isShared: false }), undefined);
+  }
+  assert.notEqual(placeOf({ link: '/dev/zero', stats, pid: process.pid, isShared: false }), undefined);
 });

@@ -9,13 +9,14 @@
  *   leave it out would let anybody hide behind unshare(1).
  * - A program without a file (memfd_create(2)): `memfd:NAME`, the name that the kernel's IMA gives it.
  * - Memory that is a file only inside the kernel (shared anonymous memory, System V, huge pages): no program; not listed.
+ *   What it is decides, never its name: in a mount namespace of one's own anybody runs a program called /dev/zero.
  */
 import { type BigIntStats, readlinkSync, statSync } from 'node:fs';
+import { kernelMemoryDevices } from '../../sys/index.ts';
 
 export const OTHER_NAMESPACE = '/@namespace';
 const DELETED = ' (deleted)';
 const MEMFD = /^\/memfd:(.*) \(deleted\)$/s;
-const KERNEL_MEMORY = /^\/(?:dev\/zero|SYSV[0-9a-f]{8}|anon_hugepage|i915|drm mm object)(?: \(deleted\))?$/;
 
 /**
  * Whether the file in use is what lies under its path: `on-disk`; `deleted`, nothing lies there; `replaced`, something
@@ -42,12 +43,14 @@ export interface InUse {
 export function placeOf(file: InUse): Place | undefined {
   if (isSameFile(file.link, file.stats)) return { path: file.link, state: 'on-disk' };
   const memfd = MEMFD.exec(file.link)?.[1];
-  // A shared mapping of a memfd is a compiler's own output seen twice, once to write and once to run.
+  // A shared mapping of a memfd is a compiler's own output seen twice, once to write and once to run. The name is enough
+  // here: a file that is only called so hides nothing that a true memfd would not.
   if (memfd !== undefined) {
     return file.isShared ? undefined : { path: `memfd:${memfd}`, state: 'elsewhere' };
   }
-  if (KERNEL_MEMORY.test(file.link)) return undefined;
-  if (file.link.endsWith(DELETED)) return deletedPlace(file.link.slice(0, -DELETED.length), file.pid);
+  const isDeleted = file.link.endsWith(DELETED);
+  if (isDeleted && kernelMemoryDevices().has(file.stats.dev)) return undefined;
+  if (isDeleted) return deletedPlace(file.link.slice(0, -DELETED.length), file.pid);
   // Neither there nor deleted: it lies in another mount namespace, or another mount hides it.
   const path = isInOtherNamespace(file.pid) ? OTHER_NAMESPACE + file.link : file.link;
   return { path, state: 'elsewhere' };
