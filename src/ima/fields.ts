@@ -2,7 +2,7 @@ import { ByteReader, ParseError } from '../bytes/index.ts';
 import type { FileDigest, TemplateFields } from './entry.ts';
 import { decodePath } from './path.ts';
 import { LEGACY_DIGEST_SIZE } from './scan.ts';
-import type { TemplateFieldId, TemplateLayout } from './template.ts';
+import { fieldLimit, type TemplateFieldId, type TemplateLayout } from './template.ts';
 
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
@@ -24,6 +24,11 @@ export function decodeFields(layout: TemplateLayout, data: Uint8Array, base = 0)
   }
   for (const id of layout.fields) {
     const size = reader.u32le(`IMA entry, length of field ${id}`);
+    const limit = fieldLimit(id);
+    if (size > limit) {
+      const detail = `${size} bytes, where the kernel writes at most ${limit}`;
+      throw new ParseError('parse.too-large', `IMA entry, field ${id}`, reader.offset - 4, detail);
+    }
     const at = reader.offset;
     decodeField(fields, id, reader.bytes(size, `IMA entry, field ${id}`), at);
   }

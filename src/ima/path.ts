@@ -11,23 +11,45 @@ const SEQUENCE = /[\u{10000}-\u{10ffff}]|[\ud800-\udfff]|[^\ud800-\udfff]+/gu;
 export function decodePath(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (isUtf8(buffer)) return buffer.toString('utf8');
-  let text = '';
+  // One buffer, not one string a byte: the host chooses the bytes, and a rope of millions exhausts the heap.
+  const units = Buffer.allocUnsafe(2 * buffer.length);
+  let end = 0;
   let at = 0;
   while (at < buffer.length) {
     const length = sequenceLength(buffer, at);
-    text +=
-      length > 0 ? buffer.toString('utf8', at, at + length) : String.fromCharCode(ESCAPE_BASE + (buffer[at] ?? 0));
+    const point = length > 0 ? codePoint(buffer, at, length) : ESCAPE_BASE + (buffer[at] ?? 0);
+    if (point > 0xffff) {
+      end = units.writeUInt16LE(0xd7c0 + (point >> 10), end);
+      end = units.writeUInt16LE(0xdc00 + (point & 0x3ff), end);
+    } else {
+      end = units.writeUInt16LE(point, end);
+    }
     at += Math.max(1, length);
   }
-  return text;
+  return units.toString('utf16le', 0, end);
 }
 
-/** Length of the valid UTF-8 sequence at `at`; 0 where there is none. */
-function sequenceLength(buffer: Buffer, at: number): number {
-  for (let length = 1; length <= 4 && at + length <= buffer.length; length++) {
-    if (isUtf8(buffer.subarray(at, at + length))) return length;
-  }
-  return 0;
+/** Length of the valid UTF-8 sequence at `at`; 0 where there is none. Unicode 16.0, table 3-7. */
+function sequenceLength(bytes: Uint8Array, at: number): number {
+  const lead = bytes[at] ?? 0;
+  if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  if (at + length > bytes.length) return 0;
+  const second = bytes[at + 1] ?? 0;
+  const lowest = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+  const highest = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+  if (second < lowest || second > highest) return 0;
+  for (let i = at + 2; i < at + length; i++) if (((bytes[i] ?? 0) & 0xc0) !== 0x80) return 0;
+  return length;
+}
+
+function codePoint(bytes: Uint8Array, at: number, length: number): number {
+  const lead = bytes[at] ?? 0;
+  if (length === 1) return lead;
+  let point = lead & (0xff >> (length + 1));
+  for (let i = at + 1; i < at + length; i++) point = (point << 6) | ((bytes[i] ?? 0) & 0x3f);
+  return point;
 }
 
 /** The bytes of a path that {@link decodePath} gave, or of any text. */

@@ -214,6 +214,36 @@ test('a name that is not UTF-8 keeps its bytes', () => {
   );
 });
 
+test('a name longer than a path can be is refused where its length stands, in every template', () => {
+  const digestOf = Buffer.concat([Buffer.from('sha256:\0'), Buffer.alloc(32, 1)]);
+  const long = Buffer.alloc(8192, 0x80);
+  for (const [template, fields, at] of [
+    ['ima-ng', [digestOf, long], 38 + 4 + 40],
+    ['n-ng|d-ng', [long, digestOf], 41],
+    ['n', [long], 33],
+  ] as const) {
+    throwsParse(encodeEntry({ pcr: 10, template, fields }).bytes, 'parse.too-large', at);
+  }
+  const line = `10 ${'ab'.repeat(20)} ima-ng sha256:${'cd'.repeat(32)} /${'x'.repeat(8192)}\n`;
+  throwsParse(Buffer.from(line), 'parse.too-large');
+});
+
+test('a digest that no algorithm gives is refused, and what was measured itself keeps its bound', () => {
+  const digestOf = (size: number) => Buffer.concat([Buffer.from('sha256:\0'), Buffer.alloc(size, 1)]);
+  const name = Buffer.from('kexec-cmdline\0');
+  const big = Buffer.alloc(1 << 20, 0x80);
+  throwsParse(encodeEntry({ pcr: 10, template: 'ima-ng', fields: [digestOf(4096), name] }).bytes, 'parse.too-large');
+  const buffer = encodeEntry({ pcr: 10, template: 'ima-buf', fields: [digestOf(32), name, big] });
+  assert.equal(parseMeasurementList(buffer.bytes)[0]?.fields?.buffer?.length, big.length);
+});
+
+test('a large text that is not UTF-8 is decoded in one go', () => {
+  const stray = Buffer.alloc(16 << 20, 0x80);
+  const text = decodePath(stray);
+  assert.equal(text.length, stray.length);
+  assert.equal(text.charCodeAt(text.length - 1), 0xdc80);
+});
+
 test('what cannot be an entry is not written', () => {
   const digest32 = Buffer.alloc(32, 1);
   const refused = [

@@ -121,6 +121,7 @@ export class EntryScanner implements EntrySpan {
         if (field + 4 > end) failField(layout, i, base + field, 'the template data ends before it');
         const size = u32(list, field);
         if (size > end - field - 4) failField(layout, i, base + field, `${size} bytes do not fit the template data`);
+        if (size > (layout.fieldLimits[i] ?? 0)) failTooLarge(layout, i, base + field, size);
         field += 4 + size;
       }
       if (field !== end)
@@ -157,6 +158,11 @@ export class EntryScanner implements EntrySpan {
 function failField(layout: TemplateLayout, index: number, offset: number, detail: string): never {
   const id = layout.fields?.[index] ?? '?';
   throw new ParseError('parse.invalid', `IMA entry, field ${id} of template ${layout.name}`, offset, detail);
+}
+
+function failTooLarge(layout: TemplateLayout, index: number, offset: number, size: number): never {
+  const detail = `${size} bytes, where the kernel writes at most ${layout.fieldLimits[index]}`;
+  throw new ParseError('parse.too-large', `IMA entry, field ${layout.fields?.[index]}`, offset, detail);
 }
 
 /** Bytes that the `ima` template hashes: the digest, then the name padded with NULs to 256. */

@@ -42,8 +42,39 @@ export interface TemplateLayout {
   readonly nameBytes: Uint8Array;
   /** Undefined for a name that is neither built in nor a format: its data is one opaque block. */
   readonly fields: readonly TemplateFieldId[] | undefined;
+  /** The most bytes that each of those fields may have. */
+  readonly fieldLimits: readonly number[];
   /** The oldest template, without field lengths, hashed over a fixed 276 bytes. */
   readonly legacy: boolean;
+}
+
+/** Kernel: linux/limits.h PATH_MAX, and room for the names of what is no file (a keyring, an event). */
+const MAX_NAME = 4096 + 256;
+/** `verity:`, an algorithm and 64 bytes of digest are some 90. */
+const MAX_DIGEST = 256;
+/** Kernel: linux/limits.h XATTR_LIST_MAX. */
+const MAX_XATTR_NAMES = 65_536;
+
+/**
+ * The most bytes of a field. The host writes the list: what is decoded into text, digests and numbers is bounded by what
+ * the kernel can write. Signatures and what was measured itself have the bound of the template data alone.
+ */
+export function fieldLimit(id: TemplateFieldId): number {
+  switch (id) {
+    case 'd':
+    case 'd-ng':
+    case 'd-ngv2':
+    case 'd-modsig':
+      return MAX_DIGEST;
+    case 'n':
+    case 'n-ng':
+      return MAX_NAME;
+    case 'xattrnames':
+    case 'xattrlengths':
+      return MAX_XATTR_NAMES;
+    default:
+      return Number.POSITIVE_INFINITY;
+  }
 }
 
 const FIELD_IDS: ReadonlySet<string> = new Set(TEMPLATE_FIELD_IDS);
@@ -64,10 +95,12 @@ function fieldsOf(format: string): readonly TemplateFieldId[] | undefined {
  * The name `d|n` is not the `ima` template: the kernel decides by name alone which one has no field lengths.
  */
 export function templateLayout(name: string): TemplateLayout {
+  const fields = fieldsOf(BUILTIN.get(name) ?? name);
   return {
     name,
     nameBytes: Buffer.from(name, 'latin1'),
-    fields: fieldsOf(BUILTIN.get(name) ?? name),
+    fields,
+    fieldLimits: (fields ?? []).map(fieldLimit),
     legacy: name === 'ima',
   };
 }
