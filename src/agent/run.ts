@@ -27,7 +27,7 @@ export interface HostAgent {
   readonly measurer: Measurer;
   /** What was in use when the agent began, where it measures itself. */
   readonly initial: readonly MeasuredFile[];
-  /** Why executions are seen less well than they could be; empty where the kernel measures. */
+  /** Why executions are seen less well than they could be, as of now; empty where the kernel measures. */
   readonly limits: readonly string[];
   stop(): Promise<void>;
 }
@@ -42,7 +42,9 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     identity,
     measurer: sources.measurer,
     initial: measuring?.initial ?? [],
-    limits: measuring?.host.state.reasons ?? [],
+    get limits() {
+      return measuring?.host.state.reasons ?? [];
+    },
     async stop() {
       await measuring?.host.stop();
       await measuring?.log.close();

@@ -15,8 +15,11 @@ const USERSPACE_LOG = 'run/log/systemd/tpm2-measure.log';
 /** Firmware reserves far less (64 KiB is usual); bounds what a broken one makes us hold. */
 const MAX_BOOT_LOG = 16 * 1024 * 1024;
 
-/** A growing log is sent in parts of at most this size; the next attestation asks from there on. */
-export const MAX_PART = 64 * 1024 * 1024;
+/**
+ * A growing log is sent in parts of at most this size; the next attestation asks from there on. The server takes 64 MiB
+ * of evidence in one body: beside the part there has to be room for the quote and the other logs.
+ */
+export const MAX_PART = 48 * 1024 * 1024;
 
 const CHUNK = 64 * 1024;
 

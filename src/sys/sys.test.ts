@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { chmodSync, closeSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -11,6 +11,7 @@ import {
   ExecWatch,
   ecdsaVerifier,
   getXattr,
+  hashContent,
   isNativeAvailable,
   listXattrs,
   parseFanotifyEvents,
@@ -149,4 +150,14 @@ test('an execution anywhere on the file system is seen, with the file itself hel
     }
   }
   assert.ok(seen.includes(`${script} (deleted)`), seen.join('\n'));
+});
+
+test('content longer than the bound is not hashed', (t) => {
+  const file = join(temporaryFolder(t), 'long');
+  writeFileSync(file, 'abcd');
+  const fd = openSync(file, 'r');
+  t.after(() => closeSync(fd));
+  assert.equal(hashContent(fd, ['sha256'], 3).digests, undefined);
+  const expected = createHash('sha256').update('abcd').digest();
+  assert.deepEqual(hashContent(fd, ['sha256'], 4).digests, { sha256: expected });
 });

@@ -11,6 +11,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -163,6 +164,23 @@ test("shared memory of the kernel's is skipped", asRoot, async (t) => {
   const { files, skipped } = walkProcesses(new FileMeasurer());
   assert.ok(skipped > 0);
   assert.ok(!files.some((file) => Buffer.from(file.path).toString().includes('/dev/zero')));
+});
+
+test('a file of terabytes that is mapped is listed as too long, and measuring goes on', asRoot, async (t) => {
+  if (spawnSync('python3', ['-c', 'import mmap']).status !== 0) return t.skip('needs python3');
+  const sparse = join(temporaryFolder(t), 'sparse');
+  writeFileSync(sparse, '');
+  truncateSync(sparse, 2 ** 42);
+  const code =
+    "import mmap,sys,time\nf=open(sys.argv[1],'rb')\n" +
+    'm=mmap.mmap(f.fileno(),4096,flags=mmap.MAP_PRIVATE,prot=mmap.PROT_READ|mmap.PROT_EXEC)\ntime.sleep(60)';
+  const child = await running(t, 'python3', '-c', code, sparse);
+  await eventually('mapping', () => (mapsOf(child).includes(sparse) ? true : undefined));
+  const { fresh } = walkProcesses(new FileMeasurer());
+  const listed = fresh.find((file) => Buffer.from(file.path).toString() === sparse);
+  assert.equal(listed?.unmeasured, 'too-long');
+  const marker = digest('sha256', Buffer.from(`assay unmeasured\0too-long\0${2 ** 42}`));
+  assert.equal(hex(listed?.sha256 ?? new Uint8Array()), marker.toString('hex'));
 });
 
 test('a TPM that stops answering ends measuring with its error, told once', async (t) => {

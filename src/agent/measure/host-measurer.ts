@@ -43,6 +43,7 @@ export class HostMeasurer {
   #listing: Promise<void> = Promise.resolve();
   #state: WatchState = { by: 'starting', reasons: [], gaps: 0 };
   #hiddenProcesses = 0;
+  #unreadableFiles = 0;
   #observations: readonly Observation[] = [];
   #isFailed = false;
 
@@ -64,10 +65,12 @@ export class HostMeasurer {
   }
 
   get state(): WatchState {
-    if (this.#hiddenProcesses === 0) return this.#state;
-    const count = this.#hiddenProcesses;
-    const hidden = `${count} ${count === 1 ? 'process' : 'processes'} may not be looked at`;
-    return { ...this.#state, reasons: [...this.#state.reasons, hidden] };
+    const missed = [
+      counted(this.#hiddenProcesses, 'process', 'processes', 'may not be looked at'),
+      counted(this.#unreadableFiles, 'file', 'files', 'in use cannot be read'),
+      counted(this.#state.gaps, 'time', 'times', 'executions went unseen, as there were too many'),
+    ];
+    return { ...this.#state, reasons: [...this.#state.reasons, ...missed.filter((one) => one !== undefined)] };
   }
 
   /** Files that processes still use although they were deleted or replaced, as of the last look. */
@@ -104,11 +107,12 @@ export class HostMeasurer {
         return;
       case 'gap':
         this.#state = { ...this.#state, gaps: this.#state.gaps + 1 };
-        return;
+        return this.#list([report.file]);
       case 'executed':
         return this.#list(report.files);
       case 'walked':
         this.#hiddenProcesses = report.walk.hiddenProcesses;
+        this.#unreadableFiles = report.walk.unreadableFiles;
         this.#observations = report.walk.stale.map(toObservation);
         await this.#list(report.walk.fresh);
         this.#first.resolve(report.walk);
@@ -131,6 +135,10 @@ export class HostMeasurer {
     this.#first.reject(error);
     this.#options.onFailure?.(error);
   }
+}
+
+function counted(count: number, one: string, many: string, what: string): string | undefined {
+  return count === 0 ? undefined : `${count} ${count === 1 ? one : many} ${what}`;
 }
 
 function toObservation(stale: StaleFile): Observation {

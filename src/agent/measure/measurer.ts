@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { hashContent, identityKey, identityOf } from '../../sys/index.ts';
 import { type FileState, type InUse, type Place, placeOf } from './place.ts';
+import { type Unmeasured, unmeasuredDigest } from './unmeasured.ts';
 
 /** A file that ran, runs or is mapped, with the content that is in use. Fits `HostFile` of the reference room. */
 export interface MeasuredFile {
@@ -10,6 +11,8 @@ export interface MeasuredFile {
   /** Of the same read, where the measurer was asked for it. */
   readonly md5?: Uint8Array;
   readonly state: FileState;
+  /** Why its content has no digest: `sha256` is then a marker that stands for no content, never to be approved. */
+  readonly unmeasured?: Unmeasured;
 }
 
 export interface Measurement {
@@ -33,12 +36,14 @@ const MAX_REMEMBERED = 200_000;
  */
 export class FileMeasurer {
   readonly #withMd5: boolean;
+  readonly #limit: number | undefined;
   readonly #byIdentity = new Map<string, MeasuredFile>();
   readonly #given = new Set<string>();
 
-  /** @param options.md5 compute MD5 along with SHA-256, for a comparison with dpkg's checksums */
-  constructor(options: { md5?: boolean } = {}) {
+  /** @param options.md5 compute MD5 along with SHA-256, for a comparison with dpkg's checksums; options.limit: bytes, left out MAX_HASHED */
+  constructor(options: { md5?: boolean; limit?: number } = {}) {
     this.#withMd5 = options.md5 ?? false;
+    this.#limit = options.limit;
   }
 
   /**
@@ -50,8 +55,17 @@ export class FileMeasurer {
     if (!inUse.stats.isFile()) return undefined;
     const place = placeOf(inUse);
     if (place === undefined) return undefined;
-    const file = this.#hashed(inUse, place, content);
-    const given = `${place.path}\0${Buffer.from(file.sha256).toString('latin1')}`;
+    return this.#give(this.#hashed(inUse, place, content));
+  }
+
+  /** An entry in place of a measurement. @param path one character a byte, or the name of what is no file */
+  giveUnmeasured(path: string, why: Unmeasured, detail = 0n): Measurement {
+    const sha256 = unmeasuredDigest(why, detail);
+    return this.#give({ path: Buffer.from(path, 'latin1'), sha256, state: 'elsewhere', unmeasured: why });
+  }
+
+  #give(file: MeasuredFile): Measurement {
+    const given = Buffer.concat([file.path, Buffer.of(0), file.sha256]).toString('latin1');
     const isNew = !this.#given.has(given);
     if (isNew) {
       if (this.#given.size >= MAX_REMEMBERED) this.#given.clear();
@@ -66,7 +80,10 @@ export class FileMeasurer {
     if (known !== undefined) return known;
     const { digests, identity } = this.#read(content);
     const path = Buffer.from(place.path, 'latin1');
-    const file: MeasuredFile = { path, ...digests, state: place.state };
+    const file: MeasuredFile =
+      digests === undefined
+        ? { path, sha256: unmeasuredDigest('too-long', identity.size), state: place.state, unmeasured: 'too-long' }
+        : { path, ...digests, state: place.state };
     const isSettled = BigInt(Date.now()) * 1_000_000n - identity.ctimeNs > SETTLED_NS;
     if (isSettled) {
       if (this.#byIdentity.size >= MAX_REMEMBERED) this.#byIdentity.clear();
@@ -77,10 +94,10 @@ export class FileMeasurer {
 
   #read(content: string | number) {
     const algorithms = this.#withMd5 ? (['sha256', 'md5'] as const) : (['sha256'] as const);
-    if (typeof content === 'number') return hashContent(content, algorithms);
+    if (typeof content === 'number') return hashContent(content, algorithms, this.#limit);
     const fd = openSync(content, constants.O_RDONLY);
     try {
-      return hashContent(fd, algorithms);
+      return hashContent(fd, algorithms, this.#limit);
     } finally {
       closeSync(fd);
     }

@@ -1,8 +1,9 @@
 /** What is executing and mapped now: the executable mappings of every process. */
 import { type BigIntStats, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { kernelMemoryDevices } from '../../sys/index.ts';
 import { errnoOf } from '../error.ts';
 import { type Mapping, parseMaps } from './maps.ts';
-import type { FileMeasurer, MeasuredFile } from './measurer.ts';
+import type { FileMeasurer, MeasuredFile, Measurement } from './measurer.ts';
 
 /** A deleted or replaced file that processes still use. */
 export interface StaleFile {
@@ -19,7 +20,7 @@ export interface ProcessWalk {
   readonly stale: readonly StaleFile[];
   /** Processes whose mappings this user may not read. */
   readonly hiddenProcesses: number;
-  /** Files in use whose content could not be read. */
+  /** Files in use whose content could not be read; each is among `files`, marked so. */
   readonly unreadableFiles: number;
   /** Mappings of memory that is no program's file: shared memory, a compiler's own output, devices. */
   readonly skipped: number;
@@ -30,8 +31,11 @@ interface Use {
   readonly mapping: Mapping;
 }
 
-/** Walks /proc once. A process that ends meanwhile is not counted as anything. */
-export function walkProcesses(measurer: FileMeasurer): ProcessWalk {
+/**
+ * Walks /proc once. A process that ends meanwhile is not counted as anything.
+ * @param between called after each file: a walk can take long where much is to be hashed
+ */
+export function walkProcesses(measurer: FileMeasurer, between = (): void => undefined): ProcessWalk {
   const { uses, hiddenProcesses } = findUses();
   const files: MeasuredFile[] = [];
   const fresh: MeasuredFile[] = [];
@@ -40,10 +44,11 @@ export function walkProcesses(measurer: FileMeasurer): ProcessWalk {
   let skipped = 0;
   for (const processes of uses.values()) {
     const result = measureFirst(processes, measurer);
+    between();
     if (result === 'gone') continue;
-    if (result === 'unreadable') unreadableFiles++;
-    else if (result === undefined) skipped++;
+    if (result === undefined) skipped++;
     else {
+      if (result.file.unmeasured === 'unreadable') unreadableFiles++;
       files.push(result.file);
       if (result.isNew) fresh.push(result.file);
       const { state } = result.file;
@@ -80,12 +85,13 @@ function findUses(): { uses: Map<string, Use[]>; hiddenProcesses: number } {
 }
 
 /** Through the first process that still has it: mappings come and go during the walk. */
-function measureFirst(uses: readonly Use[], measurer: FileMeasurer) {
-  let isUnreadable = false;
+function measureFirst(uses: readonly Use[], measurer: FileMeasurer): Measurement | undefined | 'gone' {
+  let unreadable: Use | undefined;
   for (const use of uses) {
     const door = openDoor(use);
     if (door === undefined) {
-      isUnreadable ||= isAlive(use.pid);
+      if (isKernelMemory(use.mapping)) return undefined;
+      if (stillMaps(use)) unreadable ??= use;
       continue;
     }
     try {
@@ -93,10 +99,10 @@ function measureFirst(uses: readonly Use[], measurer: FileMeasurer) {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
-      isUnreadable ||= errno !== 'ENOENT' && errno !== 'ESRCH';
+      if (errno !== 'ENOENT' && errno !== 'ESRCH' && stillMaps(use)) unreadable ??= use;
     }
   }
-  return isUnreadable ? 'unreadable' : 'gone';
+  return unreadable === undefined ? 'gone' : measurer.giveUnmeasured(unreadable.mapping.name, 'unreadable');
 }
 
 interface Door {
@@ -141,8 +147,29 @@ function statOf(path: string): BigIntStats | undefined {
   }
 }
 
-function isAlive(pid: number): boolean {
-  return statOf(`/proc/${pid}`) !== undefined;
+/** False where the process ended, runs another program by now, or let go of the file: it was not unreadable then. */
+function stillMaps({ pid, mapping }: Use): boolean {
+  try {
+    const now = parseMaps(readFileSync(`/proc/${pid}/maps`, 'latin1'));
+    return now.some(
+      ({ range, file, name }) => range === mapping.range && file === mapping.file && name === mapping.name,
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** Where its link may not be followed: by what maps tells, as `placeOf` decides it. */
+function isKernelMemory({ file, isShared, name }: Mapping): boolean {
+  const [major = '', minor = ''] = file.split(':');
+  const isMemfd = name.startsWith('/memfd:');
+  return (isMemfd ? isShared : kernelMemoryDevices().has(deviceNumber(major, minor))) && name.endsWith(' (deleted)');
+}
+
+/** `st_dev` of a device in hex, as Linux packs it (include/linux/kdev_t.h:new_encode_dev). */
+function deviceNumber(major: string, minor: string): bigint {
+  const low = BigInt(`0x${minor}`);
+  return (low & 0xffn) | (BigInt(`0x${major}`) << 8n) | ((low & ~0xffn) << 12n);
 }
 
 function named(pid: number): { pid: number; command: string } {

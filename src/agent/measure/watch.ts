@@ -5,6 +5,7 @@ import { errnoOf } from '../error.ts';
 import type { FileMeasurer, MeasuredFile } from './measurer.ts';
 import { parseMountInfo } from './mounts.ts';
 import { type ProcessWalk, walkProcesses } from './processes.ts';
+import { GAP } from './unmeasured.ts';
 
 /** Plain data: it crosses from the measuring thread to the one that lists. */
 export type WatchReport =
@@ -15,8 +16,8 @@ export type WatchReport =
   | { readonly kind: 'executed'; readonly files: readonly MeasuredFile[] }
   /** A look at every process; `fresh` is to be listed. */
   | { readonly kind: 'walked'; readonly walk: ProcessWalk; readonly milliseconds: number }
-  /** Executions went unseen: there were more than could be looked at. */
-  | { readonly kind: 'gap' };
+  /** Executions went unseen: there were more than could be looked at. `file` is the entry that says so. */
+  | { readonly kind: 'gap'; readonly file: MeasuredFile };
 
 export interface WatchOptions {
   readonly fanotify: boolean;
@@ -35,6 +36,8 @@ const WALK_AT_LEAST_EVERY = 10_000;
 /** Walks take at most a twentieth of the time, but a slow one (the first hashes everything) does not blind for long. */
 const REST = 20;
 const LONGEST_REST = 5_000;
+/** How long a walk goes on before it looks after executions. */
+const SERVE_EVERY = 20;
 /** How long a stop may take. */
 const WAIT = 200;
 
@@ -43,7 +46,7 @@ export function watch(options: WatchOptions): void {
   // native module before we look.
   const source = options.fanotify ? openFanotify(options) : undefined;
   if (!options.fanotify) options.report({ kind: 'watching', by: 'polling', reason: 'fanotify is not asked for' });
-  let walked = walkAndReport(options);
+  let walked = walkAndReport(options, source);
   try {
     let executedSince = false;
     while (!options.isStopped()) {
@@ -52,7 +55,7 @@ export function watch(options: WatchOptions): void {
       const left = Math.max(wish, Math.min(walked.took * REST, LONGEST_REST)) - since;
       if (left <= 0) {
         executedSince = false;
-        walked = walkAndReport(options);
+        walked = walkAndReport(options, source);
       } else if (source === undefined) options.sleep(Math.min(left, WAIT));
       else if (source.measureExecutions(Math.min(left, WAIT))) executedSince = true;
     }
@@ -61,9 +64,18 @@ export function watch(options: WatchOptions): void {
   }
 }
 
-function walkAndReport({ measurer, report }: WatchOptions): { at: number; took: number } {
+/** Executions are taken from the kernel's queue in between: it must not run over while a big file is hashed, then the next. */
+function walkAndReport(
+  { measurer, report }: WatchOptions,
+  source: ExecutionSource | undefined,
+): { at: number; took: number } {
   const start = performance.now();
-  const walk = walkProcesses(measurer);
+  let served = start;
+  const walk = walkProcesses(measurer, () => {
+    if (source === undefined || performance.now() - served < SERVE_EVERY) return;
+    source.measureExecutions(0);
+    served = performance.now();
+  });
   const took = performance.now() - start;
   report({ kind: 'walked', walk, milliseconds: took });
   return { at: performance.now(), took };
@@ -100,7 +112,7 @@ class ExecutionSource {
     if (!events) return false;
     const fresh: MeasuredFile[] = [];
     for (const event of this.#watch.read()) {
-      if (event.kind === 'overflow') this.#options.report({ kind: 'gap' });
+      if (event.kind === 'overflow') this.#reportGap();
       else fresh.push(...this.#measure(event.fd, event.pid));
     }
     if (fresh.length > 0) this.#options.report({ kind: 'executed', files: fresh });
@@ -112,16 +124,23 @@ class ExecutionSource {
     closeSync(this.#mountInfo);
   }
 
+  #reportGap(): void {
+    const { file } = this.#options.measurer.giveUnmeasured(GAP, 'gap', BigInt(Date.now()));
+    this.#options.report({ kind: 'gap', file });
+  }
+
   #measure(fd: number, pid: number): readonly MeasuredFile[] {
+    let link: string | undefined;
     try {
-      const link = readlinkSync(`/proc/self/fd/${fd}`, 'latin1');
+      link = readlinkSync(`/proc/self/fd/${fd}`, 'latin1');
       const stats = fstatSync(fd, { bigint: true });
       const measured = this.#options.measurer.measure({ link, stats, pid, isShared: false }, fd);
       return measured?.isNew ? [measured.file] : [];
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;
-      this.#options.report({ kind: 'gap' }); // an execution whose content cannot be read (EIO, a network gone)
-      return [];
+      // An execution whose content cannot be read (EIO, a network gone).
+      const { file, isNew } = this.#options.measurer.giveUnmeasured(link ?? GAP, 'unreadable');
+      return isNew ? [file] : [];
     } finally {
       closeSync(fd);
     }

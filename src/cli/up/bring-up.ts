@@ -140,7 +140,9 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
     host: present(await server.host(hostId)),
     tpmKind: opened.kind,
     tpm: opened.tpm.description,
-    limits: agent.limits,
+    get limits() {
+      return agent.limits;
+    },
     dashboard: options.webRoot === undefined ? undefined : await server.dashboardLink(),
     url: server.urls[0] ?? '',
     stop,

@@ -21,9 +21,10 @@ export class ReferenceKeeper {
     this.#isOurs = isOurs;
   }
 
-  /** Takes note of files that were listed; `settle` looks at them. */
+  /** Takes note of files that were listed; `settle` looks at them. What could not be measured is nobody's to approve. */
   note(files: readonly MeasuredFile[]): void {
-    this.#waiting.push(...files.filter(({ path }) => !this.#isOurs(Buffer.from(path).toString())));
+    const measured = files.filter(({ unmeasured }) => unmeasured === undefined);
+    this.#waiting.push(...measured.filter(({ path }) => !this.#isOurs(Buffer.from(path).toString())));
   }
 
   /** Brings the reference up to all files noted so far; true where it changed. */

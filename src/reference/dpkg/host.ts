@@ -125,7 +125,9 @@ function readHostFile(root: string, path: string): HostFile | undefined {
   }
   try {
     if (!fstatSync(fd).isFile()) return undefined;
-    const { sha256, md5 } = hashContent(fd, ['sha256', 'md5']).digests;
+    const { digests } = hashContent(fd, ['sha256', 'md5']);
+    if (digests === undefined) return undefined; // too long: no package ships it so
+    const { sha256, md5 } = digests;
     return { path: Buffer.from(path, 'latin1'), sha256, md5, state: 'on-disk' };
   } finally {
     closeSync(fd);
