@@ -81,6 +81,16 @@ test('what is wrong is named by its place', () => {
   assert.equal(refusal({ ...MANIFEST, assayReference: 2 }).code, 'reference.unknown-version');
 });
 
+test('a pattern has a bounded number of wildcards', () => {
+  const withPath = (path: string) => ({ ...MANIFEST, files: [{ path, digests: [D1] }] });
+  for (const wildcard of ['/**', '/*']) {
+    const most = wildcard === '/**' ? 16 : 64;
+    assert.equal(parseManifest(JSON.stringify(withPath(wildcard.repeat(most)))).files.length, 1);
+    const refused = refusal(withPath(wildcard.repeat(most + 1)));
+    assert.deepEqual([refused.code, refused.place], ['reference.too-large', '$.files[0].path']);
+  }
+});
+
 test('any JSON gives a manifest or a typed error', () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string()), (json) => {

@@ -2,6 +2,7 @@
 import { digest, digestInfo, isDigestAlgorithm, toHex } from '../bytes/index.ts';
 import type { PcrBank } from '../evidence/index.ts';
 import { ManifestError } from './error.ts';
+import { countWildcards, isExactPath, MAX_DOUBLE_STARS, MAX_STARS } from './glob.ts';
 import type {
   BootEventReference,
   BootReference,
@@ -190,6 +191,12 @@ function hexDigest(value: string, size: number, place: string): string {
 function pattern(value: unknown, place: string): string {
   const path = text(value, place);
   if (!path.startsWith('/') && !path.startsWith('**')) malformed(place, "must begin with '/' (or '**')");
+  if (isExactPath(path)) return path;
+  const { stars, doubleStars } = countWildcards(path);
+  if (stars > MAX_STARS || doubleStars > MAX_DOUBLE_STARS) {
+    const detail = `${stars} '*' and ${doubleStars} '**', ${MAX_STARS} and ${MAX_DOUBLE_STARS} are allowed`;
+    throw new ManifestError('reference.too-large', place, detail);
+  }
   return path;
 }
 
