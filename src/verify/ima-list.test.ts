@@ -282,6 +282,27 @@ test('thousands of findings are bounded and none is forgotten', () => {
   assert.match(findings.at(-1)?.message ?? '', /200 more times/);
 });
 
+test('findings with long names are bounded in characters too, and counted', () => {
+  const machine = new Machine();
+  for (let i = 0; i < 600; i++) machine.measure(`/tmp/${i}/${'x'.repeat(4000)}`, `${i}`);
+  const { findings, verdict } = new Attestation(machine, { boot: machine.bootReference() }).attest();
+  assert.equal(verdict, 'untrusted');
+  assert.ok(JSON.stringify(findings).length < 1_200_000);
+  const more = /(\d+) more times/.exec(findings.at(-1)?.message ?? '');
+  assert.equal(findings.length - 1 + Number(more?.[1]), 600);
+});
+
+test('the same observation again gives no second finding, and a command is cut', () => {
+  const machine = new Machine();
+  const processes = [{ pid: 812, command: 'n'.repeat(4000) }];
+  const seen = { path: '/usr/bin/ls', digest: LS, kind: 'deleted', processes } as const;
+  machine.observations = Array.from({ length: 1000 }, () => seen);
+  const { findings } = new Attestation(machine, { boot: machine.bootReference(), files: FILES }).attest();
+  const deleted = findings.filter(({ code }) => code === 'process.deleted-file');
+  assert.equal(deleted.length, 1);
+  assert.match(deleted[0]?.message ?? '', / in n{15}… \(pid 812\)/);
+});
+
 test('an observation words the finding of a proven entry, and is dropped where nothing proves it', () => {
   const machine = new Machine();
   machine.measure('/usr/lib/libold.so', 'old');

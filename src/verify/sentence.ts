@@ -5,13 +5,32 @@ import type { Finding, StandingFindings } from './types.ts';
 
 type Details = Omit<Finding, 'code' | 'subject' | 'message'>;
 
+/** Kernel: linux/limits.h PATH_MAX. Subjects and texts are made of what the host sends. */
+const MAX_SUBJECT = 4096;
+/** A path and what is said of it. */
+const MAX_TEXT = MAX_SUBJECT + 512;
+
 /** @param what the sentence's first half; the table's advice is the second */
 export function finding(code: FindingCode, subject: string, what: string, details: Details = {}): Finding {
-  return { code, subject, message: `${what}. ${FINDINGS[code].advice}`, ...details };
+  const { position, expected, found } = details;
+  return {
+    code,
+    subject: cut(subject, MAX_SUBJECT),
+    message: `${cut(what, MAX_TEXT)}. ${FINDINGS[code].advice}`,
+    ...(position === undefined ? {} : { position }),
+    ...(expected === undefined ? {} : { expected: cut(expected, MAX_TEXT) }),
+    ...(found === undefined ? {} : { found: cut(found, MAX_TEXT) }),
+  };
+}
+
+export function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
 /** Findings of one boot that are kept as they are; beyond this they are counted. */
 const MAX_STANDING = 1000;
+/** And as many characters: they are kept with the host, and sent to whoever looks at it. */
+const MAX_STANDING_CHARACTERS = 1_000_000;
 
 export const NO_FINDINGS: StandingFindings = { items: [], more: {} };
 
@@ -36,8 +55,28 @@ export class FindingCollector {
   }
 
   finish(): StandingFindings {
-    return { items: this.#items, more: this.#more };
+    return withinCharacters({ items: this.#items, more: this.#more });
   }
+}
+
+/** Those that make a host untrusted keep their words first. */
+function withinCharacters(findings: StandingFindings): StandingFindings {
+  const isWorst = ({ code }: Finding) => FINDINGS[code].severity === 'untrusted';
+  const others = findings.items.filter((item) => !isWorst(item));
+  let left = MAX_STANDING_CHARACTERS;
+  const dropped = new Set<Finding>();
+  for (const item of [...findings.items.filter(isWorst), ...others]) {
+    left -= charactersOf(item);
+    if (left < 0) dropped.add(item);
+  }
+  if (dropped.size === 0) return findings;
+  const more = { ...findings.more };
+  for (const { code } of dropped) more[code] = (more[code] ?? 0) + 1;
+  return { items: findings.items.filter((item) => !dropped.has(item)), more };
+}
+
+function charactersOf({ subject, message, expected = '', found = '' }: Finding): number {
+  return subject.length + message.length + expected.length + found.length;
 }
 
 /** The findings themselves, and one for each code of which there are more than were kept. */
