@@ -3,7 +3,6 @@ import Type from 'typebox';
 import { FINDINGS, type Finding } from '../../verify/index.ts';
 import { bySeverity } from '../by-severity.ts';
 import type { HostRow } from '../store/hosts.ts';
-import { fromJson } from '../store/json-column.ts';
 import { AssuranceBody, type FindingBody, MeasurerBody, Milliseconds, VerdictBody } from './schemas.ts';
 
 export const HostSummaryBody = Type.Object({
@@ -38,7 +37,7 @@ export function summaryOf(row: HostRow): HostSummary {
     enrolledAt: row.enrolled_at,
     ...(row.last_seen_at === null ? {} : { lastSeenAt: row.last_seen_at }),
     measured: row.measured,
-    findings: fromJson(row.findings).length,
+    findings: row.finding_count,
     ...(row.reference_id === null ? {} : { referenceId: row.reference_id }),
   };
 }

@@ -32,6 +32,7 @@ export async function insertHost(db: Db, host: NewHost, now: number): Promise<vo
       verdict: null,
       verdict_as_of: null,
       findings: toJson<readonly Finding[]>([]),
+      finding_count: 0,
       measured: 0,
       reference_id: host.referenceId,
       result_seq: 0,
@@ -86,8 +87,8 @@ export async function recordResult(db: Db, hostId: string, result: NewResult): P
   const { asOf, receivedAt, verdict = null, findings, measured, intervalMs } = result;
   const current =
     verdict === null
-      ? { verdict, asOf: null, findings: null, measured: null }
-      : { verdict, asOf, findings: toJson(findings), measured };
+      ? { verdict, asOf: null, findings: null, findingCount: null, measured: null }
+      : { verdict, asOf, findings: toJson(findings), findingCount: findings.length, measured };
   const [row] = (await RECORD(db, { hostId, receivedAt, intervalMs, ...current })).rows;
   if (row === undefined) return undefined;
   await KEEP_RESULT(db, {
@@ -107,10 +108,11 @@ interface Recorded {
   readonly hostId: string;
   readonly receivedAt: number;
   readonly intervalMs: number;
-  /** Null, as the three that follow: the last verdict stands. */
+  /** Null, as the four that follow: the last verdict stands. */
   readonly verdict: Verdict | null;
   readonly asOf: number | null;
   readonly findings: HostsTable['findings'] | null;
+  readonly findingCount: number | null;
   readonly measured: number | null;
 }
 
@@ -121,6 +123,7 @@ const RECORD = compiled<Recorded, Pick<HostsTable, 'result_seq' | 'challenge_seq
       verdict: fn.coalesce(parameter('verdict'), ref('verdict')),
       verdict_as_of: fn.coalesce(parameter('asOf'), ref('verdict_as_of')),
       findings: fn.coalesce(parameter('findings'), ref('findings')),
+      finding_count: fn.coalesce(parameter('findingCount'), ref('finding_count')),
       measured: fn.coalesce(parameter('measured'), ref('measured')),
       last_seen_at: parameter('receivedAt'),
       live: 1,

@@ -13,7 +13,7 @@ async function firstTables(trx: Transaction<Schema>): Promise<void> {
     sql`create table hosts (
       id text primary key, name text not null unique, created_at integer not null, last_seen_at integer,
       live integer not null, interval_ms integer not null, verdict text, verdict_as_of integer, findings text not null,
-      measured integer not null, reference_id text, result_seq integer not null, challenge_seq integer not null)`,
+      finding_count integer not null, measured integer not null, reference_id text, result_seq integer not null, challenge_seq integer not null)`,
     sql`create table enrolments (
       host_id text primary key references hosts (id) on delete cascade, ak_public blob not null,
       ak_name text not null unique, ek_id text not null unique, ek_certificate blob not null, selection text not null,

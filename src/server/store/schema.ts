@@ -24,6 +24,8 @@ export interface HostsTable {
   /** When the nonce was issued whose answer gave the verdict. */
   verdict_as_of: number | null;
   findings: JsonText<readonly Finding[]>;
+  /** How many those are: a page of hosts shows it, and must not parse them all. */
+  finding_count: number;
   measured: number;
   reference_id: string | null;
   /** Counters from which the rings of results and challenges take their slots. */
