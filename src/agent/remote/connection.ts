@@ -14,17 +14,26 @@ export interface ServerAddress {
 /** Larger than any answer: a chain of findings is bounded by the codec. */
 const MAX_ANSWER = 16 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
+/** For a whole request, whatever the peer is at: a timeout of silence alone lets an answer trickle for ever. */
+const DEADLINE_MS = 120_000;
 const CBOR = 'application/cbor';
 
 export class ServerConnection {
   readonly #base: URL;
   readonly #agent: http.Agent;
+  readonly #deadline: number;
 
-  /** @throws {AgentError} `agent.server-address` for plain HTTP to another machine */
-  constructor(address: ServerAddress) {
+  /**
+   * @param options.deadline ms for a whole request, the handshake included
+   * @throws {AgentError} `agent.server-address` for plain HTTP to another machine
+   */
+  constructor(address: ServerAddress, options: { deadline?: number } = {}) {
+    this.#deadline = options.deadline ?? DEADLINE_MS;
     this.#base = parseBase(address.url);
     this.#agent =
-      this.#base.protocol === 'http:' ? new http.Agent({ keepAlive: true }) : pinnedAgent(address.fingerprint);
+      this.#base.protocol === 'http:'
+        ? new http.Agent({ keepAlive: true })
+        : pinnedAgent(address.fingerprint, Math.min(this.#deadline, TIMEOUT_MS));
   }
 
   get url(): string {
@@ -52,8 +61,10 @@ export class ServerConnection {
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
     return new Promise((resolve, reject) => {
       const outgoing = request(new URL(path, this.#base), { method: 'POST', agent: this.#agent, headers });
+      const late = setTimeout(() => outgoing.destroy(noAnswer(this.#deadline)), this.#deadline);
+      outgoing.on('close', () => clearTimeout(late));
       const fail = (cause: unknown) => reject(cause instanceof AgentError ? cause : unreachable(this.url, cause));
-      outgoing.setTimeout(TIMEOUT_MS, () => outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+      outgoing.setTimeout(TIMEOUT_MS, () => outgoing.destroy(noAnswer(TIMEOUT_MS)));
       outgoing.on('error', fail);
       outgoing.on('response', (answer) => {
         readBounded(answer).then((content) => resolve({ status: answer.statusCode ?? 0, content }), fail);
@@ -61,6 +72,10 @@ export class ServerConnection {
       outgoing.end(body);
     });
   }
+}
+
+function noAnswer(milliseconds: number): Error {
+  return new Error(`no answer within ${milliseconds / 1000} s`);
 }
 
 function parseBase(url: string): URL {
@@ -73,7 +88,7 @@ function parseBase(url: string): URL {
 }
 
 /** Without a fingerprint an ordinary agent; with one, a connection is used only after its certificate was compared. */
-function pinnedAgent(fingerprint: string | undefined): http.Agent {
+function pinnedAgent(fingerprint: string | undefined, handshakeTime: number): http.Agent {
   if (fingerprint === undefined) return new https.Agent({ keepAlive: true });
   const wanted = fingerprint
     .replace(/^sha256:/, '')
@@ -88,8 +103,12 @@ function pinnedAgent(fingerprint: string | undefined): http.Agent {
       rejectUnauthorized: false,
       ALPNProtocols: ['http/1.1'],
     });
+    // The request has no socket yet: its own timeouts do not reach this one.
+    const late = setTimeout(() => socket.destroy(noAnswer(handshakeTime)), handshakeTime);
+    socket.once('close', () => clearTimeout(late));
     socket.once('error', (error) => callback?.(error, socket));
     socket.once('secureConnect', () => {
+      clearTimeout(late);
       const found = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase();
       if (found === wanted) return callback?.(null, socket);
       socket.destroy();
