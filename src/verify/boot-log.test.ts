@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Attestation, codes } from '../../test/fixtures/attestation.ts';
-import { agileLog, specIdPayload, type TestEvent } from '../../test/fixtures/boot-logs.ts';
-import { Machine } from '../../test/fixtures/machine.ts';
+import { agileEvent, agileLog, specIdPayload, type TestEvent } from '../../test/fixtures/boot-logs.ts';
+import { Machine, SELECTED } from '../../test/fixtures/machine.ts';
 import { digest, toHex } from '../bytes/index.ts';
 import type { BootReference } from '../reference/index.ts';
 import { requestFor } from './index.ts';
@@ -105,4 +105,69 @@ test('an event whose payload is not what was measured is a warning, and its payl
   const result = new Attestation(machine, { boot }).attest({ bootLog: { kind: 'bytes', bytes: changed } });
   assert.deepEqual(codes(result), ['boot.event-unexpected', 'boot.payload-mismatch']);
   assert.doesNotMatch(result.findings[0]?.message ?? '', /Rooting/);
+});
+
+const MOK = [...SELECTED, 11, 12, 13, 14, 15];
+const mokEvent = (text: string): TestEvent => {
+  const data = Buffer.from(text);
+  return {
+    pcr: 14,
+    type: 0x80000007,
+    data,
+    digests: [
+      [0x0004, digest('sha1', data)],
+      [0x000b, digest('sha256', data)],
+    ],
+  };
+};
+
+/** A machine that measured one key into PCR 14, and a log that may say another. */
+function judgedMok({ measured, logged, later }: { measured: string; logged: string; later?: string }) {
+  const machine = new Machine();
+  machine.extend(14, digest('sha256', Buffer.from(measured)));
+  if (later !== undefined) machine.extend(14, digest('sha256', Buffer.from(later)));
+  machine.bootLog = Buffer.concat([machine.bootLog, agileEvent(mokEvent(logged))]);
+  const boot = { ...machine.bootReference(), events: [{ ...event('vendor key'), pcr: 14 }] };
+  const selection = { bank: 'sha256', pcrs: MOK } as const;
+  const attestation = new Attestation(machine, { boot }, { selection });
+  const nonce = attestation.nextNonce();
+  return attestation.verify(attestation.ask(nonce, { quote: machine.quote(nonce, { selected: MOK }) }), nonce);
+}
+
+test('events beyond PCR 9 are judged only where the log leads to the quoted value', () => {
+  assert.deepEqual(codes(judgedMok({ measured: 'vendor key', logged: 'vendor key' })), []);
+  const told = judgedMok({ measured: 'own key', logged: 'own key' });
+  assert.deepEqual(codes(told), ['boot.event-unexpected', 'boot.event-missing']);
+  for (const lie of [
+    { measured: 'own key', logged: 'vendor key' },
+    { measured: 'vendor key', logged: 'vendor key', later: 'by the kernel' },
+  ]) {
+    const result = judgedMok(lie);
+    assert.deepEqual([result.verdict, codes(result)], ['untrusted', ['boot.event-unproven']]);
+    assert.equal(result.findings[0]?.subject, 'PCR 14');
+  }
+});
+
+test('a log that is withheld hides no unexpected event', () => {
+  const boot = { pcrs: {}, events: [event('shim', false), { ...separator, required: false }] };
+  const told = new Attestation(new Machine(), { boot }).attest();
+  assert.equal(told.verdict, 'untrusted');
+  const withheld = new Attestation(new Machine(), { boot }).attest({ bootLog: { kind: 'absent', reason: 'none' } });
+  assert.deepEqual([withheld.verdict, codes(withheld)], ['untrusted', ['boot.event-unproven', 'boot.no-log']]);
+});
+
+test('events of a PCR that is not quoted are not taken as seen', () => {
+  const result = judged({ pcrs: {}, events: [{ ...event('vendor key'), pcr: 14 }] });
+  assert.deepEqual(codes(result), ['boot.event-missing', 'boot.pcr-not-quoted']);
+});
+
+test('values beside the quoted PCRs are refused', () => {
+  const machine = new Machine();
+  const reference = { sha256: { ...machine.bootReference().pcrs.sha256, 17: ['ab'.repeat(32)] } };
+  const attestation = new Attestation(machine, { boot: { pcrs: reference, events: [] } });
+  const nonce = attestation.nextNonce();
+  const { pcrs, ...quote } = machine.quote(nonce);
+  const padded = { sha256: { ...pcrs.sha256, 17: Buffer.alloc(32, 0xab) } };
+  const result = attestation.verify(attestation.ask(nonce, { quote: { ...quote, pcrs: padded } }), nonce);
+  assert.deepEqual([result.verdict, codes(result)], ['untrusted', ['quote.selection']]);
 });

@@ -74,7 +74,7 @@ export function checkBootLog(
     failures: [],
     needsBytes: false,
     record: undefined,
-    standing: withoutLog(log.reason, reference),
+    standing: withoutLog(log.reason, quoted, reference),
     replayed: undefined,
   };
 }
@@ -147,7 +147,7 @@ function checkBytes(quoted: QuotedPcrs, bytes: Uint8Array, reference: BootRefere
     failures: mismatches(quoted, pcrs),
     needsBytes: false,
     record: { sha256: toHex(digest('sha256', bytes)), pcrs },
-    standing: judgeEvents(log, quoted.bank, reference),
+    standing: judgeEvents(log, quoted, pcrs, reference),
     replayed,
   };
 }
@@ -164,9 +164,29 @@ function mismatches({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string
   });
 }
 
-function withoutLog(reason: string, reference: BootReference | undefined): StandingFindings {
+/** Which PCRs the quote shows to hold exactly the log's events: a log says nothing of another. */
+function provenPcrs({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string, string>>): ReadonlySet<number> {
+  const untouched = '00'.repeat(digestInfo(bank).size);
+  return new Set([...pcrs].flatMap(([pcr, value]) => (toHex(value) === (replayed[pcr] ?? untouched) ? [pcr] : [])));
+}
+
+/** @param why what keeps the log's events of a quoted PCR from being proven */
+function unproven(pcrs: Iterable<number>, quoted: QuotedPcrs, why: string): Finding[] {
+  return [...pcrs].map((pcr) =>
+    quoted.pcrs.has(pcr)
+      ? finding('boot.event-unproven', `PCR ${pcr}`, `The reference names events of PCR ${pcr}, and ${why}`)
+      : finding('boot.pcr-not-quoted', `PCR ${pcr}`, `The reference names events of PCR ${pcr}, which is not quoted`),
+  );
+}
+
+function withoutLog(reason: string, quoted: QuotedPcrs, reference: BootReference | undefined): StandingFindings {
   const collector = new FindingCollector();
   collector.add(finding('boot.no-log', 'firmware log', `There is no firmware log: ${reason}`));
+  const named = new Set((reference?.events ?? []).map(({ pcr }) => pcr));
+  const extended = [...named].filter((pcr) => quoted.pcrs.get(pcr)?.some((byte) => byte !== 0) ?? true);
+  for (const found of unproven(extended, quoted, 'it was extended without a log that says with what')) {
+    collector.add(found);
+  }
   for (const event of reference?.events ?? []) {
     if (!event.required) continue;
     const what = `Required event '${event.description}' of PCR ${event.pcr} cannot be shown without a log`;
@@ -175,13 +195,24 @@ function withoutLog(reason: string, reference: BootReference | undefined): Stand
   return collector.finish();
 }
 
-function judgeEvents(log: BootLog, bank: DigestAlgorithm, reference: BootReference | undefined): StandingFindings {
+/**
+ * Judges the events of the PCRs that the log explains. From PCR 8 on the kernel and user space extend too, mostly
+ * without this log: there an event could stand that was never measured.
+ */
+function judgeEvents(
+  log: BootLog,
+  quoted: QuotedPcrs,
+  replayed: Readonly<Record<string, string>>,
+  reference: BootReference | undefined,
+): StandingFindings {
+  const { bank } = quoted;
+  const proven = provenPcrs(quoted, replayed);
   const collector = new FindingCollector();
   const expected = reference?.events ?? [];
   const judgedPcrs = new Set(expected.map(({ pcr }) => pcr));
   const seen = new Set<string>();
   for (const event of log.events) {
-    if (!isExtended(event)) continue;
+    if (!isExtended(event) || !proven.has(event.pcr)) continue;
     const value = event.digests.find(({ algorithm }) => algorithm === bank)?.value;
     if (value === undefined) continue;
     const position = { log: 'boot', index: event.index, pcr: event.pcr } as const;
@@ -196,7 +227,12 @@ function judgeEvents(log: BootLog, bank: DigestAlgorithm, reference: BootReferen
     const what = `Event ${event.index} of PCR ${event.pcr}, ${describe(event, bank)}, is not in the reference`;
     collector.add(finding('boot.event-unexpected', `PCR ${event.pcr}`, what, { position, found: tagged }));
   }
+  const others = [...judgedPcrs].filter((pcr) => !proven.has(pcr));
+  for (const found of unproven(others, quoted, 'it was extended by more or other events than this log has')) {
+    collector.add(found);
+  }
   for (const event of expected) {
+    if (quoted.pcrs.has(event.pcr) && !proven.has(event.pcr)) continue;
     if (!event.required || seen.has(`${event.pcr} ${event.digest}`)) continue;
     const what = `Required event '${event.description}' of PCR ${event.pcr} is not in the firmware log`;
     collector.add(finding('boot.event-missing', `PCR ${event.pcr}`, what, { expected: event.digest }));

@@ -230,6 +230,14 @@ export const FINDINGS = {
     meaning: 'The reference requires an event that this boot did not measure.',
     advice: 'Find out what was left out; a boot component may have been removed or replaced.',
   },
+  'boot.event-unproven': {
+    link: 'firmware',
+    severity: 'untrusted',
+    title: 'Events of a PCR cannot be judged',
+    meaning:
+      'The reference names events of a PCR whose quoted value the firmware log does not lead to: anything may have been measured.',
+    advice: 'Send the firmware log; for a PCR that the running system extends, name its value or nothing.',
+  },
   'boot.payload-mismatch': {
     link: 'firmware',
     severity: 'warning',
@@ -284,8 +292,8 @@ export const FINDINGS = {
     link: 'kernel',
     severity: 'warning',
     title: 'boot_aggregate could not be checked',
-    meaning: 'It was made in a bank that is neither quoted nor logged, or PCR 0–9 are not all quoted.',
-    advice: 'Quote PCR 0–10 of the bank that IMA uses (ima_hash=), and send the firmware log.',
+    meaning: 'It was made in another bank than the quoted one, or PCR 0–9 are not all quoted.',
+    advice: 'Quote PCR 0–10 of the bank that IMA uses (ima_hash=), or enrol with that bank.',
   },
   'ima.kexec': {
     link: 'kernel',
@@ -322,7 +330,8 @@ export const FINDINGS = {
     link: 'kernel',
     severity: 'warning',
     title: 'Entries go into another PCR than 10',
-    meaning: 'A rule of the IMA policy has pcr=; such entries are not vouched for by PCR 10 and were not judged.',
+    meaning:
+      'A rule of the IMA policy has pcr=; PCR 10 does not vouch for such entries, and a host can leave them out.',
     advice: 'Remove pcr= from the policy.',
   },
   'ima.buffer': {

@@ -219,7 +219,7 @@ test('a list of another boot, or without boot_aggregate, is told', () => {
   assert.deepEqual(codes(none), ['ima.boot-aggregate']);
 });
 
-test('boot_aggregate of an older kernel, over PCR 0–7 alone, or in the logged SHA-1 bank, matches as well', () => {
+test('boot_aggregate of an older kernel, over PCR 0–7 alone, matches as well; in the logged SHA-1 bank it is unchecked', () => {
   const first = (tagged: (machine: Machine) => `${string}:${string}`) =>
     codes(
       judged((machine) => {
@@ -240,20 +240,20 @@ test('boot_aggregate of an older kernel, over PCR 0–7 alone, or in the logged 
     const pcrs = Array.from({ length: 8 }, (_, pcr) => (pcr === 4 ? four : separated));
     return `sha1:${digest('sha1', ...pcrs).toString('hex')}`;
   };
-  assert.deepEqual(first(sha1), []);
+  assert.deepEqual(first(sha1), ['ima.boot-aggregate-unchecked'], 'nothing vouches for the log’s other banks');
   assert.deepEqual(
     first(() => `sha384:${'11'.repeat(48)}`),
     ['ima.boot-aggregate-unchecked'],
   );
 });
 
-test('entries for another PCR are not judged, and said once', () => {
+test('entries for another PCR are judged, and said once', () => {
   const result = judged((machine) => {
     machine.append('ima-ng', imaNgData('/tmp/evil', contentDigest('evil')), { pcr: 11 });
     machine.append('ima-ng', imaNgData('/tmp/worse', contentDigest('worse')), { pcr: 11 });
     machine.measure('/usr/bin/ls', 'ls');
   });
-  assert.deepEqual([result.verdict, codes(result)], ['warning', ['ima.other-pcr']]);
+  assert.deepEqual(codes(result), ['file.unknown', 'file.unknown', 'ima.other-pcr']);
 });
 
 test('without any measurement, or without PCR 10, the verdict is a warning', () => {
@@ -322,4 +322,34 @@ test('an observation words the finding of a proven entry, and is dropped where n
   );
   assert.match(findings[0]?.message ?? '', /It still runs in nginx \(pid 812\), and its file was replaced on disk\./);
   assert.match(findings[1]?.message ?? '', /^\/usr\/bin\/ls is still running in nginx \(pid 812\).*[Rr]estart/);
+});
+
+test('entries in another PCR are told and judged, also after the last that the quote covers', () => {
+  const machine = new Machine();
+  const deny = [{ path: '/tmp/evil', reason: 'known' }];
+  const attestation = new Attestation(machine, { boot: machine.bootReference(), files: FILES, deny });
+  machine.append('ima-ng', imaNgData('/usr/bin/ls', LS), { pcr: 11 });
+  assert.deepEqual(codes(attestation.attest()), ['ima.other-pcr']);
+  machine.append('ima-ng', imaNgData('/tmp/evil', contentDigest('evil')), { pcr: 11 });
+  const result = attestation.attest();
+  assert.deepEqual(codes(result), ['file.denied', 'ima.other-pcr']);
+  assert.deepEqual(result.findings[0]?.position, { log: 'ima', index: 2, pcr: 11 });
+  machine.measure('/usr/bin/ls', 'ls');
+  assert.deepEqual(codes(attestation.attest()), ['file.denied', 'ima.other-pcr']);
+});
+
+test('a thousand warnings push no denied file out', () => {
+  const names = Array.from({ length: 1005 }, (_, i) => `/opt/${i}`);
+  const result = judged(
+    (machine) => {
+      for (const path of names) machine.measure(path, path);
+      machine.measure('/tmp/evil', 'evil');
+    },
+    {
+      pending: names.map((path) => ({ path, digest: contentDigest(path), reason: 'unpackaged' as const })),
+      deny: [{ path: '/tmp/evil', reason: 'known' }],
+    },
+  );
+  assert.deepEqual([result.findings[0]?.code, result.findings[0]?.subject], ['file.denied', '/tmp/evil']);
+  assert.equal(result.findings.filter(({ code }) => code === 'file.unpackaged').at(-1)?.subject, '6 more');
 });

@@ -7,6 +7,7 @@ import type { GrowingLogEvidence } from '../evidence/index.ts';
 import {
   detectListForm,
   EMPTY_REPLAY,
+  EntryScanner,
   type EntrySpan,
   FORMAT_PROBE_SIZE,
   ImaError,
@@ -90,10 +91,27 @@ export function checkImaList(input: ImaInput): ImaOutcome {
       failures: [...changedEntries(replay, judge), finding('ima.malformed', 'measurement list', what)],
     };
   }
+  if (result.reached) judgeOtherPcrsAfter(bytes.subarray(result.consumed), replay, judge);
   const changed = changedEntries(replay, judge);
   if (changed.length > 0) return { kind: 'failed', failures: changed };
   if (!result.reached) return { kind: 'behind', detail: behindDetail(log, replay, result) };
   return { kind: 'covered', state: replay.state(), standing: judge.finish() };
+}
+
+/**
+ * Entries of other PCRs that stand between the last one covered and the next of PCR 10: the quoted PCR 10 tells
+ * nothing of them, so what is there is taken as it is.
+ */
+function judgeOtherPcrsAfter(list: Buffer, replay: ListReplay, judge: EntryJudge): void {
+  if (replay.entries === 0) return; // PCR 10 is zero: nothing is covered
+  const scanner = new EntryScanner(replay.templateDigestSize);
+  let end = 0;
+  try {
+    while (end < list.length && scanner.next(list, end, 0) && scanner.pcr !== IMA_PCR) end = scanner.end;
+  } catch (error) {
+    if (!(error instanceof ParseError) && !(error instanceof ImaError)) throw error; // what follows waits for its quote
+  }
+  replay.run(list.subarray(0, end), { onEntry: judge.onEntry });
 }
 
 /** Of the list at hand; 0 where it is too short to tell, and then the replay finds out. */
@@ -196,7 +214,7 @@ class EntryJudge {
 
   #judge(key: string, span: EntrySpan, list: Buffer): void {
     if (span.pcr !== IMA_PCR) {
-      this.#otherPcr(span.pcr);
+      this.#otherPcr(span, list);
       return;
     }
     if (this.#isApprovedByLeadingKey(span, list)) {
@@ -225,13 +243,13 @@ class EntryJudge {
     else if (file.key === undefined || this.#approving?.approved.has(file.key) !== true) this.#file(file);
   }
 
-  #file(file: MeasuredFile): void {
+  #file(file: MeasuredFile, pcr = IMA_PCR): void {
     const reference = this.#reference;
     if (reference === undefined) return;
     const judgement = reference.judge(file.path, file.digest);
     // An expired reference approves nothing, which is one finding of its own; its denials hold.
     if (this.#expired && judgement.kind !== 'denied') return;
-    const found = fileFinding(file, judgement, this.#position());
+    const found = fileFinding(file, judgement, this.#position(pcr));
     if (found !== undefined) this.#findings.add(found);
   }
 
@@ -248,7 +266,17 @@ class EntryJudge {
     this.#findings.add(finding('ima.unknown-template', `entry ${this.#index}`, what, { position: this.#position() }));
   }
 
-  #otherPcr(pcr: number): void {
+  /** Nothing proves that these are all; what is there and bad is said. */
+  #otherPcr(span: EntrySpan, list: Buffer): void {
+    this.#noteOtherPcr(span.pcr);
+    const file = span.violation ? undefined : measuredFile(list, span);
+    if (file === undefined || file.isBuffer || file.path === BOOT_AGGREGATE) return;
+    const approved = this.#approving?.approved;
+    if (file.key !== undefined && approved?.has(file.key) === true) return;
+    this.#file(file, span.pcr);
+  }
+
+  #noteOtherPcr(pcr: number): void {
     if (this.#findings.has('ima.other-pcr')) return;
     const what = `Entry ${this.#index}, and perhaps later ones, went into PCR ${pcr}`;
     this.#findings.add(finding('ima.other-pcr', `PCR ${pcr}`, what, { position: this.#position(pcr) }));
@@ -281,7 +309,11 @@ class EntryJudge {
       return finding(code, BOOT_AGGREGATE, what, { position, found: tagged });
     }
     const expected = toHex(digest(bank, ...(bank === 'sha1' ? pcrs.slice(0, 8) : pcrs)));
-    if (found === expected || found === toHex(digest(bank, ...pcrs.slice(0, 8)))) return undefined;
+    if (found === expected || found === toHex(digest(bank, ...pcrs.slice(0, 8)))) {
+      if (bank === this.#input.quoted.bank) return undefined;
+      const what = `boot_aggregate is made in ${bank}: the log leads to it, but the quote is of another bank`;
+      return finding('ima.boot-aggregate-unchecked', BOOT_AGGREGATE, what, { position, found: tagged });
+    }
     const cause = /^0+$/.test(found)
       ? 'is zero: the measurer saw no TPM when it began'
       : 'is not that of the quoted PCR 0–9';

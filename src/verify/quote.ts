@@ -60,8 +60,16 @@ export function verifyQuote(input: VerifyInput): QuoteVerdict {
   const [only] = pcrs;
   const bank = enrolment?.selection.bank ?? BANKS.find((name) => name === only?.hash);
   if (findings.length > 0 || attestation === undefined || bank === undefined) return { findings, quoted: undefined };
-  const values = pcrs.find(({ hash }) => hash === bank)?.pcrs ?? [];
-  return { findings, quoted: { attestation, bank, pcrs: new Map(values.map(({ index, value }) => [index, value])) } };
+  const values = evidence.quote.pcrs[bank] ?? {};
+  // From what was signed, never from what was sent: values beside the selection are refused, and would not count.
+  const selected = attestation.attested.pcrSelect.flatMap((selection) =>
+    selection.hash === bank ? selection.pcrs : [],
+  );
+  const signed = selected.flatMap((pcr) => {
+    const value = values[pcr];
+    return value === undefined ? [] : [[pcr, value] as const];
+  });
+  return { findings, quoted: { attestation, bank, pcrs: new Map(signed) } };
 }
 
 function givenPcrs({ pcrs }: Quote): SelectedPcrs[] {

@@ -1,6 +1,6 @@
 /** Findings as they are made: with the right number of words for people. */
 import { toHex } from '../bytes/index.ts';
-import { FINDINGS, type FindingCode } from './findings.ts';
+import { FINDINGS, type FindingCode, type Severity } from './findings.ts';
 import type { Finding, StandingFindings } from './types.ts';
 
 type Details = Omit<Finding, 'code' | 'subject' | 'message'>;
@@ -34,10 +34,15 @@ const MAX_STANDING_CHARACTERS = 1_000_000;
 
 export const NO_FINDINGS: StandingFindings = { items: [], more: {} };
 
-/** Collects findings that stay, within their bound. */
+const RANKS: Readonly<Record<Severity, number>> = { untrusted: 0, unknown: 1, warning: 2, info: 3 };
+const rankOf = ({ code }: Finding): number => RANKS[FINDINGS[code].severity];
+
+/** Collects findings that stay, within their bound; beyond it the worst keep their names. */
 export class FindingCollector {
   readonly #items: Finding[];
   readonly #more: Record<string, number>;
+  /** The mildest rank among the items; known once they are full. */
+  #mildest: number | undefined;
 
   constructor(start: StandingFindings = NO_FINDINGS) {
     this.#items = [...start.items];
@@ -46,7 +51,22 @@ export class FindingCollector {
 
   add(found: Finding): void {
     if (this.#items.length < MAX_STANDING) this.#items.push(found);
-    else this.#more[found.code] = (this.#more[found.code] ?? 0) + 1;
+    else this.#count(this.#exchanged(found));
+  }
+
+  #count({ code }: Finding): void {
+    this.#more[code] = (this.#more[code] ?? 0) + 1;
+  }
+
+  /** The one of the kept findings and this that is let go: the last of the mildest. */
+  #exchanged(found: Finding): Finding {
+    this.#mildest ??= Math.max(...this.#items.map(rankOf));
+    const mildest = this.#mildest;
+    if (rankOf(found) >= mildest) return found;
+    const at = this.#items.findLastIndex((item) => rankOf(item) === mildest);
+    const [milder = found] = this.#items.splice(at, 1, found);
+    this.#mildest = undefined;
+    return milder;
   }
 
   /** True where this code is there already; for findings that one suffices of. */
