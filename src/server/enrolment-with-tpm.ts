@@ -5,6 +5,7 @@ import {
   type CertifiedEndorsementKey,
   decode,
   encode,
+  endorsementChains,
   endorsementKeyOf,
   makeCredential,
   objectName,
@@ -12,17 +13,17 @@ import {
   publicKeyOf,
   TPMT_PUBLIC,
   TpmError,
-  verifyChain,
 } from '../tpm/index.ts';
 import { checkAkPublic } from '../verify/index.ts';
 import type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 import { ServerError, type ServerErrorCode } from './error.ts';
 
 /** The checks against these roots. @throws {TpmError} where a root is no certificate */
-export function enrolmentWithTpm(roots: readonly EkRoot[]): EnrolmentTpm {
+export async function enrolmentWithTpm(roots: readonly EkRoot[]): Promise<EnrolmentTpm> {
+  const chains = await endorsementChains();
   const parsed = roots.map(({ certificate, assurance }) => ({ certificate: parseCertificate(certificate), assurance }));
   return {
-    checkEk: (certificates, ekPublic, now) => checkEk(parsed, certificates, ekPublic, now),
+    checkEk: (certificates, ekPublic, now) => checkEk(chains, parsed, certificates, ekPublic, now),
     checkAk,
     makeCredential: (ekPublic, akName, secret) => makeCredential(decode(TPMT_PUBLIC, ekPublic), akName, secret),
   };
@@ -33,7 +34,10 @@ interface ParsedRoot {
   readonly assurance: EkRoot['assurance'];
 }
 
+type Chains = Awaited<ReturnType<typeof endorsementChains>>;
+
 function checkEk(
+  chains: Chains,
   roots: readonly ParsedRoot[],
   certificates: readonly Uint8Array[],
   ekPublic: Uint8Array,
@@ -43,6 +47,7 @@ function checkEk(
     orRefuse('ek.certificate-malformed', () => parseCertificate(der)),
   );
   if (certificate === undefined) throw new ServerError('ek.certificate-missing', 'the host sent no EK certificate');
+  orRefuse('ek.certificate-malformed', () => chains.checkEndorsementCertificate(certificate));
   const ek = orRefuse('ek.certificate-malformed', () => endorsementKeyOf(certificate));
   const publicArea = encode(TPMT_PUBLIC, ek.area);
   refuseOtherKey(ek, publicArea, ekPublic);
@@ -51,23 +56,24 @@ function checkEk(
     id: hash('sha256', spki, 'hex'),
     certificate: certificate.raw,
     publicArea,
-    assurance: rootOf(roots, certificate, intermediates, now)?.assurance,
+    assurance: rootOf(chains, roots, certificate, intermediates, now)?.assurance,
   };
 }
 
 /** The configured root that the chain leads to. @throws {ServerError} `ek.certificate-expired` where only dates stand against it */
 function rootOf(
+  chains: Chains,
   roots: readonly ParsedRoot[],
   certificate: X509Certificate,
   intermediates: readonly X509Certificate[],
   now: number,
 ): ParsedRoot | undefined {
-  const found = roots.find((root) => leadsTo(root, certificate, intermediates, now) === undefined);
+  const found = roots.find((root) => leadsTo(chains, root, certificate, intermediates, now) === undefined);
   if (found !== undefined) return found;
   const issued = Date.parse(certificate.validFrom);
   for (const root of roots) {
-    if (leadsTo(root, certificate, intermediates, issued) !== undefined) continue;
-    const why = leadsTo(root, certificate, intermediates, now)?.message ?? 'a certificate is not valid now';
+    if (leadsTo(chains, root, certificate, intermediates, issued) !== undefined) continue;
+    const why = leadsTo(chains, root, certificate, intermediates, now)?.message ?? 'a certificate is not valid now';
     throw new ServerError('ek.certificate-expired', why);
   }
   return undefined;
@@ -75,6 +81,7 @@ function rootOf(
 
 /** Undefined where the chain holds, else what stands against it. */
 function leadsTo(
+  { verifyChain }: Chains,
   { certificate: root }: ParsedRoot,
   certificate: X509Certificate,
   intermediates: readonly X509Certificate[],

@@ -109,7 +109,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const settings = { ...DEFAULTS, ...options.settings };
   const now = options.now ?? Date.now;
   const tls = await tlsIdentity(join(options.dataFolder, 'server'), now());
-  const tpm = options.tpm ?? enrolmentWithTpm(options.ekRoots);
+  const tpm = options.tpm ?? (await enrolmentWithTpm(options.ekRoots));
   const store = await openStore(join(options.dataFolder, 'server'), options.store);
   const { judgement, log } = options;
   const ctx: ServerContext = {

@@ -14,13 +14,13 @@ import { type CompiledReference, compileReference, referenceFromList } from '../
 import {
   decode,
   encode,
+  endorsementChains,
   endorsementKeyOf,
   makeCredential,
   objectName,
   parseCertificate,
   parsePemBundle,
   TPMT_PUBLIC,
-  verifyChain,
 } from '../../src/tpm/index.ts';
 import {
   type AttestationResult,
@@ -36,6 +36,8 @@ import { IN, OUT, run, type Step } from '../guest/script.ts';
 import { GUEST_PROJECT, nodeTree, program, projectTree } from '../guest/tree.ts';
 import { requires, requiresPath } from './requirements.ts';
 import { assay } from './up/assay.ts';
+
+const { verifyChain } = await endorsementChains();
 
 const programs = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
 const kernel = requiresPath('ASSAY_GUEST_KERNEL', 'Debian package linux-image-cloud-amd64');

@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import {
   activeBanks,
   EK_PROFILES,
+  endorsementChains,
   loadEndorsementKey,
   parsePemBundle,
   readEndorsementCertificates,
@@ -16,7 +17,6 @@ import {
   TPM2_EvictControl,
   TPM2_GetRandom,
   type TpmClient,
-  verifyChain,
 } from '../../src/tpm/index.ts';
 import {
   type ManufacturedSwtpm,
@@ -28,6 +28,8 @@ import {
   VtpmError,
 } from '../../src/vtpm/index.ts';
 import { requires } from './requirements.ts';
+
+const { verifyChain } = await endorsementChains();
 
 const needed = requires('swtpm', 'swtpm_setup');
 let folder = '';

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { bits, der, integer, octets, oid, sequence, set, TRUE, time, utf8 } from '../../vtpm/software/der.ts';
 import { TpmError } from '../errors.ts';
-import { endorsementKeyOf, parseCertificate, parsePemBundle, verifyChain } from './certificate.ts';
+import { endorsementKeyOf, parseCertificate, parsePemBundle } from './certificate.ts';
+import { verifyChain } from './chain.ts';
 import { EK_PROFILES } from './templates.ts';
 
 const makeKeys = {
@@ -42,6 +43,7 @@ function issue(name: string, issuer: Pick<Party, 'name' | 'keys'> | undefined, o
     : sequence(oid('1.2.840.113549.1.1.11'), der(0x05));
   const nameOf = (text: string) => sequence(set(sequence(oid('2.5.4.3'), utf8(text))));
   const constraints = sequence(oid('2.5.29.19'), TRUE, octets(isCa ? sequence(TRUE) : sequence()));
+  const purpose = sequence(oid('2.5.29.37'), octets(sequence(oid('2.23.133.8.1')))); // tcg-kp-EKCertificate
   const body = sequence(
     der(0xa0, integer(Buffer.of(2))),
     integer(Buffer.of(serial++)),
@@ -50,7 +52,7 @@ function issue(name: string, issuer: Pick<Party, 'name' | 'keys'> | undefined, o
     sequence(time(new Date(from)), time(new Date(to))),
     nameOf(name),
     keys.publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, sequence(constraints)),
+    der(0xa3, sequence(constraints, ...(isCa ? [] : [purpose]))),
   );
   const certificate = new X509Certificate(sequence(body, algorithm, bits(sign('sha256', body, signingKey))));
   return { name, keys, certificate };

@@ -1,12 +1,10 @@
-/** Endorsement key certificates and their chain to roots that an operator configured (TCG EK Credential Profile, 3). */
+/** Endorsement key certificates, and the keys that they vouch for (TCG EK Credential Profile, 3). */
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { TpmError } from '../errors.ts';
 import { uniqueOf } from '../public-key.ts';
 import type { TPMT_PUBLIC } from '../structures.ts';
 import { EK_PROFILES, type EkProfile, endorsementKeyArea } from './templates.ts';
 
-/** Chains longer than this do not occur; the bound keeps a hostile set of intermediates cheap. */
-const MAX_CHAIN = 6;
 const MAX_CERTIFICATE_BYTES = 16 * 1024;
 
 /**
@@ -42,57 +40,6 @@ function sequenceLength(der: Uint8Array): number {
 export function parsePemBundle(text: string): X509Certificate[] {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   return blocks.map((block) => parseCertificate(Buffer.from(block.replace(/-----[^-]+-----|\s/g, ''), 'base64')));
-}
-
-export interface ChainCheck {
-  readonly certificate: X509Certificate;
-  /** Certificates that the attester or the operator gave; none is trusted for being there. */
-  readonly intermediates: readonly X509Certificate[];
-  readonly roots: readonly X509Certificate[];
-  /** Milliseconds since the epoch. */
-  readonly now: number;
-}
-
-/**
- * The chain from `certificate` to one of `roots`, root last.
- *
- * A root is trusted because it is configured, whatever its dates say. What lies between must be a CA and in its dates.
- * @throws {TpmError} `tpm.untrusted` that says which link is missing or wrong
- */
-export function verifyChain({ certificate, intermediates, roots, now }: ChainCheck): readonly X509Certificate[] {
-  const chain = [certificate];
-  checkDates(certificate, now);
-  for (let last = certificate; ; ) {
-    const root = roots.find((candidate) => isIssuedBy(last, candidate));
-    if (root !== undefined) return [...chain, root];
-    const issuer = intermediates.find((candidate) => !chain.includes(candidate) && isIssuedBy(last, candidate));
-    if (issuer === undefined || chain.length >= MAX_CHAIN) throw noRoot(last);
-    checkDates(issuer, now);
-    chain.push(issuer);
-    last = issuer;
-  }
-}
-
-function noRoot(last: X509Certificate): TpmError {
-  const issuer = oneLine(last.issuer);
-  return new TpmError('tpm.untrusted', `no configured root vouches for '${issuer}', which issued the certificate`, {
-    advice: 'add the TPM maker’s root certificate to the server’s roots, if you trust it',
-  });
-}
-
-const oneLine = (name: string): string => name.replaceAll('\n', ', ');
-
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  return issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
-}
-
-function checkDates(certificate: X509Certificate, now: number): void {
-  const { subject, validFrom, validTo } = certificate;
-  if (now >= Date.parse(validFrom) && now <= Date.parse(validTo)) return;
-  throw new TpmError(
-    'tpm.untrusted',
-    `the certificate of '${oneLine(subject)}' is valid from ${validFrom} to ${validTo}`,
-  );
 }
 
 export interface CertifiedEndorsementKey {

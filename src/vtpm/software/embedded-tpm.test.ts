@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import {
+  endorsementChains,
   endorsementKeyOf,
   extendPcr,
   parseCertificate,
@@ -11,11 +12,12 @@ import {
   readPcrs,
   TPM2_ReadClock,
   TpmClient,
-  verifyChain,
 } from '../../tpm/index.ts';
 import { VtpmError } from '../error.ts';
 import { authorityFolderOf, certificateAuthority, EmbeddedTpm, inProcessTransport } from './index.ts';
 import { decodeState, encodeState } from './state-file.ts';
+
+const { verifyChain } = await endorsementChains();
 
 const folder = mkdtempSync(join(tmpdir(), 'assay-embedded-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
