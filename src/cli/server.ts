@@ -17,7 +17,7 @@ Agents and people from elsewhere come in over TLS, with a certificate that the s
 The dashboard listens on 127.0.0.1 only. Hosts enrol whose EK certificate leads to one of the given roots.
 
 Example:
-  assay server run --listen 0.0.0.0:8322 --ek-root tpm-makers.pem --reference default=reference.json`;
+  assay server run --listen 0.0.0.0:8322 --ek-root tpm-makers.pem --reference reference.json`;
 
 interface Options {
   readonly data?: string;

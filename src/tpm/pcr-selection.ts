@@ -9,7 +9,7 @@ import { TPM_RC } from './response-codes.ts';
 const SELECT_MIN = 3;
 const SELECT_MAX = 4;
 
-interface PcrSelect {
+export interface PcrSelect {
   /** Indices, ascending, without repetition. */
   readonly pcrs: readonly number[];
   /** Octets of the bit map. Left out where it is the usual 3, so that equal selections compare equal; preserved else. */
