@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import pino from 'pino';
 import { parseManifest } from '../reference/index.ts';
-import { type EkRoot, type Listener, startServer } from '../server/index.ts';
+import { type EkRoot, joinCommand, type Listener, startServer } from '../server/index.ts';
 import { defaultDataFolder } from './data-folder.ts';
 import { readEkRoots } from './ek-roots.ts';
 import { JUDGEMENT } from './judgement.ts';
@@ -84,8 +84,6 @@ async function run(options: Options): Promise<void> {
     ekRoots: await rootsOf(options),
     settings: { intervalMs: options.interval * 1000, defaultReference: DEFAULT_REFERENCE },
     ...(existsSync(WEB_ROOT) ? { webRoot: WEB_ROOT } : {}),
-    joinCommand: ({ url, fingerprint, token }) =>
-      `ASSAY_JOIN_TOKEN=${token} assay agent run --server ${url} --fingerprint ${fingerprint}`,
     log: pino({ level: process.env.ASSAY_LOG ?? 'info' }, pino.destination(2)),
   });
   try {
@@ -100,9 +98,7 @@ async function run(options: Options): Promise<void> {
     else {
       printLine(`dashboard  ${dashboard ?? 'not built'}`);
       printLine('enrol a machine, once, within the hour:');
-      printLine(
-        `  ASSAY_JOIN_TOKEN=${joinToken} assay agent run --server ${agents} --fingerprint ${server.fingerprint}`,
-      );
+      printLine(`  ${joinCommand({ url: agents, fingerprint: server.fingerprint, token: joinToken })}`);
     }
     await untilStopped();
   } finally {

@@ -2,6 +2,7 @@
 export type { Judgement, Settings } from './context.ts';
 export type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 export { ServerError, type ServerErrorCode } from './error.ts';
+export { joinCommand } from './join-command.ts';
 export type { Listener } from './listener.ts';
 export type { Demonstration, DemonstrationState } from './routes/demonstration.ts';
 export type { FindingView } from './routes/host-body.ts';

@@ -40,12 +40,6 @@ export interface ServerOptions {
   readonly webRoot?: string;
   /** What the dashboard's "try it" does. */
   readonly demonstration?: Demonstration;
-  /** Makes the line that enrols a machine. */
-  readonly joinCommand?: (join: {
-    readonly url: string;
-    readonly fingerprint: string;
-    readonly token: string;
-  }) => string;
   readonly log: Logger;
   readonly store?: StoreOptions;
   /** Milliseconds since the epoch; left out: the system's clock. */
@@ -132,10 +126,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     tls,
     demonstration: options.demonstration,
     stopping: stopping.signal,
-    joinCommand: (token, fingerprint) => {
-      const url = joinUrl(options.listeners, urls);
-      return options.joinCommand?.({ url, fingerprint, token }) ?? defaultJoinCommand(url, fingerprint, token);
-    },
+    joinUrl: () => joinUrl(options.listeners, urls),
   };
   try {
     for (const listener of options.listeners) {
@@ -192,10 +183,6 @@ function hostAndPort(address: string, port: number): string {
 function joinUrl(listeners: readonly Listener[], urls: readonly string[]): string {
   const last = listeners.findLastIndex(({ kind }) => kind === 'tls');
   return urls[last] ?? '';
-}
-
-function defaultJoinCommand(url: string, fingerprint: string, token: string): string {
-  return `assay agent run --server ${url} --fingerprint ${fingerprint} --token ${token}`;
 }
 
 /** What the program that started the server may do without going through HTTP. */

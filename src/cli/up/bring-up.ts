@@ -94,8 +94,6 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
     settings: { intervalMs: INTERVAL_MS, defaultReference: SELF_REFERENCE },
     ...(options.webRoot === undefined ? {} : { webRoot: options.webRoot }),
     ...(options.once ? {} : { demonstration: trial }),
-    joinCommand: ({ url, fingerprint, token }) =>
-      `ASSAY_JOIN_TOKEN=${token} assay agent run --server ${url} --fingerprint ${fingerprint}`,
     log: pino({ level: process.env.ASSAY_LOG ?? 'warn' }, pino.destination(2)),
   });
   stops.push(() => server.stop());

@@ -31,7 +31,8 @@ export interface Site {
   /** Folder of the built dashboard; left out: the API alone. */
   readonly webRoot: string | undefined;
   readonly tls: TlsIdentity;
-  readonly joinCommand: (token: string, fingerprint: string) => string;
+  /** Where agents come in. */
+  readonly joinUrl: () => string;
   /** What the dashboard's "try it" does; left out: there is nothing to try. */
   readonly demonstration: Demonstration | undefined;
   /** Aborted when the server stops: streams end. */
@@ -92,6 +93,8 @@ async function serveDashboard(app: App, ctx: ServerContext, { webRoot }: Site): 
     });
   });
   dashboardRoutes(app, ctx);
-  if (webRoot !== undefined)
-    await app.register(fastifyStatic, { root: webRoot, index: 'index.html', dotfiles: 'deny' });
+  if (webRoot === undefined) return;
+  await app.register(fastifyStatic, { root: webRoot, index: 'index.html', dotfiles: 'deny' });
+  // Browsers ask for this name by themselves where they have not yet read the page's own <link rel="icon">.
+  app.get('/favicon.ico', (_request, reply) => reply.sendFile('mark.svg'));
 }

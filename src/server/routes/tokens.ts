@@ -4,6 +4,7 @@ import { newToken } from '../auth/token.ts';
 import type { ServerContext } from '../context.ts';
 import { ServerError } from '../error.ts';
 import type { App } from '../http/app.ts';
+import { joinCommand } from '../join-command.ts';
 import { deleteToken, insertToken, listTokens } from '../store/tokens.ts';
 import type { TlsIdentity } from '../tls.ts';
 import { Milliseconds, orNull } from './schemas.ts';
@@ -40,8 +41,8 @@ const ListedToken = Type.Object({
 /** What a machine needs to know to join. */
 export interface JoinSite {
   readonly tls: TlsIdentity;
-  /** The line that enrols a machine. */
-  readonly joinCommand: (token: string, fingerprint: string) => string;
+  /** Where agents come in. */
+  readonly joinUrl: () => string;
 }
 
 export function tokenRoutes(app: App, ctx: ServerContext, site: JoinSite): void {
@@ -66,7 +67,8 @@ export function tokenRoutes(app: App, ctx: ServerContext, site: JoinSite): void 
       await ctx.store.write((trx) => insertToken(trx, made.stored));
       const { token } = made;
       const { fingerprint } = site.tls;
-      return { token, expiresAt: made.stored.expires_at, fingerprint, command: site.joinCommand(token, fingerprint) };
+      const command = joinCommand({ url: site.joinUrl(), fingerprint, token });
+      return { token, expiresAt: made.stored.expires_at, fingerprint, command };
     },
   );
 

@@ -65,7 +65,7 @@ describe('the dashboard', requires('chromium'), () => {
     const page = await context.newPage();
     page.on('pageerror', (error) => faults.push(error.message));
     page.on('console', (message) => {
-      if (message.type() === 'error') faults.push(message.text());
+      if (message.type() === 'error') faults.push(`${message.text()} (${message.location().url})`);
     });
     await page.goto(await linkOf(of));
     await page.waitForSelector('#verdict, .blank');
@@ -94,6 +94,14 @@ describe('the dashboard', requires('chromium'), () => {
     assert.match(await page.title(), /^Warning · build-07 · Assay$/);
     assert.deepEqual(faults, []);
     await page.context().close();
+  });
+
+  test('its mark is there under the name that browsers ask for by themselves', async () => {
+    const { origin } = new URL(await linkOf(service));
+    const icon = await fetch(`${origin}/favicon.ico`);
+    assert.equal(icon.status, 200);
+    assert.equal(icon.headers.get('content-type'), 'image/svg+xml');
+    assert.match(await icon.text(), /<svg/);
   });
 
   test('a changed program turns the link red in under a second, with file and cause; undo turns it back', async () => {
