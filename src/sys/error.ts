@@ -5,7 +5,9 @@ export type SysErrorCode =
   /** System calls cannot be made from this Node: koffi does not load here, or the C library lacks the function. */
   | 'sys.unavailable'
   /** The kernel refused a call; `errno` has its reason. */
-  | 'sys.call-failed';
+  | 'sys.call-failed'
+  /** A folder for secrets belongs to another user, or others may write to it. */
+  | 'sys.folder-not-private';
 
 /** What went wrong beneath Node: a call that cannot be made, or one that the kernel refused. */
 export class SysError extends AssayError {

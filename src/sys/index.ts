@@ -5,4 +5,5 @@ export { SysError, type SysErrorCode } from './error.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
 export { isNativeAvailable } from './native.ts';
+export { privateFolder, type ReplaceOptions, replaceFile } from './private-folder.ts';
 export { getXattr, listXattrs, removeXattr, setXattr } from './xattr.ts';

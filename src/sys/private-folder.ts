@@ -1,0 +1,116 @@
+/**
+ * Folders and files that hold what only this user may see or change: keys, tokens, the store, measurement lists.
+ * Who can write to such a folder can put a link where a file is expected, or a file of their own; that is why one that
+ * others can write to, or own, is refused and not repaired: what lies in it may be theirs already.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SysError } from './error.ts';
+
+/** Write permission of group and others (inode(7)). */
+const WRITABLE_BY_OTHERS = 0o022;
+const ANY_FOR_OTHERS = 0o077;
+
+/**
+ * Makes the folder, with its parents, for this user alone (mode 0700); one that others may only read is tightened to
+ * that. A symbolic link is followed, and the folder behind it judged.
+ *
+ * @throws {SysError} `sys.folder-not-private` where another user owns it, or group or others may write to it;
+ *   `sys.call-failed` where it cannot be made, looked at or tightened
+ */
+export async function privateFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const { uid, mode } = await stat(path);
+    refuseOthers(path, uid, mode);
+    if ((mode & ANY_FOR_OTHERS) !== 0) await chmod(path, 0o700);
+  } catch (error) {
+    throw ioError(`the folder ${path} cannot be used`, error);
+  }
+}
+
+function refuseOthers(path: string, owner: number, mode: number): void {
+  const user = process.geteuid?.();
+  if (user !== owner) {
+    throw new SysError(
+      'sys.folder-not-private',
+      `the folder ${path} belongs to user ${owner}, and this is user ${user}`,
+      {
+        advice: 'run as that user, or name a folder of your own',
+      },
+    );
+  }
+  if ((mode & WRITABLE_BY_OTHERS) !== 0) {
+    const octal = (mode & 0o7777).toString(8);
+    throw new SysError('sys.folder-not-private', `other users may write to the folder ${path} (mode ${octal})`, {
+      advice: `look at what is in it; if all of it is yours, chmod 700 ${path}`,
+    });
+  }
+}
+
+export interface ReplaceOptions {
+  /** Permissions of the new file, exactly: the umask takes nothing away. 0600 where nothing is said. */
+  readonly mode?: number;
+  /** Wait until the disk has it, name and content (the default). Without, a power cut may leave the old file or the new. */
+  readonly durable?: boolean;
+}
+
+/**
+ * Replaces the file's content, or makes the file: whatever happens in between, the path names the old content or the new
+ * one. A symbolic link in its place is replaced, not followed. A process that is killed can leave `PATH.<16 hex>.new`.
+ *
+ * @throws {SysError} `sys.call-failed` with its `errno`; the old file is there then
+ */
+export async function replaceFile(
+  path: string,
+  content: Uint8Array | string,
+  options: ReplaceOptions = {},
+): Promise<void> {
+  const { mode = 0o600, durable = true } = options;
+  const aside = `${path}.${randomBytes(8).toString('hex')}.new`;
+  try {
+    const file = await open(aside, 'wx', 0o600); // O_EXCL: neither a file nor a link that somebody put there is opened
+    try {
+      await writeWhole(file, content, mode, durable);
+      await rename(aside, path);
+    } catch (error) {
+      await rm(aside, { force: true });
+      throw error;
+    }
+    if (durable) await syncFolder(dirname(path));
+  } catch (error) {
+    throw ioError(`${path} cannot be written`, error);
+  }
+}
+
+async function writeWhole(
+  file: FileHandle,
+  content: Uint8Array | string,
+  mode: number,
+  durable: boolean,
+): Promise<void> {
+  try {
+    if (mode !== 0o600) await file.chmod(mode);
+    await file.writeFile(content);
+    if (durable) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The rename is on disk when its folder is (fsync(2)). */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function ioError(what: string, error: unknown): SysError {
+  if (error instanceof SysError) return error;
+  const errno = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return new SysError('sys.call-failed', `${what}: ${errno ?? String(error)}`, { cause: error, errno });
+}
