@@ -2,12 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { collectEvidence, pcrBanks, startHostAgent } from '../agent/index.ts';
 import { fromHex, toHex } from '../bytes/index.ts';
 import { EvidenceCodec, type PcrBank } from '../evidence/index.ts';
 import { TpmError, writePublicFile } from '../tpm/index.ts';
 import { defaultDataFolder } from './data-folder.ts';
+import { parsePcrs } from './parse-pcrs.ts';
 import { printJson, printLine } from './terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
 
@@ -50,14 +51,6 @@ export function register(program: Command): void {
     .option('--extend', 'extend PCR 10 of a hardware TPM, where the kernel has no IMA')
     .option('--json', 'print {"evidence","bytes","nonce","measurer","bank","pcrs"}');
   addTpmOptions(collect).addHelpText('after', HELP).action(run);
-}
-
-function parsePcrs(text: string): number[] {
-  const pcrs = [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
-  if (!/^\d+(,\d+)*$/.test(text) || pcrs.some((pcr) => pcr > 23)) {
-    throw new InvalidArgumentError('PCRs are numbers from 0 to 23 with commas between them');
-  }
-  return pcrs;
 }
 
 async function run(options: Options): Promise<void> {

@@ -1,8 +1,17 @@
 /** `assay verify`: judges evidence in a file. */
 import type { KeyObject } from 'node:crypto';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { AssayError, type ExitCode, fromHex } from '../bytes/index.ts';
-import { EVIDENCE_LIMITS, type Evidence, EvidenceCodec, type PcrBank, type Refusal } from '../evidence/index.ts';
+import {
+  EVIDENCE_LIMITS,
+  type Evidence,
+  EvidenceCodec,
+  type Measurer,
+  type PcrBank,
+  type Quote,
+  type Refusal,
+} from '../evidence/index.ts';
+import type { BootReference } from '../reference/index.ts';
 import { encode, readPublicFile, TPMT_PUBLIC, uniqueOf } from '../tpm/index.ts';
 import {
   type AttestationResult,
@@ -13,6 +22,7 @@ import {
   type Verdict,
   verify,
 } from '../verify/index.ts';
+import { parsePcrs } from './parse-pcrs.ts';
 import { readInput } from './read-input.ts';
 import { readReference } from './reference.ts';
 import { escapeControls, printJson, printLine, styled } from './terminal.ts';
@@ -20,11 +30,17 @@ import { escapeControls, printJson, printLine, styled } from './terminal.ts';
 const KEY_LIMIT = 64 * 1024;
 const EXIT_CODES: Readonly<Record<Verdict, ExitCode>> = { trusted: 0, warning: 0, untrusted: 1, unknown: 3 };
 const COLOURS = { trusted: 'green', warning: 'yellow', untrusted: 'red', unknown: 'magenta' } as const;
-const BANKS: readonly PcrBank[] = ['sha256', 'sha384', 'sha512', 'sm3', 'sha1'];
+const STRONG_BANKS: readonly PcrBank[] = ['sha256', 'sha384', 'sha512', 'sm3'];
+const BANKS: readonly PcrBank[] = [...STRONG_BANKS, 'sha1'];
+
+/** What boots, and the IMA list. */
+const ALWAYS_QUOTED = Array.from({ length: 11 }, (_, pcr) => pcr);
 
 const HELP = `
 Without --ak or --enrolment nothing says whose quote it is: the verdict is unknown at best.
-With --ak alone the PCRs are those that the evidence has; an enrolment record fixes them too.
+The safe form is --enrolment: the record fixes key, PCRs and measurer. With --ak the quote must cover PCR 0–10 and every
+PCR that the reference names, in a bank that it names; --pcrs asks for exactly others. Evidence cannot prove that a kernel
+wrote its list: without --measurer kernel the verdict is at most a warning.
 
 Example:
   assay verify evidence.cbor --ak ak.pub --reference reference.json --nonce 00112233…`;
@@ -33,6 +49,8 @@ interface Options {
   readonly nonce: string;
   readonly ak?: string;
   readonly enrolment?: string;
+  readonly pcrs?: readonly number[];
+  readonly measurer?: Measurer;
   readonly reference?: string;
   readonly json?: boolean;
 }
@@ -55,7 +73,16 @@ export function register(program: Command): void {
     .argument('<evidence>', 'evidence, as `assay evidence collect` writes it')
     .requiredOption('--nonce <hex>', 'the nonce that the evidence must answer')
     .option('--ak <file>', 'the attestation key: TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER')
-    .option('--enrolment <file>', 'the enrolment record, instead of --ak')
+    .addOption(
+      new Option('--enrolment <file>', 'the enrolment record, instead of --ak').conflicts(['ak', 'pcrs', 'measurer']),
+    )
+    .option('--pcrs <list>', 'with --ak: the PCRs that the quote must be of', parsePcrs)
+    .addOption(
+      new Option('--measurer <who>', 'with --ak: who measures the host, as you know it').choices([
+        'kernel',
+        'user-space',
+      ]),
+    )
     .option('--reference <file>', 'the reference manifest')
     .option('--json', 'print {"verdict","assurance","verified","findings","measured"}')
     .addHelpText('after', HELP)
@@ -64,10 +91,11 @@ export function register(program: Command): void {
 
 function run(path: string, options: Options): void {
   const evidence = EvidenceCodec.decode(readInput(path, EVIDENCE_LIMITS.evidence));
+  const reference = options.reference === undefined ? undefined : readReference(options.reference);
   const result = verify({
     evidence,
-    enrolment: enrolmentOf(evidence, options),
-    reference: options.reference === undefined ? undefined : readReference(options.reference),
+    enrolment: enrolmentOf(evidence, reference?.manifest.boot, options),
+    reference,
     state: undefined,
     nonce: fromHex(options.nonce, '--nonce'),
     now: Date.now(),
@@ -79,18 +107,31 @@ function run(path: string, options: Options): void {
   process.exitCode = EXIT_CODES[verdict];
 }
 
-function enrolmentOf(evidence: Evidence, { ak, enrolment }: Options): Enrolment | undefined {
+function enrolmentOf(
+  { quote }: Evidence,
+  boot: BootReference | undefined,
+  { ak, enrolment, pcrs, measurer }: Options,
+): Enrolment | undefined {
   if (enrolment !== undefined) return parseEnrolmentRecord(readInput(enrolment, KEY_LIMIT).toString('utf8'));
   if (ak === undefined) return undefined;
-  const bank = BANKS.find((name) => evidence.quote.pcrs[name] !== undefined) ?? 'sha256';
-  const pcrs = Object.keys(evidence.quote.pcrs[bank] ?? {}).map(Number);
-  return {
-    hostId: ak,
-    akPublic: attestationKey(ak),
-    selection: { bank, pcrs },
-    measurer: evidence.measurer,
-    assurance: undefined,
-  };
+  const bank = bankToAsk(quote, boot);
+  const selection = { bank, pcrs: pcrs ?? pcrsToAsk(quote, bank, boot) };
+  return { hostId: ak, akPublic: attestationKey(ak), selection, measurer, assurance: undefined };
+}
+
+/** The evidence chooses only among the banks that the reference names: in another one its boot would go unjudged. */
+function bankToAsk({ pcrs }: Quote, boot: BootReference | undefined): PcrBank {
+  const ofEvents = (boot?.events ?? []).map(({ digest }) => digest.split(':', 1)[0]);
+  const named = STRONG_BANKS.filter((bank) => boot?.pcrs[bank] !== undefined || ofEvents.includes(bank));
+  const allowed = named.length > 0 ? named : BANKS;
+  return allowed.find((bank) => pcrs[bank] !== undefined) ?? allowed[0] ?? 'sha256';
+}
+
+/** More PCRs than are needed may be quoted; none may be left out. */
+function pcrsToAsk({ pcrs }: Quote, bank: PcrBank, boot: BootReference | undefined): number[] {
+  const quoted = Object.keys(pcrs[bank] ?? {}).map(Number);
+  const named = [...Object.keys(boot?.pcrs[bank] ?? {}).map(Number), ...(boot?.events ?? []).map(({ pcr }) => pcr)];
+  return [...new Set([...ALWAYS_QUOTED, ...named, ...quoted])].sort((a, b) => a - b);
 }
 
 /** A TPM's public area must be fit for an attestation key; PEM and DER say nothing of attributes, and are believed. */

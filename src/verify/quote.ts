@@ -48,10 +48,15 @@ export function verifyQuote(input: VerifyInput): QuoteVerdict {
       : { selection: [{ hash: enrolment.selection.bank, pcrs: enrolment.selection.pcrs }] }),
   });
   const findings = failures.map(({ code, detail, expected, found }) =>
-    finding(code, 'quote', capitalised(detail), {
-      ...(expected === undefined ? {} : { expected }),
-      ...(found === undefined ? {} : { found }),
-    }),
+    finding(
+      code,
+      'quote',
+      capitalised(code === 'quote.selection' ? (leftOut(enrolment, attestation) ?? detail) : detail),
+      {
+        ...(expected === undefined ? {} : { expected }),
+        ...(found === undefined ? {} : { found }),
+      },
+    ),
   );
   if (!bytesEqual(evidence.nonce, nonce)) {
     const details = { expected: toHex(nonce), found: toHex(evidence.nonce) };
@@ -70,6 +75,14 @@ export function verifyQuote(input: VerifyInput): QuoteVerdict {
     return value === undefined ? [] : [[pcr, value] as const];
   });
   return { findings, quoted: { attestation, bank, pcrs: new Map(signed) } };
+}
+
+/** Names what a person looks for: a PCR that is not there. */
+function leftOut(enrolment: Enrolment | undefined, attestation: QuoteAttestation | undefined): string | undefined {
+  const quoted = attestation?.attested.pcrSelect.flatMap(({ pcrs }) => pcrs) ?? [];
+  const missing = enrolment?.selection.pcrs.filter((pcr) => !quoted.includes(pcr)) ?? [];
+  if (missing.length === 0) return undefined;
+  return `the quote leaves out PCR ${missing.join(', ')}, which ${missing.length === 1 ? 'was' : 'were'} asked for`;
 }
 
 function givenPcrs({ pcrs }: Quote): SelectedPcrs[] {

@@ -24,8 +24,9 @@ export interface Enrolment {
   /** The AK's TPMT_PUBLIC, marshalled. */
   readonly akPublic: Uint8Array;
   readonly selection: PcrSelection;
-  readonly measurer: Measurer;
-  /** Undefined where only the key is known (`verify --ak`): nobody has said what kind of TPM holds it. */
+  /** Undefined where only the key is known (`verify --ak`): nobody vouches for the kernel, so it counts as user space. */
+  readonly measurer: Measurer | undefined;
+  /** Undefined where only the key is known: nobody has said what kind of TPM holds it. */
   readonly assurance: Assurance | undefined;
 }
 

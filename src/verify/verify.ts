@@ -97,6 +97,10 @@ function judged(
   };
 }
 
+const MEASURER_NOT_SAID =
+  'Nobody vouches for who wrote the measurement list, so it counts as measured in user space; where you know that the ' +
+  'kernel measures, say --measurer kernel or give the enrolment record';
+
 /** What keeps a verdict from being better, whatever was measured. */
 function ceilings({ enrolment, evidence, reference, now }: VerifyInput, quoted: QuotedPcrs): Finding[] {
   const found: Finding[] = [];
@@ -108,6 +112,8 @@ function ceilings({ enrolment, evidence, reference, now }: VerifyInput, quoted: 
   }
   if ((enrolment?.measurer ?? evidence.measurer) === 'user-space') {
     found.push(finding('ima.user-space', 'measurer', 'The agent measures in user space, because the kernel does not'));
+  } else if (enrolment !== undefined && enrolment.measurer === undefined) {
+    found.push(finding('ima.user-space', 'measurer', MEASURER_NOT_SAID));
   }
   if (reference === undefined) {
     found.push(finding('reference.none', 'reference', 'No reference says what this machine should be'));
@@ -128,7 +134,7 @@ function ceilings({ enrolment, evidence, reference, now }: VerifyInput, quoted: 
 }
 
 function foreignMeasurer({ enrolment, evidence }: VerifyInput): Finding | undefined {
-  if (enrolment === undefined || evidence.measurer === enrolment.measurer) return undefined;
+  if (enrolment?.measurer === undefined || evidence.measurer === enrolment.measurer) return undefined;
   const what = `The host enrolled with measurement by ${enrolment.measurer} and sends that of ${evidence.measurer}`;
   return finding('evidence.measurer', 'measurer', what, { expected: enrolment.measurer, found: evidence.measurer });
 }

@@ -156,25 +156,32 @@ describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 
     const { nonce } = challenge();
     const script = [run(GREETING), collectByCommand(nonce)];
     const third = await guest.boot({ commandLine: [...commandLine, 'lockdown=none'], script });
-    assert.deepEqual(await verifyByCommand(first, firstChallenge.nonce), { status: 0, verdict: 'trusted', found: [] });
+    assert.deepEqual(await verifyByCommand(first, firstChallenge.nonce), {
+      status: 0,
+      verdict: 'warning',
+      found: ['ima.user-space measurer'],
+    });
+    const vouched = await verifyByCommand(first, firstChallenge.nonce, '--measurer', 'kernel');
+    assert.deepEqual(vouched, { status: 0, verdict: 'trusted', found: [] });
     assert.deepEqual(await verifyByCommand(third, nonce), {
       status: 1,
       verdict: 'untrusted',
-      found: ['boot.pcr-unexpected PCR 9'],
+      found: ['boot.pcr-unexpected PCR 9', 'ima.user-space measurer'],
     });
     const foreign = await verifyByCommand(first, nonce);
     assert.deepEqual([foreign.status, foreign.found], [1, ['quote.nonce quote', 'quote.nonce evidence']]);
   });
 
   /** `assay verify` over what `collectByCommand` left. */
-  async function verifyByCommand(boot: Boot, nonce: string) {
+  async function verifyByCommand(boot: Boot, nonce: string, ...options: readonly string[]) {
     const folder = mkdtempSync(join(tmpdir(), 'assay-guest-evidence-'));
     try {
       const place = (name: string): string => join(folder, name);
       for (const name of ['collected', 'ak.pub']) writeFileSync(place(name), boot.file(name));
       writeFileSync(place('reference.json'), JSON.stringify(reference.manifest));
       const files = ['--ak', place('ak.pub'), '--reference', place('reference.json')];
-      const { status, stdout } = await assay(['verify', place('collected'), ...files, '--nonce', nonce, '--json']);
+      const args = ['verify', place('collected'), ...files, '--nonce', nonce, '--json', ...options];
+      const { status, stdout } = await assay(args);
       const { verdict, findings }: Pick<AttestationResult, 'verdict' | 'findings'> = JSON.parse(stdout);
       return { status, verdict, found: findings.map(({ code, subject }) => `${code} ${subject}`) };
     } finally {
