@@ -4,6 +4,8 @@ import { AssayError } from '../bytes/index.ts';
 export type SysErrorCode =
   /** System calls cannot be made from this Node: koffi does not load here, or the C library lacks the function. */
   | 'sys.unavailable'
+  /** The file system or kernel lacks what was asked. */
+  | 'sys.not-supported'
   /** The kernel refused a call; `errno` has its reason. */
   | 'sys.call-failed'
   /** A folder for secrets belongs to another user, or others may write to it. */
@@ -21,7 +23,7 @@ export class SysError extends AssayError {
     options: { advice?: string; cause?: unknown; errno?: string | undefined } = {},
   ) {
     const { errno, ...rest } = options;
-    super(message, { ...rest, exitCode: code === 'sys.unavailable' ? 3 : 2 });
+    super(message, { ...rest, exitCode: code === 'sys.unavailable' || code === 'sys.not-supported' ? 3 : 2 });
     this.code = code;
     this.errno = errno;
   }

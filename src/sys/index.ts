@@ -3,7 +3,19 @@ export { type FileIdentity, type HashedContent, hashContent, identityKey, identi
 export { type EcdsaVerifier, ecdsaVerifier } from './ecdsa.ts';
 export { SysError, type SysErrorCode } from './error.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
+export { type FileSystem, fileSystem } from './file-system.ts';
+export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
 export { isNativeAvailable } from './native.ts';
 export { privateFolder, type ReplaceOptions, replaceFile } from './private-folder.ts';
-export { getXattr, listXattrs, removeXattr, setXattr } from './xattr.ts';
+export {
+  fgetXattr,
+  flistXattrs,
+  fremoveXattr,
+  fsetXattr,
+  getXattr,
+  listXattrs,
+  MAX_XATTR_SIZE,
+  removeXattr,
+  setXattr,
+} from './xattr.ts';
