@@ -6,7 +6,6 @@ import {
   AgentError,
   attestUntilVerdict,
   enrol,
-  keepEnrolment,
   Pusher,
   readEnrolment,
   ServerConnection,
@@ -75,9 +74,7 @@ async function runAgent(options: Options): Promise<void> {
       let enrolment = await readEnrolment(folder);
       if (enrolment === undefined || enrolment.server !== connection.url) {
         const identity = { identity: agent.identity, measurer: agent.measurer, hostName: hostname() };
-        const made = await enrol(connection, { tpm, tpmKind: kind, ...identity, joinToken: joinToken() });
-        await keepEnrolment(folder, made.enrolment);
-        ({ enrolment, challenge } = made);
+        ({ enrolment, challenge } = await enrol(connection, { tpm, tpmKind: kind, ...identity, joinToken, folder }));
       }
       const onAnswer = (answer: EvidenceAnswer): void => show(answer, options);
       const onTrouble = (error: unknown): void => void reportError(error, false);

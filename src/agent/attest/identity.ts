@@ -3,8 +3,9 @@
  * data folder (`ak.public`, `ak.private`: the files that `tpm2_load` takes). Nothing in them is secret to anybody but
  * that TPM.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { privateFolder, replaceFile } from '../../sys/index.ts';
 import {
   createAttestationKey,
   decode,
@@ -33,6 +34,7 @@ export interface HostIdentity {
  * The EK is that of the first certificate in NV, P-256 before RSA: elliptic-curve quotes are several times faster.
  */
 export async function loadIdentity(tpm: TpmClient, folder: string): Promise<HostIdentity> {
+  await privateFolder(folder); // before anything in it is believed
   const certificates = await readEndorsementCertificates(tpm);
   const profile = certificates[0]?.profile ?? EK_PROFILES.p256;
   const ek = await loadEndorsementKey(tpm, profile);
@@ -72,19 +74,6 @@ async function readKept(folder: string): Promise<WrappedKey | undefined> {
 
 /** The public part is written last: with it the pair is whole. */
 async function keep(folder: string, key: WrappedKey): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
   await replaceFile(join(folder, PRIVATE_FILE), encode(TPM2B_PRIVATE, key.private));
   await replaceFile(join(folder, PUBLIC_FILE), encode(TPM2B_PUBLIC, key.area));
-}
-
-/** The old content or the new one, whatever happens in between. */
-export async function replaceFile(path: string, content: Uint8Array | string): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
 }

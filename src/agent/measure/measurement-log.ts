@@ -1,19 +1,10 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digest, digestInfo } from '../../bytes/index.ts';
 import type { PcrBank, PcrValues } from '../../evidence/index.ts';
 import { BOOT_AGGREGATE } from '../../ima/index.ts';
+import { privateFolder } from '../../sys/index.ts';
 import { AgentError } from '../error.ts';
 import { encodeEntry, entryKey, IMA_PCR, type NewEntry, readEntries, type WrittenEntry } from './entry.ts';
 import { banksOf, digestsOf, type PcrExtender, pcrValue, sha256BootAggregate, type TpmBoot } from './pcr-extender.ts';
@@ -63,11 +54,12 @@ export class MeasurementLog {
    * @param folder where the lists are; made where it is missing
    * @param options.extend allow to extend PCR 10 of a TPM device; other TPMs need no leave
    * @throws {AgentError} `agent.list-contradicts-pcr`, `agent.extend-not-allowed`
+   * @throws {SysError} `sys.folder-not-private`
    */
   static async open(folder: string, tpm: PcrExtender, options: { extend?: boolean } = {}): Promise<MeasurementLog> {
     if (tpm.kind === 'device' && options.extend !== true) throw extendNotAllowed();
     const log = new MeasurementLog(folder, tpm);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    await privateFolder(folder);
     try {
       await log.#settle();
     } catch (error) {

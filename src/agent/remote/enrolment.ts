@@ -1,6 +1,7 @@
 /** Enrolment from the host's side: proves that the AK lives in the TPM whose EK the server checked. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { toHex } from '../../bytes/index.ts';
 import {
   ActivationRequestCodec,
   type Challenge,
@@ -12,11 +13,12 @@ import {
   type PcrBank,
   type TpmKind,
 } from '../../evidence/index.ts';
+import { privateFolder, replaceFile } from '../../sys/index.ts';
 import { activateCredential, encode, TPMT_PUBLIC, type TpmClient } from '../../tpm/index.ts';
-import { type HostIdentity, replaceFile } from '../attest/identity.ts';
+import type { HostIdentity } from '../attest/identity.ts';
 import { pcrBanks } from '../attest/tpm-extender.ts';
-import { AgentError } from '../error.ts';
-import type { ServerConnection } from './connection.ts';
+import { AgentError, errnoOf } from '../error.ts';
+import { RefusedError, type ServerConnection } from './connection.ts';
 
 /** What the agent keeps of its enrolment; `token` is a secret. */
 export interface KeptEnrolment {
@@ -31,25 +33,66 @@ export interface EnrolOptions {
   readonly identity: HostIdentity;
   readonly measurer: Measurer;
   readonly hostName: string;
-  readonly joinToken: string;
+  /** Asked for only where an enrolment begins; one that was cut short goes on without. */
+  readonly joinToken: () => string | Promise<string>;
+  /** Where the enrolment is kept. */
+  readonly folder: string;
+}
+
+interface Enrolled {
+  readonly enrolment: KeptEnrolment;
+  readonly challenge: Challenge;
 }
 
 const BANKS_BY_STRENGTH: readonly PcrBank[] = ['sha256', 'sha384', 'sha512', 'sm3', 'sha1'];
 
-export async function enrol(
-  server: ServerConnection,
-  options: EnrolOptions,
-): Promise<{ readonly enrolment: KeptEnrolment; readonly challenge: Challenge }> {
-  const { tpm, identity, joinToken } = options;
+/**
+ * Enrols this host and keeps the enrolment. The activation is kept before it is sent: the server may take it, and with it
+ * the join token, and the agent end before it has the answer. The next call then asks for that answer again.
+ * @throws {AgentError} `agent.refused`, `agent.server-unreachable`, `agent.no-bank`
+ */
+export async function enrol(server: ServerConnection, options: EnrolOptions): Promise<Enrolled> {
+  await privateFolder(options.folder);
+  const begun = await readActivation(server, options);
+  return (
+    (begun && (await resume(server, options, begun))) ?? (await activate(server, options, await begin(server, options)))
+  );
+}
+
+async function begin(server: ServerConnection, options: EnrolOptions): Promise<Uint8Array> {
+  const { tpm, identity, joinToken, folder } = options;
   const request = await describeHost(options);
-  const begun = await server.post('/api/agent/enrol', EnrolmentRequestCodec.encode(request), joinToken);
+  const begun = await server.post('/api/agent/enrol', EnrolmentRequestCodec.encode(request), await joinToken());
   const { enrolmentId, credentialBlob, secret } = EnrolmentChallengeCodec.decode(begun);
   const credential = await activateCredential(tpm, identity.ek, identity.ak, { credentialBlob, secret });
   const activation = ActivationRequestCodec.encode({ enrolmentId, credential });
-  const { hostId, token, challenge } = EnrolmentAnswerCodec.decode(
-    await server.post('/api/agent/activate', activation),
-  );
-  return { enrolment: { server: server.url, hostId, token }, challenge };
+  const kept = { server: server.url, akPublic: akOf(options), activation: toHex(activation) } satisfies KeptActivation;
+  await replaceFile(join(folder, ACTIVATION_FILE), `${JSON.stringify(kept)}\n`);
+  return activation;
+}
+
+async function activate(server: ServerConnection, { folder }: EnrolOptions, activation: Uint8Array): Promise<Enrolled> {
+  const answer = EnrolmentAnswerCodec.decode(await server.post('/api/agent/activate', activation));
+  const { hostId, token, challenge } = answer;
+  const enrolment = { server: server.url, hostId, token };
+  await keepEnrolment(folder, enrolment);
+  await rm(join(folder, ACTIVATION_FILE), { force: true });
+  return { enrolment, challenge };
+}
+
+/** @returns undefined where the server no longer knows that enrolment (it keeps one for minutes): begin anew */
+async function resume(
+  server: ServerConnection,
+  options: EnrolOptions,
+  activation: Uint8Array,
+): Promise<Enrolled | undefined> {
+  try {
+    return await activate(server, options, activation);
+  } catch (error) {
+    if (!(error instanceof RefusedError && error.refusal === 'enrol.unknown')) throw error;
+    await rm(join(options.folder, ACTIVATION_FILE), { force: true });
+    return undefined;
+  }
 }
 
 async function describeHost({ tpm, tpmKind, identity, measurer, hostName }: EnrolOptions): Promise<EnrolmentRequest> {
@@ -71,13 +114,31 @@ async function describeHost({ tpm, tpmKind, identity, measurer, hostName }: Enro
 
 const FILE = 'enrolment.json';
 
+/** An activation that was sent, or was about to be; it holds a secret. */
+interface KeptActivation {
+  readonly server: string;
+  /** TPMT_PUBLIC of the AK that it is for, hex. */
+  readonly akPublic: string;
+  /** The whole message, hex. */
+  readonly activation: string;
+}
+
+const ACTIVATION_FILE = 'activation.json';
+
+const akOf = ({ identity }: EnrolOptions): string => toHex(encode(TPMT_PUBLIC, identity.ak.area));
+
+/** @returns undefined where none is kept, or one for another server, another AK, or no such thing at all */
+async function readActivation(server: ServerConnection, options: EnrolOptions): Promise<Uint8Array | undefined> {
+  const text = await readIfThere(join(options.folder, ACTIVATION_FILE));
+  const { server: url, akPublic, activation } = fieldsOf(text ?? '');
+  const isOurs = url === server.url && akPublic === akOf(options);
+  return isOurs && typeof activation === 'string' ? Buffer.from(activation, 'hex') : undefined;
+}
+
 /** @throws {AgentError} `agent.enrolment-unreadable` */
 export async function readEnrolment(folder: string): Promise<KeptEnrolment | undefined> {
   const path = join(folder, FILE);
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  const text = await readIfThere(path);
   if (text === undefined) return undefined;
   const kept = parseKept(text);
   if (kept === undefined) {
@@ -89,18 +150,30 @@ export async function readEnrolment(folder: string): Promise<KeptEnrolment | und
 }
 
 function parseKept(text: string): KeptEnrolment | undefined {
+  const { server, hostId, token } = fieldsOf(text);
+  if (typeof server !== 'string' || typeof hostId !== 'string' || typeof token !== 'string') return undefined;
+  return { server, hostId, token };
+}
+
+/** None for what is no JSON object. */
+function fieldsOf(text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return undefined;
-    const { server, hostId, token } = value as Record<string, unknown>;
-    if (typeof server !== 'string' || typeof hostId !== 'string' || typeof token !== 'string') return undefined;
-    return { server, hostId, token };
+    return typeof value === 'object' && value !== null ? { ...value } : {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-export async function keepEnrolment(folder: string, enrolment: KeptEnrolment): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function keepEnrolment(folder: string, enrolment: KeptEnrolment): Promise<void> {
   await replaceFile(join(folder, FILE), `${JSON.stringify(enrolment)}\n`);
 }

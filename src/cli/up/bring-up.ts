@@ -6,7 +6,6 @@ import {
   attestUntilVerdict,
   enrol,
   type HostAgent,
-  keepEnrolment,
   Pusher,
   readEnrolment,
   ServerConnection,
@@ -182,16 +181,15 @@ async function enrolled(
   const folder = join(options.dataFolder, 'agent');
   const kept = await readEnrolment(folder);
   if (kept !== undefined && (await server.host(kept.hostId)) !== undefined) return kept;
-  const joinToken = await server.joinToken({ label: 'this machine', demonstration: isDemonstration(options) });
   const { enrolment, challenge } = await enrol(connection, {
     tpm: opened.tpm,
     tpmKind: opened.kind,
     identity: agent.identity,
     measurer: agent.measurer,
     hostName: hostname(),
-    joinToken,
+    joinToken: () => server.joinToken({ label: 'this machine', demonstration: isDemonstration(options) }),
+    folder,
   });
-  await keepEnrolment(folder, enrolment);
   return { ...enrolment, challenge };
 }
 

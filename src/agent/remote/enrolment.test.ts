@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { startService } from '../../../test/fleet/service.ts';
+import { toHex } from '../../bytes/index.ts';
+import { ActivationRequestCodec } from '../../evidence/index.ts';
+import { encode, TPMT_PUBLIC, TpmClient } from '../../tpm/index.ts';
+import { EmbeddedTpm, inProcessTransport } from '../../vtpm/index.ts';
+import { loadIdentity } from '../attest/identity.ts';
+import { ServerConnection } from './connection.ts';
+import { type EnrolOptions, enrol, readEnrolment } from './enrolment.ts';
+
+async function newHost(t: TestContext): Promise<Omit<EnrolOptions, 'joinToken'>> {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-enrolment-'));
+  const embedded = await EmbeddedTpm.open(join(folder, 'tpm'), { durable: false });
+  const tpm = new TpmClient(inProcessTransport(embedded, 'test', () => embedded.close()));
+  t.after(async () => {
+    await tpm.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const identity = await loadIdentity(tpm, folder);
+  return { tpm, tpmKind: 'software', identity, measurer: 'user-space', hostName: 'web1', folder };
+}
+
+/** As one whose agent is killed when the server has answered, and before the agent has the answer. */
+class LosesAnswers extends ServerConnection {
+  override async post(path: string, body: Uint8Array, token?: string): Promise<Uint8Array> {
+    const answer = await super.post(path, body, token);
+    if (path === '/api/agent/activate') throw new Error('killed');
+    return answer;
+  }
+}
+
+const noToken = (): string => assert.fail('a join token was asked for');
+
+test('an enrolment whose last answer was lost goes on without another join token', async (t) => {
+  await using service = await startService();
+  const host = await newHost(t);
+  const address = { url: service.client.url, fingerprint: service.server.fingerprint };
+  const joinToken = await service.server.joinToken({ label: '', demonstration: true });
+  const losing = new LosesAnswers(address);
+  await assert.rejects(enrol(losing, { ...host, joinToken: () => joinToken }), { message: 'killed' });
+  losing.close();
+  assert.equal(await readEnrolment(host.folder), undefined);
+
+  const connection = new ServerConnection(address);
+  t.after(() => connection.close());
+  const { enrolment } = await enrol(connection, { ...host, joinToken: noToken });
+  assert.deepEqual(await readEnrolment(host.folder), enrolment);
+  assert.notEqual(await service.server.host(enrolment.hostId), undefined);
+  assert.equal(existsSync(join(host.folder, 'activation.json')), false);
+});
+
+test('an activation that the server no longer knows is forgotten: the enrolment begins anew', async (t) => {
+  await using service = await startService();
+  const host = await newHost(t);
+  const connection = new ServerConnection({ url: service.client.url, fingerprint: service.server.fingerprint });
+  t.after(() => connection.close());
+  const kept = {
+    server: connection.url,
+    akPublic: toHex(encode(TPMT_PUBLIC, host.identity.ak.area)),
+    activation: toHex(
+      ActivationRequestCodec.encode({ enrolmentId: randomBytes(16).toString('hex'), credential: randomBytes(32) }),
+    ),
+  };
+  writeFileSync(join(host.folder, 'activation.json'), JSON.stringify(kept));
+  const joinToken = await service.server.joinToken({ label: '', demonstration: true });
+  const { enrolment } = await enrol(connection, { ...host, joinToken: () => joinToken });
+  assert.deepEqual(await readEnrolment(host.folder), enrolment);
+});
+
+test('a folder that others may write to is refused before a key in it is believed', async (t) => {
+  const { tpm, folder } = await newHost(t);
+  chmodSync(folder, 0o777);
+  await assert.rejects(loadIdentity(tpm, folder), { code: 'sys.folder-not-private' });
+});
