@@ -1,6 +1,6 @@
 /** System calls: the only room with a native module. It loads when the first call is made, not before. */
 export { type FileIdentity, type HashedContent, hashContent, identityKey, identityOf, MAX_HASHED } from './content.ts';
-export { type EcdsaVerifier, ecdsaVerifier } from './ecdsa.ts';
+export { type EcdsaSigner, type EcdsaVerifier, ecdsaSigner, ecdsaVerifier } from './ecdsa.ts';
 export { SysError, type SysErrorCode } from './error.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
 export { type FileSystem, fileSystem } from './file-system.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { chmodSync, closeSync, mkdtempSync, openSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { ParseError } from '../bytes/index.ts';
 import {
   ExecWatch,
+  ecdsaSigner,
   ecdsaVerifier,
   getXattr,
   hashContent,
@@ -94,9 +95,44 @@ for (const [curve, algorithm] of [
   });
 }
 
+for (const [curve, size] of [
+  ['P-256', 32],
+  ['P-384', 48],
+  ['P-521', 64],
+  ['P-256', 64],
+  ['P-521', 20],
+] as const) {
+  test(`an ECDSA signature on ${curve} over a digest of ${size} bytes verifies with both engines`, () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: curve });
+    const digest = randomBytes(size);
+    const engines = isNativeAvailable() ? (['openssl', 'javascript'] as const) : (['javascript'] as const);
+    for (const by of engines) {
+      const signer = ecdsaSigner(privateKey, by);
+      for (const engine of engines) {
+        const verifier = ecdsaVerifier(publicKey, engine);
+        assert.equal(verifier.verify(digest, signer.sign(digest)), true, `${by} → ${engine}`);
+        assert.equal(verifier.verify(digest, signer.sign(Buffer.alloc(size, 1))), false, `${by} → ${engine}`);
+      }
+    }
+  });
+}
+
+test('OpenSSL signs on curves that the JavaScript engine does not have, SM2 among them', native, () => {
+  for (const namedCurve of ['prime192v1', 'SM2']) {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve });
+    const digest = randomBytes(32);
+    const signature = ecdsaSigner(privateKey).sign(digest);
+    assert.equal(ecdsaVerifier(publicKey).verify(digest, signature), true, namedCurve);
+    assert.equal(ecdsaVerifier(publicKey).verify(randomBytes(32), signature), false, namedCurve);
+    assert.throws(() => ecdsaSigner(privateKey, 'javascript'), SysError);
+  }
+});
+
 test('a key that is not on a known curve is refused', () => {
-  const { publicKey } = generateKeyPairSync('ed25519');
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   assert.throws(() => ecdsaVerifier(publicKey), SysError);
+  assert.throws(() => ecdsaSigner(privateKey), SysError);
+  assert.throws(() => ecdsaVerifier(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey), SysError);
 });
 
 test('any bytes give fanotify events or a typed error', () => {
