@@ -5,6 +5,7 @@ import { AssayError } from './error.ts';
 export type DigestAlgorithm =
   | 'md5'
   | 'sha1'
+  | 'rmd160'
   | 'sha224'
   | 'sha256'
   | 'sha384'
@@ -29,6 +30,7 @@ export interface DigestInfo {
 const REGISTRY: readonly DigestInfo[] = [
   { name: 'md5', size: 16, tpmAlg: undefined, kernelId: 1, opensslName: 'md5' },
   { name: 'sha1', size: 20, tpmAlg: 0x0004, kernelId: 2, opensslName: 'sha1' },
+  { name: 'rmd160', size: 20, tpmAlg: undefined, kernelId: 3, opensslName: 'ripemd160' },
   { name: 'sha256', size: 32, tpmAlg: 0x000b, kernelId: 4, opensslName: 'sha256' },
   { name: 'sha384', size: 48, tpmAlg: 0x000c, kernelId: 5, opensslName: 'sha384' },
   { name: 'sha512', size: 64, tpmAlg: 0x000d, kernelId: 6, opensslName: 'sha512' },

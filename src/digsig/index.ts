@@ -1,0 +1,23 @@
+/** The integrity subsystem's signatures: headers of formats 1, 2 and 3, key ids, keys, keyrings. */
+export { DigsigError, type DigsigErrorCode } from './error.ts';
+export { fileIdDigest } from './file-id.ts';
+export {
+  encodeSignature,
+  parseSignature,
+  type SignatureHeader,
+  type SignatureV1,
+  type SignatureV2,
+} from './header.ts';
+export { formatKeyId, type KeyId, keyId, parseKeyId, publicKeyV1 } from './key-id.ts';
+export type { KeyKind } from './key-kind.ts';
+export {
+  type DigestToVerify,
+  Keyring,
+  type SignatureFault,
+  type SignatureVerdict,
+  verifySignature,
+} from './keyring.ts';
+export { type IntegrityKey, type ReadKeysOptions, readPublicKeys } from './public-keys.ts';
+export { signDigest, signDigestV1, signFileId } from './sign.ts';
+export { openSigner, type Signer, type SignerSource } from './signer.ts';
+export { verifyDigest } from './verify.ts';

@@ -1,0 +1,160 @@
+/** Opens the key that signs, once; then one call per signature. */
+import { constants, createPrivateKey, createPublicKey, type KeyObject, privateEncrypt } from 'node:crypto';
+import type { DigestAlgorithm } from '../bytes/index.ts';
+import { ecdsaSigner } from '../sys/index.ts';
+import { checkDigestSize, encodeDigestInfo } from './digest-info.ts';
+import { DigsigError } from './error.ts';
+import { type KeyId, keyId, keyIdOfPublicKey, keyIdV1 } from './key-id.ts';
+import { type KeyKind, openPublicKey } from './key-kind.ts';
+import { pemBlocks } from './pem.ts';
+import { type IntegrityKey, readPublicKeys } from './public-keys.ts';
+
+/** A key that signs as plain data, so that each worker thread can open it for itself. It holds the secret. */
+export interface SignerSource {
+  /** PEM (encrypted or not) or DER, as the file holds it. A certificate in the same PEM names the key. */
+  readonly key: Uint8Array;
+  /** What the key is called in messages: its file's name. */
+  readonly source: string;
+  readonly passphrase?: string;
+  /** The certificate whose id the signatures carry, PEM or DER; it must be this key's. */
+  readonly certificate?: Uint8Array;
+  /** Instead of what the certificate or the key says. */
+  readonly keyId?: number;
+}
+
+/** Makes signatures. Belongs to the thread that opened it. */
+export interface Signer extends KeyKind {
+  readonly keyId: KeyId;
+  /** 8 bytes; RSA alone. */
+  readonly keyIdV1: Buffer | undefined;
+  readonly publicKey: KeyObject;
+  /** The certificate that names the key, in DER. */
+  readonly certificate: Buffer | undefined;
+  /**
+   * The bare signature over a digest: RSASSA-PKCS1-v1_5, or ECDSA or SM2 in DER.
+   * @throws {DigsigError} `digsig.cannot-sign`
+   */
+  sign(algorithm: DigestAlgorithm, digest: Uint8Array): Buffer;
+  /** PKCS#1 type 1 padding over bytes as they are, which format 1 needs; RSA alone. */
+  readonly signRaw: ((bytes: Uint8Array) => Buffer) | undefined;
+}
+
+/**
+ * @throws {DigsigError} `digsig.not-a-key`, `digsig.passphrase`, `digsig.unsupported-key`, `digsig.wrong-certificate`
+ * @throws {SysError} `sys.unavailable` for SM2 and P-192 where OpenSSL cannot be reached
+ */
+export function openSigner(source: SignerSource): Signer {
+  const privateKey = readPrivateKey(source);
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  const named = namingKey(source, spki);
+  const opened = openPublicKey(spki, source.source);
+  const identity = {
+    ...opened,
+    keyId: source.keyId === undefined ? (named?.keyId ?? keyIdOfPublicKey(spki)) : keyId(source.keyId),
+    keyIdV1: keyIdV1(opened.publicKey),
+    certificate: named?.certificate,
+  };
+  return { ...identity, ...(opened.kind === 'rsa' ? rsaOperations(privateKey) : ecOperations(privateKey)) };
+}
+
+type Operations = Pick<Signer, 'sign' | 'signRaw'>;
+
+/** `privateEncrypt` is the primitive behind `crypto.sign`, which would hash the digest once more. */
+function rsaOperations(key: KeyObject): Operations {
+  const signRaw = (bytes: Uint8Array): Buffer => {
+    try {
+      return privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, bytes);
+    } catch (cause) {
+      throw new DigsigError('digsig.cannot-sign', 'this RSA key is too short for the digest', { cause });
+    }
+  };
+  return { signRaw, sign: (algorithm, digest) => signRaw(encodeDigestInfo(algorithm, digest)) };
+}
+
+function ecOperations(key: KeyObject): Operations {
+  const signer = ecdsaSigner(key);
+  return {
+    signRaw: undefined,
+    sign(algorithm, digest) {
+      checkDigestSize(algorithm, digest);
+      return signer.sign(digest);
+    },
+  };
+}
+
+const PRIVATE_ADVICE = 'give a private key in PEM or DER';
+
+function readPrivateKey({ key, source, passphrase }: SignerSource): KeyObject {
+  const blocks = pemBlocks(key);
+  const block = blocks.find(({ label }) => label.endsWith('PRIVATE KEY'));
+  if (block !== undefined) {
+    const isEncrypted = block.label.startsWith('ENCRYPTED') || /^Proc-Type:.*ENCRYPTED/m.test(block.text);
+    return decode(source, isEncrypted, passphrase, () =>
+      createPrivateKey({ key: block.text, format: 'pem', ...(passphrase === undefined ? {} : { passphrase }) }),
+    );
+  }
+  if (blocks.length > 0) {
+    throw new DigsigError(
+      'digsig.not-a-key',
+      `${source}: no private key: only ${blocks.map((one) => one.label).join(', ')}`,
+      {
+        advice: PRIVATE_ADVICE,
+      },
+    );
+  }
+  return readDerPrivateKey(Buffer.from(key), source, passphrase);
+}
+
+/** PKCS#8, EncryptedPrivateKeyInfo (which OpenSSL reads as PKCS#8 too), PKCS#1 or SEC 1. */
+function readDerPrivateKey(key: Buffer, source: string, passphrase: string | undefined): KeyObject {
+  for (const type of ['pkcs1', 'sec1'] as const) {
+    try {
+      return createPrivateKey({ key, format: 'der', type });
+    } catch {
+      // the next form
+    }
+  }
+  const isEncrypted = key[0] === 0x30 && !hasVersion(key);
+  return decode(source, isEncrypted, passphrase, () =>
+    createPrivateKey({ key, format: 'der', type: 'pkcs8', ...(passphrase === undefined ? {} : { passphrase }) }),
+  );
+}
+
+/** PrivateKeyInfo begins with an INTEGER, EncryptedPrivateKeyInfo with an AlgorithmIdentifier. */
+function hasVersion(key: Buffer): boolean {
+  const start = (key[1] ?? 0) < 0x80 ? 2 : 2 + ((key[1] ?? 0) & 0x7f);
+  return key[start] === 0x02;
+}
+
+function decode(
+  source: string,
+  isEncrypted: boolean,
+  passphrase: string | undefined,
+  open: () => KeyObject,
+): KeyObject {
+  if (isEncrypted && passphrase === undefined) {
+    throw new DigsigError('digsig.passphrase', `${source}: the key is encrypted`, { advice: 'give its passphrase' });
+  }
+  try {
+    return open();
+  } catch (cause) {
+    // OpenSSL's reason may quote what it was given: it stays in `cause`, which no command prints.
+    throw isEncrypted
+      ? new DigsigError('digsig.passphrase', `${source}: the passphrase does not open the key`, { cause })
+      : new DigsigError('digsig.not-a-key', `${source}: no private key`, { advice: PRIVATE_ADVICE, cause });
+  }
+}
+
+/** The certificate that names the key: the one given, or the first in the key's own PEM. */
+function namingKey({ certificate, key, source }: SignerSource, spki: Buffer): IntegrityKey | undefined {
+  const own = pemBlocks(key).find(({ label }) => label === 'CERTIFICATE');
+  const bytes = certificate ?? own?.bytes;
+  if (bytes === undefined) return undefined;
+  const [named] = readPublicKeys(bytes, {
+    source: certificate === undefined ? source : `the certificate for ${source}`,
+  });
+  if (named?.publicKey.export({ type: 'spki', format: 'der' }).equals(spki)) return named;
+  throw new DigsigError('digsig.wrong-certificate', `${source}: the certificate is another key's`, {
+    advice: 'give the certificate that was issued for this key',
+  });
+}
