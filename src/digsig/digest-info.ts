@@ -3,7 +3,10 @@ import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
 import { der, oid, TAG } from './der.ts';
 import { DigsigError } from './error.ts';
 
-/** RFC 8017, B.1; NIST's CSOR for SHA-2 and SHA-3; GB/T 33560 for SM3. */
+/**
+ * RFC 8017, B.1; NIST's CSOR for SHA-2 and SHA-3. For SM3 it is the identifier of RSA with SM3 and not SM3's own
+ * (…1.401): so OpenSSL writes it, and with it ima-evm-utils. The kernel's RSA has no SM3.
+ */
 const OIDS: Readonly<Record<DigestAlgorithm, string>> = {
   md5: '1.2.840.113549.2.5',
   sha1: '1.3.14.3.2.26',
@@ -12,14 +15,14 @@ const OIDS: Readonly<Record<DigestAlgorithm, string>> = {
   sha256: '2.16.840.1.101.3.4.2.1',
   sha384: '2.16.840.1.101.3.4.2.2',
   sha512: '2.16.840.1.101.3.4.2.3',
-  sm3: '1.2.156.10197.1.401',
+  sm3: '1.2.156.10197.1.504',
   'sha3-256': '2.16.840.1.101.3.4.2.8',
   'sha3-384': '2.16.840.1.101.3.4.2.9',
   'sha3-512': '2.16.840.1.101.3.4.2.10',
 };
 
 /** AlgorithmIdentifier with NULL parameters, as the kernel's `rsassa-pkcs1` and OpenSSL write it. */
-export function digestIdentifier(algorithm: DigestAlgorithm): Buffer {
+function digestIdentifier(algorithm: DigestAlgorithm): Buffer {
   return der(TAG.sequence, oid(OIDS[algorithm]), der(TAG.null));
 }
 

@@ -9,14 +9,30 @@ export interface PemBlock {
   readonly bytes: Buffer;
 }
 
-const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,64})-----\r?\n([^-]*)-----END \1-----/g;
+const BEGIN = '-----BEGIN ';
+const END = '-----END ';
 
-/** The blocks of a text in their order; none for bytes that are no PEM. Text around them is for people. */
+/**
+ * The blocks of a text in their order; none for bytes that are no PEM. Text around them is for people. Each byte is
+ * looked at a fixed number of times: a block that another boundary ends is left out whole.
+ */
 export function pemBlocks(bytes: Uint8Array): PemBlock[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-  return [...text.matchAll(BLOCK)].map(([block, label = '', body = '']) => ({
-    label,
-    text: block,
-    bytes: Buffer.from(body.includes(':') ? '' : body, 'base64'),
-  }));
+  const blocks: PemBlock[] = [];
+  for (let at = text.indexOf(BEGIN); at >= 0; ) {
+    const ending = text.indexOf(END, at);
+    if (ending < 0) break;
+    const block = blockOf(text, at, ending);
+    if (block !== undefined) blocks.push(block);
+    at = text.indexOf(BEGIN, ending);
+  }
+  return blocks;
+}
+
+function blockOf(text: string, at: number, ending: number): PemBlock | undefined {
+  const label = /^[A-Z0-9 ]{1,64}(?=-----\r?\n)/.exec(text.slice(at + BEGIN.length, at + BEGIN.length + 80))?.[0];
+  if (label === undefined || !text.startsWith(`${label}-----`, ending + END.length)) return undefined;
+  const body = text.slice(at + BEGIN.length + label.length + 5, ending);
+  const block = text.slice(at, ending + END.length + label.length + 5);
+  return { label, text: `${block}\n`, bytes: Buffer.from(body.includes(':') ? '' : body, 'base64') };
 }

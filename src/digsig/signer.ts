@@ -2,6 +2,7 @@
 import { constants, createPrivateKey, createPublicKey, type KeyObject, privateEncrypt } from 'node:crypto';
 import type { DigestAlgorithm } from '../bytes/index.ts';
 import { ecdsaSigner } from '../sys/index.ts';
+import { DerReader, TAG } from './der.ts';
 import { checkDigestSize, encodeDigestInfo } from './digest-info.ts';
 import { DigsigError } from './error.ts';
 import { type KeyId, keyId, keyIdOfPublicKey, keyIdV1 } from './key-id.ts';
@@ -114,16 +115,21 @@ function readDerPrivateKey(key: Buffer, source: string, passphrase: string | und
       // the next form
     }
   }
-  const isEncrypted = key[0] === 0x30 && !hasVersion(key);
+  const isEncrypted = isEncryptedInfo(key);
   return decode(source, isEncrypted, passphrase, () =>
     createPrivateKey({ key, format: 'der', type: 'pkcs8', ...(passphrase === undefined ? {} : { passphrase }) }),
   );
 }
 
-/** PrivateKeyInfo begins with an INTEGER, EncryptedPrivateKeyInfo with an AlgorithmIdentifier. */
-function hasVersion(key: Buffer): boolean {
-  const start = (key[1] ?? 0) < 0x80 ? 2 : 2 + ((key[1] ?? 0) & 0x7f);
-  return key[start] === 0x02;
+/** EncryptedPrivateKeyInfo (RFC 5958, 3): an AlgorithmIdentifier and an OCTET STRING. */
+function isEncryptedInfo(key: Buffer): boolean {
+  try {
+    const info = new DerReader(key).enter(TAG.sequence, 'private key');
+    info.whole(TAG.sequence, 'encryptionAlgorithm');
+    return info.tag === TAG.octetString;
+  } catch {
+    return false;
+  }
 }
 
 function decode(
