@@ -18,6 +18,8 @@ const PACKAGE_OF = {
   busybox: 'busybox-static',
   chromium: 'chromium',
   openssl: 'openssl',
+  evmctl: 'ima-evm-utils',
+  'softhsm2-util': 'softhsm2',
   unshare: 'util-linux',
   'dpkg-query': 'dpkg',
 } as const;
