@@ -37,7 +37,7 @@ export interface Settings {
   readonly pcrs: readonly number[];
   /** Banks that are strong enough. */
   readonly banks: readonly PcrBank[];
-  /** The reference that newly enrolled hosts are judged by; left out: one of the host's own name, once it is there. */
+  /** The reference that newly enrolled hosts are judged by; left out: none, until a person gives one. */
   readonly defaultReference: string | undefined;
 }
 

@@ -163,7 +163,7 @@ async function completeEnrolment(
 async function insertNewHost(ctx: ServerContext, trx: Db, pending: PendingEnrolment, now: number): Promise<void> {
   const { hostId, name, assurance, measurer } = pending;
   const { intervalMs, defaultReference } = ctx.settings;
-  await insertHost(trx, { id: hostId, name, intervalMs, referenceId: defaultReference ?? name }, now);
+  await insertHost(trx, { id: hostId, name, intervalMs, referenceId: defaultReference ?? null }, now);
   await insertEnrolment(trx, pending, now);
   const data = JSON.stringify({ name, assurance, measurer });
   await insertEvent(trx, { at: now, kind: 'enrolled', hostId, data });

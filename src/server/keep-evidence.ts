@@ -1,4 +1,4 @@
-/** Keeps what people may want to look at: the last quote, this boot's firmware log and the covered part of the IMA list. */
+/** Keeps what people may want to look at: the last accepted quote, this boot's firmware log and the covered part of the IMA list. */
 import { hash } from 'node:crypto';
 import type { Evidence, GrowingLogEvidence } from '../evidence/index.ts';
 import { EntryScanner } from '../ima/index.ts';
@@ -13,7 +13,10 @@ const LIST_BYTES_KEPT = 64 * 1024 * 1024;
 /** A part grows to this size before another is begun. */
 const PART_SIZE = 64 * 1024;
 
-/** Stores the evidence's parts; of the logs only what a verified quote covers. */
+/**
+ * Stores the parts of evidence that was accepted; of the logs only what the quote covers. What was rejected is kept nowhere:
+ * its PCR values would be the host's word, shown beside a verdict.
+ */
 export async function keepEvidence(
   db: Db,
   hostId: string,
@@ -22,6 +25,8 @@ export async function keepEvidence(
   result: AttestationResult,
   now: number,
 ): Promise<void> {
+  const boot = result.state?.boot;
+  if (!result.verified || boot === undefined) return;
   const { message, signature, pcrs } = evidence.quote;
   await putQuote(db, {
     host_id: hostId,
@@ -31,8 +36,6 @@ export async function keepEvidence(
     pcrs: toJson(pcrsToHex(pcrs)),
     received_at: now,
   });
-  const boot = result.state?.boot;
-  if (!result.verified || boot === undefined) return;
   if (evidence.bootLog.kind === 'bytes' && evidence.bootLog.bytes.length > 0) {
     const { bytes } = evidence.bootLog;
     await putBootLog(db, hostId, hash('sha256', bytes, 'hex'), bytes);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attest, type Client, enrol, RefusedError, startService } from '../../../test/fleet/service.ts';
 import { digest, toHex } from '../../bytes/index.ts';
+import type { Evidence } from '../../evidence/index.ts';
 import type { ReferenceManifest } from '../../reference/index.ts';
 
 interface Item {
@@ -40,7 +41,7 @@ async function page(client: Client, token: string, hostId: string, query = ''): 
 }
 
 test('measured files come by page and by part of a path, each with its judgement', async () => {
-  await using service = await startService();
+  await using service = await startService({ settings: { defaultReference: 'web1' } });
   const { client, server } = service;
   const admin = await server.bearerToken('admin', '');
   const host = service.host({ name: 'web1' });
@@ -78,7 +79,7 @@ test('measured files come by page and by part of a path, each with its judgement
 });
 
 test('files that wait are approved by a person; the host is judged by it from its next evidence on', async () => {
-  await using service = await startService();
+  await using service = await startService({ settings: { defaultReference: 'web1' } });
   const { client, server } = service;
   const operator = await server.bearerToken('operator', '');
   const host = service.host({ name: 'web1' });
@@ -142,4 +143,45 @@ test('a host is shown with its verdict, chain of trust and PCRs with their meani
   assert.equal(shown.pcrs.length, 16);
   assert.equal(shown.pcrs[10]?.value, host.pcr10.toString('hex'));
   assert.match(shown.pcrs[10]?.meaning ?? '', /IMA/);
+});
+
+test('PCR values and quote are those of the last accepted evidence: what was rejected is not shown', async () => {
+  await using service = await startService();
+  const { client, server } = service;
+  const viewer = await server.bearerToken('viewer', '');
+  const host = service.host({ name: 'web1' });
+  const { token, hostId, challenge } = await enrol(client, host, await server.joinToken({ label: '' }));
+  const forged = (honest: Evidence): Evidence => {
+    const pcrs = { sha256: { ...honest.quote.pcrs.sha256, 7: Buffer.alloc(32, 0xee) } };
+    return { ...honest, quote: { ...honest.quote, pcrs } };
+  };
+  const shown = async () =>
+    ((await client.json(`/api/hosts/${hostId}`, { token: viewer })) as { pcrs: { index: number; value: string }[] })
+      .pcrs;
+  const quote = () => client.send(`/api/hosts/${hostId}/evidence/quote.message`, { token: viewer });
+
+  const rejected = await attest(client, token, forged(host.evidence(challenge)));
+  assert.equal(rejected.verdict, 'untrusted');
+  assert.deepEqual(await shown(), []);
+  assert.equal((await quote()).status, 404);
+
+  const accepted = await attest(client, token, host.evidence(rejected.next));
+  const [values, message] = [await shown(), (await quote()).body];
+  assert.equal(values[7]?.value, toHex(host.pcr(7)));
+  await attest(client, token, forged(host.evidence(accepted.next)));
+  assert.deepEqual(await shown(), values);
+  assert.deepEqual((await quote()).body, message);
+});
+
+test('a host does not choose its reference by the name that it gives itself', async () => {
+  await using service = await startService();
+  const { client, server } = service;
+  const admin = await server.bearerToken('admin', '');
+  await client.json('/api/references/web1', { method: 'PUT', token: admin, body: manifest({}) });
+  const host = service.host({ name: 'web1' });
+  const { token, hostId, challenge } = await enrol(client, host, await server.joinToken({ label: '' }));
+  const { findings } = await attest(client, token, host.evidence(challenge));
+  assert.ok(findings.some(({ code }) => code === 'reference.none'));
+  const shown = (await client.json(`/api/hosts/${hostId}`, { token: admin })) as { referenceId?: string };
+  assert.equal(shown.referenceId, undefined);
 });

@@ -150,7 +150,7 @@ export function hostRoutes(app: App, ctx: ServerContext): void {
     {
       config: { access: 'viewer' },
       schema: {
-        summary: 'The last quote as files, and the line that checks it without Assay',
+        summary: 'The last accepted quote as files, and the line that checks it without Assay',
         tags: ['hosts'],
         params,
         response: { 200: EvidenceBody },
@@ -199,7 +199,7 @@ async function filesOf(ctx: ServerContext, id: string): Promise<EvidenceFiles> {
   const enrolment = await findEnrolment(ctx.store.read, id);
   if (enrolment === undefined) throw noSuchHost();
   const quote = await findQuote(ctx.store.read, id);
-  if (quote === undefined) throw new ServerError('host.no-evidence', 'no evidence of this host has come yet');
+  if (quote === undefined) throw new ServerError('host.no-evidence', 'no evidence of this host has been accepted yet');
   return evidenceFiles(quote, enrolment);
 }
 
@@ -216,6 +216,7 @@ function pcrsOf(
 ): { index: number; meaning: string; value: string }[] {
   const values = quote === undefined ? {} : (fromJson(quote.pcrs)[selection.bank] ?? {});
   return Object.entries(values)
+    .filter(([index]) => selection.pcrs.includes(Number(index)))
     .map(([index, value]) => ({ index: Number(index), meaning: pcrMeaning(Number(index)), value }))
     .sort((a, b) => a.index - b.index);
 }
