@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ReferenceManifest } from '../reference/index.ts';
+import { privateFolder } from '../sys/index.ts';
 import { newToken, type TokenOptions } from './auth/token.ts';
 import type { Judgement, ServerContext, Settings } from './context.ts';
 import type { EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
@@ -98,10 +99,12 @@ const STOP_PATIENCE_MS = 10_000;
 /**
  * Opens the store and listens. Nothing of the process is touched: no signals, no exit.
  * @throws {ServerError} `store.in-use`, `store.newer`, `server.listen`
+ * @throws {SysError} `sys.folder-not-private` where the data folder is another user's, or others may write to it
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const settings = { ...DEFAULTS, ...options.settings };
   const now = options.now ?? Date.now;
+  await privateFolder(options.dataFolder);
   const tls = await tlsIdentity(join(options.dataFolder, 'server'), now());
   const tpm = options.tpm ?? (await enrolmentWithTpm(options.ekRoots));
   const store = await openStore(join(options.dataFolder, 'server'), options.store);

@@ -3,8 +3,9 @@
  * carries, so neither a name nor a public root matters. Made once, kept in the data folder.
  */
 import { generateKeyPairSync, hash, type KeyObject, X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { privateFolder, replaceFile } from '../sys/index.ts';
 import { certificateIssuer } from '../tpm/index.ts';
 
 export interface TlsIdentity {
@@ -16,23 +17,21 @@ export interface TlsIdentity {
 
 const DAY_MS = 86_400_000;
 
-/** Reads the certificate of the data folder, or makes it. */
+/** Reads the certificate of the data folder, or makes it. @throws {SysError} where others may change the folder */
 export async function tlsIdentity(folder: string, now: number): Promise<TlsIdentity> {
+  await privateFolder(folder);
   const path = join(folder, 'tls.pem');
-  if (!existsSync(path)) await writeIdentity(folder, path, now);
+  if (!existsSync(path)) await writeIdentity(path, now);
   const pem = readFileSync(path, 'utf8');
   return { pem, fingerprint: hash('sha256', new X509Certificate(pem).raw, 'hex') };
 }
 
 /** Key and certificate in one file, moved into place: a crash leaves none or both, never a pair that does not fit. */
-async function writeIdentity(folder: string, path: string, now: number): Promise<void> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+async function writeIdentity(path: string, now: number): Promise<void> {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const certificate = await selfSigned(publicKey, privateKey, now);
-  const partial = `${path}.${process.pid}`;
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  writeFileSync(partial, `${certificate}${key}`, { mode: 0o600, flush: true });
-  renameSync(partial, path);
+  await replaceFile(path, `${certificate}${key}`);
 }
 
 /** Without extensions, because nothing but the fingerprint is looked at. */

@@ -1,8 +1,9 @@
 /** Opens the store: one SQLite file in the data folder, one connection that writes and one that reads. */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
+import { privateFolder } from '../../sys/index.ts';
 import { ServerError } from '../error.ts';
 import { GROUP_COMMIT, GroupCommit, type GroupCommitOptions, type Work } from './group-commit.ts';
 import { migrate } from './migrations.ts';
@@ -32,7 +33,7 @@ export interface StoreOptions {
  * @throws {ServerError} `store.in-use` where another server holds the folder, `store.newer` as {@link migrate} says
  */
 export async function openStore(folder: string, options: StoreOptions = {}): Promise<Store> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  await privateFolder(folder);
   const lock = lockFolder(folder);
   const path = join(folder, 'assay.db');
   const writing = new DatabaseSync(path, { enableForeignKeyConstraints: true });
