@@ -148,6 +148,48 @@ test('events beyond PCR 9 are judged only where the log leads to the quoted valu
   }
 });
 
+/** A machine whose firmware measured a UKI's part into PCR 11 and whose systemd extended it after. */
+function judgedPhases(firmware: readonly string[], records: readonly string[], beyond: readonly string[] = []) {
+  const machine = new Machine();
+  const sha256 = (text: string): Buffer => digest('sha256', Buffer.from(text));
+  for (const text of ['.linux', 'enter-initrd', 'ready']) machine.extend(11, sha256(text));
+  const events = firmware.map((text) => agileEvent({ ...mokEvent(text), pcr: 11 }));
+  machine.bootLog = Buffer.concat([machine.bootLog, ...events]);
+  const line = (text: string): string =>
+    `\x1e${JSON.stringify({ pcr: 11, digests: [{ hashAlg: 'sha256', digest: toHex(sha256(text)) }], content_type: 'systemd', content: { string: text } })}\n`;
+  const bytes = Buffer.from([...records, ...beyond].map(line).join(''));
+  const boot = { ...machine.bootReference(), events: [{ ...event('.linux', false), pcr: 11 }] };
+  const selection = { bank: 'sha256', pcrs: MOK } as const;
+  const attestation = new Attestation(machine, { boot }, { selection });
+  const nonce = attestation.nextNonce();
+  const quote = machine.quote(nonce, { selected: MOK });
+  const userspaceLog = { kind: 'part', offset: 0, bytes } as const;
+  return attestation.verify(attestation.ask(nonce, { quote, userspaceLog }), nonce);
+}
+
+test('what systemd extends after the firmware explains the PCR, up to the quote', () => {
+  assert.deepEqual(codes(judgedPhases(['.linux'], ['enter-initrd', 'ready'])), []);
+  assert.deepEqual(codes(judgedPhases(['.linux'], ['enter-initrd', 'ready'], ['shutdown'])), []);
+  assert.deepEqual(codes(judgedPhases(['.linux'], ['enter-initrd'])), ['boot.event-unproven']);
+  assert.deepEqual(codes(judgedPhases(['.other'], ['enter-initrd', 'ready'])), ['boot.event-unproven']);
+});
+
+test('an event of the firmware that is passed off as a record of systemd’s is judged like an event', () => {
+  const machine = new Machine();
+  const evil = digest('sha256', Buffer.from('.evil'));
+  machine.extend(11, evil);
+  const record = { pcr: 11, digests: [{ hashAlg: 'sha256', digest: toHex(evil) }], content: { string: '.evil' } };
+  const boot = { ...machine.bootReference(), events: [{ ...event('.linux', false), pcr: 11 }] };
+  const attestation = new Attestation(machine, { boot }, { selection: { bank: 'sha256', pcrs: MOK } });
+  const nonce = attestation.nextNonce();
+  const quote = machine.quote(nonce, { selected: MOK });
+  const bytes = Buffer.from(`${JSON.stringify(record)}\n`);
+  const evidence = attestation.ask(nonce, { quote, userspaceLog: { kind: 'part', offset: 0, bytes } });
+  const result = attestation.verify(evidence, nonce);
+  assert.deepEqual([result.verdict, codes(result)], ['untrusted', ['boot.event-unexpected']]);
+  assert.deepEqual(result.findings[0]?.position, { log: 'userspace', index: 0, pcr: 11 });
+});
+
 test('a log that is withheld hides no unexpected event', () => {
   const boot = { pcrs: {}, events: [event('shim', false), { ...separator, required: false }] };
   const told = new Attestation(new Machine(), { boot }).attest();

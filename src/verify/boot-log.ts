@@ -9,12 +9,15 @@ import {
   isExtended,
   logBanks,
   parseBootLog,
+  parseUserspaceLog,
   payloadText,
   type ReplayedPcrs,
+  recordMatchesText,
   replayBootLog,
+  type UserspaceRecord,
 } from '../boot/index.ts';
-import { type DigestAlgorithm, digest, digestInfo, ParseError, toHex } from '../bytes/index.ts';
-import type { Assurance, BootLogEvidence } from '../evidence/index.ts';
+import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
+import type { Assurance, BootLogEvidence, GrowingLogEvidence } from '../evidence/index.ts';
 import type { BootReference } from '../reference/index.ts';
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
@@ -22,6 +25,8 @@ import type { BootState, Finding, StandingFindings } from './types.ts';
 
 /** Firmware and boot loader own these; from PCR 10 on the kernel and user space extend too. */
 const FIRMWARE_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
+const PHASE_PCR = 11;
+const NEWLINE = 0x0a;
 const PLATFORM_PCRS = FIRMWARE_PCRS.slice(0, 8);
 
 /** TCG PC Client Platform Firmware Profile, "PCR Usage"; GRUB and the kernel for 8 and 9. */
@@ -52,14 +57,16 @@ export interface BootLogCheck {
 /**
  * @param known this boot's state, where it can be taken up
  * @param reference the boot section to judge a log's events by
+ * @param userspaceLog what systemd extended after the firmware
  */
 export function checkBootLog(
   quoted: QuotedPcrs,
   log: BootLogEvidence,
   known: BootState | undefined,
   reference: BootReference | undefined,
+  userspaceLog: GrowingLogEvidence,
 ): BootLogCheck {
-  if (log.kind === 'bytes') return checkBytes(quoted, log.bytes, reference);
+  if (log.kind === 'bytes') return checkBytes(quoted, log.bytes, reference, userspaceLog);
   const record = known?.bootLog;
   const standing = known?.findings.boot ?? NO_FINDINGS;
   if (log.kind === 'digest') {
@@ -122,7 +129,12 @@ function unexpectedPcrs({ bank, pcrs }: QuotedPcrs, reference: BootReference | u
   });
 }
 
-function checkBytes(quoted: QuotedPcrs, bytes: Uint8Array, reference: BootReference | undefined): BootLogCheck {
+function checkBytes(
+  quoted: QuotedPcrs,
+  bytes: Uint8Array,
+  reference: BootReference | undefined,
+  userspaceLog: GrowingLogEvidence,
+): BootLogCheck {
   const failed = (failure: Finding): BootLogCheck => ({
     failures: [failure],
     needsBytes: false,
@@ -147,7 +159,7 @@ function checkBytes(quoted: QuotedPcrs, bytes: Uint8Array, reference: BootRefere
     failures: mismatches(quoted, pcrs),
     needsBytes: false,
     record: { sha256: toHex(digest('sha256', bytes)), pcrs },
-    standing: judgeEvents(log, quoted, pcrs, reference),
+    standing: judgeEvents(log, quoted, pcrs, reference, userspaceLog),
     replayed,
   };
 }
@@ -168,6 +180,58 @@ function mismatches({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string
 function provenPcrs({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string, string>>): ReadonlySet<number> {
   const untouched = '00'.repeat(digestInfo(bank).size);
   return new Set([...pcrs].flatMap(([pcr, value]) => (toHex(value) === (replayed[pcr] ?? untouched) ? [pcr] : [])));
+}
+
+/** systemd: units/systemd-pcrphase*.service.in; the words are the same on every machine. */
+const PHASES: ReadonlySet<string> = new Set(['enter-initrd', 'leave-initrd', 'sysinit', 'ready', 'shutdown', 'final']);
+
+/**
+ * By PCR, the records of systemd's log that lead from the firmware log's value to the quoted one; records beyond it were
+ * written after the quote. The quote vouches for the sequence, not for where the firmware's events end: a host could pass
+ * an event of the firmware off as a record, so each record is judged like an event.
+ */
+function laterRecords(
+  { bank, pcrs }: QuotedPcrs,
+  replayed: Readonly<Record<string, string>>,
+  log: GrowingLogEvidence,
+): ReadonlyMap<number, readonly UserspaceRecord[]> {
+  const found = new Map<number, UserspaceRecord[]>();
+  if (log.kind === 'absent' || log.offset !== 0) return found;
+  const running = new Map<number, { value: string; readonly records: UserspaceRecord[] }>();
+  for (const record of recordsOf(log.bytes)) {
+    const quotedValue = pcrs.get(record.pcr);
+    if (quotedValue === undefined || found.has(record.pcr)) continue;
+    const before = running.get(record.pcr) ?? {
+      value: replayed[record.pcr] ?? '00'.repeat(digestInfo(bank).size),
+      records: [],
+    };
+    running.set(record.pcr, before);
+    if (before.value === toHex(quotedValue)) continue; // the firmware log alone leads there
+    before.value = toHex(digest(bank, fromHex(before.value, 'PCR'), digestIn(record, bank)));
+    before.records.push(record);
+    if (before.value === toHex(quotedValue)) found.set(record.pcr, before.records);
+  }
+  return found;
+}
+
+/** Up to the last whole line; none where it is no log of systemd's: it then explains nothing. */
+function recordsOf(bytes: Uint8Array): readonly UserspaceRecord[] {
+  try {
+    return parseUserspaceLog(bytes.subarray(0, bytes.lastIndexOf(NEWLINE) + 1));
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    return [];
+  }
+}
+
+/** Nothing where the record has none: the PCR then cannot be explained. */
+function digestIn(record: UserspaceRecord, bank: DigestAlgorithm): Uint8Array {
+  return record.digests.find(({ algorithm }) => algorithm === bank)?.value ?? new Uint8Array(0);
+}
+
+function isPhase(record: UserspaceRecord, bank: DigestAlgorithm): boolean {
+  const { pcr, text } = record;
+  return pcr === PHASE_PCR && text !== undefined && PHASES.has(text) && recordMatchesText(record, bank);
 }
 
 /** @param why what keeps the log's events of a quoted PCR from being proven */
@@ -204,9 +268,11 @@ function judgeEvents(
   quoted: QuotedPcrs,
   replayed: Readonly<Record<string, string>>,
   reference: BootReference | undefined,
+  userspaceLog: GrowingLogEvidence,
 ): StandingFindings {
   const { bank } = quoted;
-  const proven = provenPcrs(quoted, replayed);
+  const later = laterRecords(quoted, replayed, userspaceLog);
+  const proven = new Set([...provenPcrs(quoted, replayed), ...later.keys()]);
   const collector = new FindingCollector();
   const expected = reference?.events ?? [];
   const judgedPcrs = new Set(expected.map(({ pcr }) => pcr));
@@ -227,8 +293,21 @@ function judgeEvents(
     const what = `Event ${event.index} of PCR ${event.pcr}, ${describe(event, bank)}, is not in the reference`;
     collector.add(finding('boot.event-unexpected', `PCR ${event.pcr}`, what, { position, found: tagged }));
   }
+  for (const record of [...later.values()].flat()) {
+    const tagged = `${bank}:${toHex(digestIn(record, bank))}`;
+    seen.add(`${record.pcr} ${tagged}`);
+    if (!judgedPcrs.has(record.pcr) || isPhase(record, bank)) continue;
+    if (expected.some(({ pcr, digest: known }) => pcr === record.pcr && known === tagged)) continue;
+    const what = `Record ${record.index} of systemd’s log, extended into PCR ${record.pcr}, is neither a boot phase nor in the reference`;
+    const position = { log: 'userspace', index: record.index, pcr: record.pcr } as const;
+    collector.add(finding('boot.event-unexpected', `PCR ${record.pcr}`, what, { position, found: tagged }));
+  }
   const others = [...judgedPcrs].filter((pcr) => !proven.has(pcr));
-  for (const found of unproven(others, quoted, 'it was extended by more or other events than this log has')) {
+  const why =
+    userspaceLog.kind === 'absent'
+      ? `it was extended by more or other events than the firmware log has, and there is no log of systemd’s: ${userspaceLog.reason}`
+      : 'it was extended by more or other events than the firmware log and systemd’s have';
+  for (const found of unproven(others, quoted, why)) {
     collector.add(found);
   }
   for (const event of expected) {

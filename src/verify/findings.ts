@@ -235,8 +235,9 @@ export const FINDINGS = {
     severity: 'untrusted',
     title: 'Events of a PCR cannot be judged',
     meaning:
-      'The reference names events of a PCR whose quoted value the firmware log does not lead to: anything may have been measured.',
-    advice: 'Send the firmware log; for a PCR that the running system extends, name its value or nothing.',
+      'The reference names events of a PCR whose quoted value the firmware log, and systemd’s after it, do not lead to: anything may have been measured.',
+    advice:
+      'Send the firmware log and systemd’s; for a PCR that something else extends in the running system, name no events.',
   },
   'boot.payload-mismatch': {
     link: 'firmware',
@@ -292,8 +293,10 @@ export const FINDINGS = {
     link: 'kernel',
     severity: 'warning',
     title: 'boot_aggregate could not be checked',
-    meaning: 'It was made in another bank than the quoted one, or PCR 0–9 are not all quoted.',
-    advice: 'Quote PCR 0–10 of the bank that IMA uses (ima_hash=), or enrol with that bank.',
+    meaning:
+      'It was made in another bank than the quoted one, or PCR 0–9 are not all quoted. The kernel takes the bank of its ima_hash, else sha256, else sha1; values of the SHA-1 bank are never trusted.',
+    advice:
+      'Boot with ima_hash=sha256 (or the quoted bank’s algorithm), with that bank enabled in the firmware’s set-up, and quote PCR 0–10 of it.',
   },
   'ima.kexec': {
     link: 'kernel',

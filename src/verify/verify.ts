@@ -39,7 +39,7 @@ function verifyLogs(
   const sameBoot = relation === 'same' || relation === 'resumed';
   const known = sameBoot ? resumableBoot(state, enrolment, reference, now) : undefined;
   const bootReference = reference?.manifest.boot;
-  const boot = checkBootLog(quoted, evidence.bootLog, known, bootReference);
+  const boot = checkBootLog(quoted, evidence.bootLog, known, bootReference, evidence.userspaceLog);
   const { imaLog: log } = evidence;
   const ima = checkImaList({ quoted, log, known, reference, now, replayedBoot: boot.replayed });
   const failures = [...boot.failures, ...(ima.kind === 'failed' ? ima.failures : [])];
