@@ -19,5 +19,5 @@ export {
 } from './keyring.ts';
 export { type IntegrityKey, type ReadKeysOptions, readPublicKeys } from './public-keys.ts';
 export { signDigest, signDigestV1, signFileId } from './sign.ts';
-export { openSigner, type Signer, type SignerSource } from './signer.ts';
+export { type KeyFile, openSigner, type Signer, type SignerSource, type TokenKey } from './signer.ts';
 export { verifyDigest } from './verify.ts';

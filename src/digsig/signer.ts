@@ -1,7 +1,7 @@
 /** Opens the key that signs, once; then one call per signature. */
 import { constants, createPrivateKey, createPublicKey, type KeyObject, privateEncrypt } from 'node:crypto';
 import type { DigestAlgorithm } from '../bytes/index.ts';
-import { ecdsaSigner } from '../sys/index.ts';
+import { ecdsaSigner, openPkcs11Key } from '../sys/index.ts';
 import { DerReader, TAG } from './der.ts';
 import { checkDigestSize, encodeDigestInfo } from './digest-info.ts';
 import { DigsigError } from './error.ts';
@@ -11,16 +11,30 @@ import { pemBlocks } from './pem.ts';
 import { type IntegrityKey, readPublicKeys } from './public-keys.ts';
 
 /** A key that signs as plain data, so that each worker thread can open it for itself. It holds the secret. */
-export interface SignerSource {
+export type SignerSource = KeyFile | TokenKey;
+
+interface Naming {
+  /** The certificate whose id the signatures carry, PEM or DER; it must be this key's. */
+  readonly certificate?: Uint8Array;
+  /** Instead of what the certificate or the key says. */
+  readonly keyId?: number;
+}
+
+export interface KeyFile extends Naming {
   /** PEM (encrypted or not) or DER, as the file holds it. A certificate in the same PEM names the key. */
   readonly key: Uint8Array;
   /** What the key is called in messages: its file's name. */
   readonly source: string;
   readonly passphrase?: string;
-  /** The certificate whose id the signatures carry, PEM or DER; it must be this key's. */
-  readonly certificate?: Uint8Array;
-  /** Instead of what the certificate or the key says. */
-  readonly keyId?: number;
+}
+
+export interface TokenKey extends Naming {
+  /** `pkcs11:…` (RFC 7512). */
+  readonly uri: string;
+  /** Instead of the URI's pin-value or pin-source. */
+  readonly pin?: string;
+  /** The module's file, where the URI names none; PKCS11_MODULE_PATH or p11-kit's proxy otherwise. */
+  readonly module?: string;
 }
 
 /** Makes signatures. Belongs to the thread that opened it. */
@@ -42,50 +56,77 @@ export interface Signer extends KeyKind {
 
 /**
  * @throws {DigsigError} `digsig.not-a-key`, `digsig.passphrase`, `digsig.unsupported-key`, `digsig.wrong-certificate`
- * @throws {SysError} `sys.unavailable` for SM2 and P-192 where OpenSSL cannot be reached
+ * @throws {SysError} `sys.unavailable` for SM2 and P-192 where OpenSSL cannot be reached; `sys.token` for a token's key
  */
 export function openSigner(source: SignerSource): Signer {
-  const privateKey = readPrivateKey(source);
+  return 'uri' in source ? openTokenKey(source) : openKeyFile(source);
+}
+
+function openKeyFile(file: KeyFile): Signer {
+  const privateKey = readPrivateKey(file);
   const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
-  const named = namingKey(source, spki);
-  const opened = openPublicKey(spki, source.source);
-  const identity = {
+  const own = pemBlocks(file.key).find(({ label }) => label === 'CERTIFICATE')?.bytes;
+  const identity = identityOf(spki, file.source, file.keyId, file.certificate ?? own);
+  return { ...identity, ...(identity.kind === 'rsa' ? rsaOperations(privateKey) : ecOperations(privateKey)) };
+}
+
+function openTokenKey({ uri, pin, module, certificate, keyId: given }: TokenKey): Signer {
+  const options = { ...(pin === undefined ? {} : { pin }), ...(module === undefined ? {} : { module }) };
+  const key = openPkcs11Key(uri, options);
+  const spki = key.publicKey.export({ type: 'spki', format: 'der' });
+  const identity = identityOf(spki, 'the token’s key', given, certificate);
+  if (key.kind === 'rsa') return { ...identity, ...pkcs1Operations((bytes) => key.sign(bytes)) };
+  return { ...identity, ...digestOperations((digest) => key.sign(digest)) };
+}
+
+type Identity = Omit<Signer, keyof Operations>;
+
+function identityOf(spki: Buffer, source: string, given: number | undefined, certificate?: Uint8Array): Identity {
+  const named = certificate === undefined ? undefined : namingKey(certificate, spki, source);
+  const opened = openPublicKey(spki, source);
+  return {
     ...opened,
-    keyId: source.keyId === undefined ? (named?.keyId ?? keyIdOfPublicKey(spki)) : keyId(source.keyId),
+    keyId: given === undefined ? (named?.keyId ?? keyIdOfPublicKey(spki)) : keyId(given),
     keyIdV1: keyIdV1(opened.publicKey),
     certificate: named?.certificate,
   };
-  return { ...identity, ...(opened.kind === 'rsa' ? rsaOperations(privateKey) : ecOperations(privateKey)) };
 }
 
 type Operations = Pick<Signer, 'sign' | 'signRaw'>;
 
+function pkcs1Operations(signRaw: (bytes: Uint8Array) => Buffer): Operations {
+  return { signRaw, sign: (algorithm, digest) => signRaw(encodeDigestInfo(algorithm, digest)) };
+}
+
+function digestOperations(signDigest: (digest: Uint8Array) => Buffer): Operations {
+  return {
+    signRaw: undefined,
+    sign(algorithm, digest) {
+      checkDigestSize(algorithm, digest);
+      return signDigest(digest);
+    },
+  };
+}
+
 /** `privateEncrypt` is the primitive behind `crypto.sign`, which would hash the digest once more. */
 function rsaOperations(key: KeyObject): Operations {
-  const signRaw = (bytes: Uint8Array): Buffer => {
+  return pkcs1Operations((bytes) => {
     try {
       return privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, bytes);
     } catch (cause) {
       throw new DigsigError('digsig.cannot-sign', 'this RSA key is too short for the digest', { cause });
     }
-  };
-  return { signRaw, sign: (algorithm, digest) => signRaw(encodeDigestInfo(algorithm, digest)) };
+  });
 }
 
 function ecOperations(key: KeyObject): Operations {
   const signer = ecdsaSigner(key);
-  return {
-    signRaw: undefined,
-    sign(algorithm, digest) {
-      checkDigestSize(algorithm, digest);
-      return signer.sign(digest);
-    },
-  };
+  return digestOperations((digest) => signer.sign(digest));
 }
 
 const PRIVATE_ADVICE = 'give a private key in PEM or DER';
 
-function readPrivateKey({ key, source, passphrase }: SignerSource): KeyObject {
+function readPrivateKey({ key, source, passphrase }: KeyFile): KeyObject {
   const blocks = pemBlocks(key);
   const block = blocks.find(({ label }) => label.endsWith('PRIVATE KEY'));
   if (block !== undefined) {
@@ -151,14 +192,9 @@ function decode(
   }
 }
 
-/** The certificate that names the key: the one given, or the first in the key's own PEM. */
-function namingKey({ certificate, key, source }: SignerSource, spki: Buffer): IntegrityKey | undefined {
-  const own = pemBlocks(key).find(({ label }) => label === 'CERTIFICATE');
-  const bytes = certificate ?? own?.bytes;
-  if (bytes === undefined) return undefined;
-  const [named] = readPublicKeys(bytes, {
-    source: certificate === undefined ? source : `the certificate for ${source}`,
-  });
+/** The first key of the certificate, which must be the one that signs. */
+function namingKey(certificate: Uint8Array, spki: Buffer, source: string): IntegrityKey {
+  const [named] = readPublicKeys(certificate, { source: `the certificate for ${source}` });
   if (named?.publicKey.export({ type: 'spki', format: 'der' }).equals(spki)) return named;
   throw new DigsigError('digsig.wrong-certificate', `${source}: the certificate is another key's`, {
     advice: 'give the certificate that was issued for this key',

@@ -8,6 +8,8 @@ export type SysErrorCode =
   | 'sys.not-supported'
   /** The kernel refused a call; `errno` has its reason. */
   | 'sys.call-failed'
+  /** A PKCS#11 URI that cannot be followed, or a module or token that refused; no PIN is in the message. */
+  | 'sys.token'
   /** A folder for secrets belongs to another user, or others may write to it. */
   | 'sys.folder-not-private';
 

@@ -54,6 +54,11 @@ function find<Args extends readonly unknown[], Result>(prototype: string): (...a
   }
 }
 
+/** koffi itself, for a library of the machine's: its functions are found through what the library says of itself. */
+export function foreign(): typeof Koffi {
+  return load().koffi;
+}
+
 /** `errno` of this thread's last native call. */
 export function errno(): number {
   return load().koffi.errno();
