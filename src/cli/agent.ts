@@ -40,6 +40,10 @@ const EXIT_CODES: Readonly<Record<Verdict, ExitCode>> = { trusted: 0, warning: 0
 
 export function register(program: Command): void {
   const agent = program.command('agent').description('The agent of this host: attests it to a server');
+  agent.addHelpText(
+    'after',
+    '\nExample:\n  assay agent run --server https://assay.example:8322 --fingerprint sha256:…',
+  );
   const run = agent
     .command('run')
     .description('Enrol this host if need be, then attest it again and again')

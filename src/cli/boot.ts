@@ -16,6 +16,7 @@ Example:
 
 export function register(program: Command): void {
   const boot = program.command('boot').description('Boot logs: what firmware and boot loader measured');
+  boot.addHelpText('after', '\nExample:\n  assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements');
   boot
     .command('replay')
     .description('Replay a TCG event log: the PCR values that it adds up to')

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { collectEvidence, pcrBanks, startHostAgent } from '../agent/index.ts';
 import { fromHex, toHex } from '../bytes/index.ts';
 import { EvidenceCodec, type PcrBank } from '../evidence/index.ts';
@@ -40,12 +40,13 @@ export function register(program: Command): void {
   const collect = program
     .command('evidence')
     .description('Evidence of this machine, in a file')
+    .addHelpText('after', '\nExample:\n  assay evidence collect -o evidence.cbor')
     .command('collect')
     .description('Quote the PCRs, read the logs, write both to a file')
     .requiredOption('-o, --output <file>', 'where the evidence goes (CBOR)')
     .option('--nonce <hex>', 'what the verifier asked for, up to 64 bytes; left out: random, and printed')
     .option('--bank <name>', 'the PCR bank to quote', 'sha256')
-    .option('--pcrs <list>', 'the PCRs to quote', parsePcrs, DEFAULT_PCRS)
+    .addOption(new Option('--pcrs <list>', 'the PCRs to quote').argParser(parsePcrs).default(DEFAULT_PCRS, '0–15'))
     .option('--ak-public <file>', 'write the attestation key there (TPM2B_PUBLIC, as tpm2-tools do)')
     .option('--ek-certificate <file>', "write the endorsement key's certificate there (DER)")
     .option('--extend', 'extend PCR 10 of a hardware TPM, where the kernel has no IMA')

@@ -27,6 +27,7 @@ const listHelp = (example: string): string =>
 
 export function register(program: Command): void {
   const ima = program.command('ima').description('IMA measurement lists: what the kernel measured');
+  ima.addHelpText('after', `\nExample:\n  assay ima show ${LIST_FILE}`);
   ima
     .command('replay')
     .description('Replay a list: the PCR values that it adds up to, and whether each template digest is right')
@@ -167,7 +168,7 @@ function realPcrs(options: CheckOptions, command: Command): Promise<PcrValues> {
   if (options.pcrs === undefined && options.tpm !== undefined) {
     return readTpmPcrs(options.tpm === true ? process.env.ASSAY_TPM : options.tpm);
   }
-  return command.error('assay: give the PCR values with --pcrs FILE or --tpm');
+  return command.error('give the PCR values with --pcrs FILE or --tpm');
 }
 
 /** boot_aggregate is over PCR 0–9, the list is anchored in PCR 10. */

@@ -9,6 +9,10 @@ export function withInput<Result>(path: string, use: (fd: number) => Result): Re
   const fd = openSync(path, 'r');
   try {
     return use(fd);
+  } catch (error) {
+    // Reading a folder fails at the first read, whose error does not say which.
+    if (error instanceof Error && 'syscall' in error && !('path' in error)) Object.assign(error, { path });
+    throw error;
   } finally {
     closeSync(fd);
   }

@@ -9,6 +9,7 @@ const MAX_LIST_BYTES = 1024 * 1024 * 1024;
 
 export function register(program: Command): void {
   const reference = program.command('reference').description('Reference manifests: what machines should be');
+  reference.addHelpText('after', '\nExample:\n  assay reference check web-servers.json');
   reference
     .command('check')
     .description('Check a manifest: whether it can be read, what it holds, its identity')

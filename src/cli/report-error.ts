@@ -10,6 +10,12 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of the path is not a folder',
   ENOSPC: 'the disk is full',
   EROFS: 'the file system is read-only',
+  EFBIG: 'the file would be larger than the limit for files (ulimit -f)',
+  EDQUOT: 'the disk quota is used up',
+  EEXIST: 'is there already and is something else',
+  ELOOP: 'its symbolic links lead in a circle',
+  ENAMETOOLONG: 'the name is too long',
+  EIO: 'the device cannot be read or written',
   EADDRINUSE: 'the address is in use; choose another port',
   ECONNREFUSED: 'nothing listens there',
 };
@@ -27,7 +33,7 @@ function describe(error: unknown): Reported {
     return { code, message, advice, exitCode };
   }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    const words = SYSTEM_ERRORS[error.code];
+    const words = SYSTEM_ERRORS[error.code] ?? ('syscall' in error ? error.message : undefined);
     if (words !== undefined) {
       const place = 'path' in error && typeof error.path === 'string' ? error.path : error.message;
       const exitCode = error.code === 'ECONNREFUSED' ? 3 : 2;
@@ -41,6 +47,13 @@ function describe(error: unknown): Reported {
     advice: 'this is a defect in assay: please report it with this text',
     exitCode: 2,
   };
+}
+
+/** Says that standard output cannot be written, where nothing can be said on it. Returns the exit code. */
+export function reportUnwritable(error: NodeJS.ErrnoException): ExitCode {
+  const why = SYSTEM_ERRORS[error.code ?? ''] ?? error.message;
+  process.stderr.write(`assay: standard output cannot be written: ${escapeControls(why)}\n`);
+  return 3;
 }
 
 /** Prints the error for people on stderr and, with `--json`, as an object on stdout. Returns the exit code. */

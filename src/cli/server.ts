@@ -1,7 +1,7 @@
 /** `assay server run`: registrar and verifier for a fleet. */
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import pino from 'pino';
 import { parseManifest } from '../reference/index.ts';
 import { type EkRoot, joinCommand, type Listener, startServer } from '../server/index.ts';
@@ -23,8 +23,8 @@ interface Options {
   readonly data?: string;
   readonly port: number;
   readonly listen: { readonly address: string; readonly port: number };
-  readonly ekRoot: readonly string[];
-  readonly swtpmRoot: readonly string[];
+  readonly ekRoot?: readonly string[];
+  readonly swtpmRoot?: readonly string[];
   readonly reference?: string;
   readonly interval: number;
   readonly demonstration?: boolean;
@@ -32,26 +32,34 @@ interface Options {
 }
 
 export function register(program: Command): void {
-  const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+  const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
   program
     .command('server')
     .description('The service: enrols hosts, judges their evidence, keeps the verdicts')
+    .addHelpText('after', '\nExample:\n  assay server run --listen 0.0.0.0:8322 --ek-root tpm-makers.pem')
     .command('run')
     .description('Run the service until it is told to stop')
     .option('--data <folder>', 'where the store and the certificate lie')
-    .option('--port <n>', 'port of the dashboard on 127.0.0.1; 0 takes any', Number, 8321)
-    .option('--listen <address:port>', 'where agents come in, over TLS', parseListen, {
-      address: '127.0.0.1',
-      port: 8322,
-    })
-    .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect, [])
-    .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect, [])
+    .option('--port <n>', 'port of the dashboard on 127.0.0.1; 0 takes any', parsePort, 8321)
+    .addOption(
+      new Option('--listen <address:port>', 'where agents come in, over TLS')
+        .argParser(parseListen)
+        .default({ address: '127.0.0.1', port: 8322 }, '127.0.0.1:8322'),
+    )
+    .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect)
+    .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect)
     .option('--reference <file>', 'the reference manifest that newly enrolled hosts are judged by')
     .option('--interval <seconds>', 'how often hosts attest', parseInterval, 60)
     .option('--demonstration', 'print a join token that enrols a TPM which no root vouches for, from this machine only')
     .option('--json', 'print {"dashboard","agents","fingerprint","joinToken"} once it listens')
     .addHelpText('after', HELP)
     .action(run);
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError('a port is a number from 0 to 65535');
+  return port;
 }
 
 function parseListen(text: string): Options['listen'] {
@@ -72,6 +80,8 @@ function parseInterval(text: string): number {
 const DEFAULT_REFERENCE = 'default';
 
 async function run(options: Options): Promise<void> {
+  const reference =
+    options.reference === undefined ? undefined : parseManifest(readFileSync(options.reference, 'utf8'));
   const dataFolder = resolve(options.data ?? defaultDataFolder());
   const listeners: Listener[] = [
     { kind: 'dashboard', address: '127.0.0.1', port: options.port },
@@ -87,9 +97,7 @@ async function run(options: Options): Promise<void> {
     log: pino({ level: process.env.ASSAY_LOG ?? 'info' }, pino.destination(2)),
   });
   try {
-    if (options.reference !== undefined) {
-      await server.putReference(DEFAULT_REFERENCE, parseManifest(readFileSync(options.reference, 'utf8')));
-    }
+    if (reference !== undefined) await server.putReference(DEFAULT_REFERENCE, reference);
     const label = 'given out at the start';
     const joinToken = await server.joinToken({ label, demonstration: options.demonstration === true });
     const [, agents = ''] = server.urls;
@@ -106,6 +114,6 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-async function rootsOf({ ekRoot, swtpmRoot }: Options): Promise<EkRoot[]> {
+async function rootsOf({ ekRoot = [], swtpmRoot = [] }: Options): Promise<EkRoot[]> {
   return [...(await readEkRoots(ekRoot, 'hardware')), ...(await readEkRoots(swtpmRoot, 'swtpm'))];
 }

@@ -32,6 +32,7 @@ interface CommonOptions extends TpmOptions {
 
 export function register(program: Command): void {
   const tpm = program.command('tpm').description('The TPM: what it is, what its PCRs hold, quotes');
+  tpm.addHelpText('after', '\nExample:\n  assay tpm pcrs --tpm device:/dev/tpmrm0');
   addTpmOptions(tpm.command('info'))
     .description('Say what the TPM is: maker, firmware, PCR banks, endorsement certificates, clock')
     .option('--json', 'print {"tpm","kind","manufacturer","firmware","revision","banks",…}')

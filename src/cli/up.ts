@@ -14,6 +14,7 @@ import { Progress, printJson, printLine } from './terminal.ts';
 import { bringUp, type Up } from './up/bring-up.ts';
 import { attestationLines, changeTeller, welcomeLines } from './up/story.ts';
 import { WEB_ROOT } from './web-root.ts';
+import { TPM_FORMS } from './with-tpm.ts';
 
 const HELP = `
 Starts the server, the agent and the dashboard on this machine, enrols it and attests it.
@@ -33,22 +34,22 @@ interface Options {
   readonly json?: boolean;
   readonly tpm?: string;
   readonly extend?: boolean;
-  readonly ekRoot: readonly string[];
-  readonly swtpmRoot: readonly string[];
+  readonly ekRoot?: readonly string[];
+  readonly swtpmRoot?: readonly string[];
 }
 
 export function register(program: Command): void {
-  const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+  const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
   program
     .command('up')
     .description('Attest this machine: server, agent and dashboard in one')
     .option('--data <dir>', `where everything is kept (default: ${defaultDataFolder()})`)
     .option('--port <n>', 'port of the dashboard on 127.0.0.1; 0 takes any', parsePort, DEFAULT_PORT)
     .option('--once', 'attest once, say the verdict, end with its exit code')
-    .addOption(new Option('--tpm <name>', 'the TPM to use, as tpm2-tools name it, or software:FILE').env('ASSAY_TPM'))
+    .addOption(new Option('--tpm <name>', `the TPM to use: ${TPM_FORMS}`).env('ASSAY_TPM'))
     .option('--extend', 'let the agent extend PCR 10 of a hardware TPM, where the kernel has no IMA')
-    .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect, [])
-    .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect, [])
+    .option('--ek-root <pem>', 'roots of TPM makers that you trust (may be repeated)', collect)
+    .option('--swtpm-root <pem>', 'roots of swtpm CAs that you trust (may be repeated)', collect)
     .option(
       '--json',
       'print {"host","verdict","assurance","findings","measured","tpm",…}; live: a line for each change',
@@ -100,7 +101,7 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-async function rootsOf({ ekRoot, swtpmRoot }: Options): Promise<EkRoot[]> {
+async function rootsOf({ ekRoot = [], swtpmRoot = [] }: Options): Promise<EkRoot[]> {
   return [...(await readEkRoots(ekRoot, 'hardware')), ...(await readEkRoots(swtpmRoot, 'swtpm'))];
 }
 

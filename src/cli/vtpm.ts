@@ -22,6 +22,7 @@ Example:
 
 export function register(program: Command): void {
   const vtpm = program.command('vtpm').description('Virtual TPMs: a software TPM on a socket');
+  vtpm.addHelpText('after', '\nExample:\n  assay vtpm serve --unix /run/user/0/vtpm --state ./vtpm-state');
   vtpm
     .command('serve')
     .description('Serve the software TPM of a file to tpm2-tools and others, until interrupted')
