@@ -5,6 +5,8 @@ export type VtpmErrorCode =
   | 'vtpm.missing-program'
   /** A path or key that swtpm cannot take. */
   | 'vtpm.argument'
+  /** An address that cannot be served at: it is taken, or something that is not ours stands there. */
+  | 'vtpm.address'
   /** A state is there already, or could not be made. */
   | 'vtpm.manufacture'
   /** The vTPM did not start, or ended by itself. */
@@ -16,7 +18,7 @@ export type VtpmErrorCode =
   /** The state file could not be read or written. */
   | 'vtpm.state-io';
 
-const BAD_INPUT: readonly VtpmErrorCode[] = ['vtpm.argument', 'vtpm.state-damaged'];
+const BAD_INPUT: readonly VtpmErrorCode[] = ['vtpm.argument', 'vtpm.address', 'vtpm.state-damaged'];
 
 /** Raised by what makes, keeps and serves virtual TPMs. */
 export class VtpmError extends AssayError {

@@ -1,8 +1,9 @@
 /** Serves a TPM on sockets, so that tpm2-tools, QEMU and others can use it. */
-import { rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { VtpmError } from '../error.ts';
 import { ConnectionReader, Disconnected, type ServableTpm, type Served } from './connection.ts';
 import { serveMssimCommands, serveMssimPlatform } from './mssim-server.ts';
+import { removeAbandonedSocket } from './socket-path.ts';
 import { type Locality, serveSwtpmControl, serveSwtpmData } from './swtpm-server.ts';
 
 export type { ServableTpm } from './connection.ts';
@@ -24,6 +25,9 @@ export interface ServedTpm {
 
 type Protocol = (served: Served) => Promise<void>;
 
+/** Far more than a TPM's users at once: who opens more would only fill memory. */
+const MAX_CONNECTIONS = 64;
+
 /** One command in flight: the TPM is one machine, and there may be many connections. */
 function serialised(tpm: ServableTpm): ServableTpm {
   let last: Promise<unknown> = Promise.resolve();
@@ -39,7 +43,8 @@ function serialised(tpm: ServableTpm): ServableTpm {
 }
 
 function serverOf(protocol: Protocol, tpm: ServableTpm, sockets: Set<Socket>): Server {
-  return createServer({ noDelay: true }, (socket) => {
+  // Half open: a peer may end its side before it has read the last answer
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     const send = (bytes: Uint8Array): Promise<void> =>
@@ -50,19 +55,28 @@ function serverOf(protocol: Protocol, tpm: ServableTpm, sockets: Set<Socket>): S
       .catch((error: unknown) => {
         if (!(error instanceof Disconnected)) socket.destroy(error instanceof Error ? error : undefined);
       })
-      .finally(() => socket.end());
+      .finally(() => socket.destroySoon()); // what a peer sends after the end is not waited for
   });
+  server.maxConnections = MAX_CONNECTIONS;
+  return server;
 }
 
 function listen(server: Server, where: { port: number; host: string } | { path: string }): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const refuse = (cause: Error): void => {
+      const address = 'path' in where ? where.path : `${where.host}:${where.port}`;
+      const message = `a TPM cannot be served at ${address}: ${cause.message}`;
+      reject(new VtpmError('vtpm.address', message, { advice: 'name another address', cause }));
+    };
+    server.once('error', refuse);
     server.listen(where, () => {
-      server.off('error', reject);
+      server.off('error', refuse);
       resolve();
     });
   });
 }
+
+const closed = (server: Server): Promise<unknown> => new Promise((resolve) => server.close(resolve));
 
 function portOf(server: Server): number {
   const address = server.address();
@@ -78,13 +92,25 @@ async function listenPair(servers: readonly [Server, Server], host: string, port
       await listen(servers[1], { port: first + 1, host });
       return first;
     } catch (error) {
-      await new Promise((resolve) => servers[0].close(resolve));
+      await closed(servers[0]);
       if (port !== 0 || attempt === 20) throw error;
     }
   }
 }
 
-/** @throws the system's error where an address cannot be listened on */
+async function listenPaths(servers: readonly [Server, Server], paths: readonly [string, string]): Promise<void> {
+  // Both are looked at before either is listened on, so that a refusal leaves nothing behind
+  for (const path of paths) await removeAbandonedSocket(path);
+  await listen(servers[0], { path: paths[0] });
+  try {
+    await listen(servers[1], { path: paths[1] });
+  } catch (error) {
+    await closed(servers[0]);
+    throw error;
+  }
+}
+
+/** @throws {VtpmError} `vtpm.address` where an address cannot be listened on */
 export async function serveTpm(tpm: ServableTpm, options: ServeOptions): Promise<ServedTpm> {
   const shared = serialised(tpm);
   const sockets = new Set<Socket>();
@@ -102,17 +128,14 @@ export async function serveTpm(tpm: ServableTpm, options: ServeOptions): Promise
     address,
     async close() {
       for (const socket of sockets) socket.destroy();
-      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+      await Promise.all(servers.map(closed));
     },
   };
 }
 
 async function listenBoth(servers: readonly [Server, Server], { protocol, tcp, unix }: ServeOptions): Promise<string> {
   if (unix !== undefined) {
-    // A socket that a killed process left would refuse the address for ever
-    await Promise.all([rm(unix, { force: true }), rm(`${unix}.ctrl`, { force: true })]);
-    await listen(servers[0], { path: unix });
-    await listen(servers[1], { path: `${unix}.ctrl` });
+    await listenPaths(servers, [unix, `${unix}.ctrl`]);
     return `${protocol}:path=${unix}`;
   }
   const host = tcp?.host ?? '127.0.0.1';
