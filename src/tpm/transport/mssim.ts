@@ -19,7 +19,7 @@ export async function openMssim(host: string, port: number): Promise<Transport> 
       const frame = new ByteWriter(command.length + 9).u32be(SIGNAL.sendCommand).u8(0).u32be(command.length);
       stream.write(frame.bytes(command).finish());
       const size = readUint32(await stream.read(4));
-      if (size > MAX_RESPONSE) throw new TpmError('tpm.malformed', `a response of ${size} bytes`);
+      if (size > MAX_RESPONSE) throw stream.giveUp(`a response of ${size} bytes, at most ${MAX_RESPONSE} are read`);
       const response = await stream.read(size);
       await expectAcknowledgement(stream);
       return response;

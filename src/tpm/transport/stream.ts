@@ -71,6 +71,19 @@ export class SocketStream {
     });
   }
 
+  /**
+   * Gives the connection up: where an answer cannot be followed, nobody knows where the next begins.
+   * Whatever is asked for from now on fails with `tpm.transport`.
+   *
+   * @returns the error for the answer itself, `tpm.malformed`
+   */
+  giveUp(detail: string): TpmError {
+    this.#buffered = Buffer.alloc(0);
+    this.#break(detail);
+    this.#socket.destroy();
+    return new TpmError('tpm.malformed', `${this.#name}: ${detail}`);
+  }
+
   async close(): Promise<void> {
     if (this.#socket.destroyed) return;
     await new Promise<void>((resolve) => {

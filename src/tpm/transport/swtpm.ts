@@ -1,5 +1,4 @@
 /** swtpm's data channel: bare commands and responses on one socket that stays open. */
-import { TpmError } from '../errors.ts';
 import { HEADER_SIZE } from '../frame.ts';
 import { describeAddress, type SocketAddress, SocketStream } from './stream.ts';
 import type { Transport } from './transport.ts';
@@ -24,7 +23,7 @@ async function readResponse(stream: SocketStream): Promise<Uint8Array> {
   const header = await stream.read(HEADER_SIZE);
   const size = Buffer.from(header).readUInt32BE(2);
   if (size < HEADER_SIZE || size > MAX_RESPONSE) {
-    throw new TpmError('tpm.malformed', `a response of ${size} bytes, at most ${MAX_RESPONSE} are read`);
+    throw stream.giveUp(`a response of ${size} bytes, at most ${MAX_RESPONSE} are read`);
   }
   return Buffer.concat([header, await stream.read(size - HEADER_SIZE)]);
 }
