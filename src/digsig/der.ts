@@ -34,6 +34,11 @@ export class DerReader {
     return this.#at === this.#bytes.length;
   }
 
+  /** Offset of the next element in the whole input. */
+  get offset(): number {
+    return this.#base + this.#at;
+  }
+
   /** Tag of the next element; undefined at the end. */
   get tag(): number | undefined {
     return this.#bytes[this.#at];

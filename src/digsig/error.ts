@@ -14,9 +14,7 @@ export type DigsigErrorCode =
   /** Another key with the same id is in the keyring. */
   | 'digsig.duplicate-key-id'
   /** The digest cannot be signed: an algorithm that the key or the format does not have, or a digest of a wrong size. */
-  | 'digsig.cannot-sign'
-  /** A file without an appended signature. */
-  | 'digsig.no-modsig';
+  | 'digsig.cannot-sign';
 
 /** What went wrong with a key or a request. Malformed bytes of a signature are a `ParseError` with their offset instead. */
 export class DigsigError extends AssayError {

@@ -17,6 +17,8 @@ export {
   type SignatureVerdict,
   verifySignature,
 } from './keyring.ts';
+export { type KeyringFolder, type KeyringFolderOptions, readKeyringFolder } from './keyring-folder.ts';
+export { type AppendedSignature, signModsig, splitModsig, verifyAppended, verifyModsig } from './modsig.ts';
 export { type IntegrityKey, type ReadKeysOptions, readPublicKeys } from './public-keys.ts';
 export { signDigest, signDigestV1, signFileId } from './sign.ts';
 export { type KeyFile, openSigner, type Signer, type SignerSource, type TokenKey } from './signer.ts';

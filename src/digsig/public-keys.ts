@@ -35,7 +35,7 @@ export interface ReadKeysOptions {
 }
 
 /** A bundle of a thousand certificates is smaller. */
-const MAX_INPUT = 4 << 20;
+export const MAX_KEYS_SIZE = 4 << 20;
 
 const NOT_A_KEY_ADVICE = 'give an X.509 certificate or a public key, in PEM or DER';
 
@@ -46,7 +46,7 @@ const NOT_A_KEY_ADVICE = 'give an X.509 certificate or a public key, in PEM or D
  */
 export function readPublicKeys(bytes: Uint8Array, options: ReadKeysOptions): IntegrityKey[] {
   const { source } = options;
-  if (bytes.length > MAX_INPUT) throw notAKey(source, `${bytes.length} bytes are too many for keys`);
+  if (bytes.length > MAX_KEYS_SIZE) throw notAKey(source, `${bytes.length} bytes are too many for keys`);
   const blocks = pemBlocks(bytes);
   if (blocks.length === 0) return [readDer(Buffer.from(bytes), options)];
   const keys = blocks.flatMap((block) => readBlock(block, options));
