@@ -1,8 +1,11 @@
 /** System calls: the only room with a native module. It loads when the first call is made, not before. */
+export { type BeneathOptions, closeFile, FileStatus, openBeneath, requireOpenat2, STATE_SIZE } from './beneath.ts';
 export { type FileIdentity, type HashedContent, hashContent, identityKey, identityOf, MAX_HASHED } from './content.ts';
+export { type EntryType, readDirectory } from './directory.ts';
 export { type EcdsaSigner, type EcdsaVerifier, ecdsaSigner, ecdsaVerifier } from './ecdsa.ts';
 export { SysError, type SysErrorCode } from './error.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
+export { type FileDigester, fileDigester } from './file-digest.ts';
 export { type FileSystem, fileSystem } from './file-system.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { STATE_SIZE } from '../sys/index.ts';
+import { AppraiseError } from './error.ts';
+import { Journal, journalHolds, RECORD_SIZE, sealRecord } from './journal.ts';
+
+const LABEL = 7;
+
+/** @param ino inode number @param time stands for the times of the state */
+function state(ino: number, time: number): Buffer {
+  const bytes = Buffer.alloc(STATE_SIZE);
+  bytes.writeUInt32LE(ino, 0);
+  bytes.writeUInt32LE(time, 16);
+  return bytes;
+}
+
+function record(ino: number, time: number): Buffer {
+  const bytes = Buffer.concat([state(ino, time)], RECORD_SIZE);
+  sealRecord(bytes, 0, LABEL);
+  return bytes;
+}
+
+function withJournal(use: (path: string) => void): void {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-journal-'));
+  try {
+    use(join(folder, 'journal'));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function write(path: string, ...records: readonly Buffer[]): void {
+  const journal = new Journal(path);
+  journal.append(Buffer.concat(records));
+  journal.close();
+}
+
+function knows(path: string, wanted: Buffer, label = LABEL): boolean {
+  const journal = new Journal(path);
+  journal.close();
+  return journalHolds(journal.index, wanted, label);
+}
+
+test('a journal knows the states that were noted, for the same label alone', () => {
+  withJournal((path) => {
+    write(path, ...Array.from({ length: 1000 }, (_, ino) => record(ino, 5)));
+    assert.equal(knows(path, state(999, 5)), true);
+    assert.equal(knows(path, state(999, 6)), false);
+    assert.equal(knows(path, state(1000, 5)), false);
+    assert.equal(knows(path, state(999, 5), LABEL + 1), false);
+  });
+});
+
+test('the last record of an inode counts', () => {
+  withJournal((path) => {
+    write(path, record(1, 5));
+    write(path, record(1, 6));
+    assert.equal(knows(path, state(1, 5)), false);
+    assert.equal(knows(path, state(1, 6)), true);
+  });
+});
+
+test('a torn tail is cut off and what stands before it is known', () => {
+  withJournal((path) => {
+    write(path, record(1, 5));
+    const whole = statSync(path).size;
+    appendFileSync(path, record(2, 5).subarray(0, 40));
+    assert.equal(knows(path, state(1, 5)), true);
+    assert.equal(statSync(path).size, whole);
+    write(path, record(3, 5));
+    assert.equal(knows(path, state(3, 5)), true);
+  });
+});
+
+test('a damaged record is not believed, nor what follows it', () => {
+  withJournal((path) => {
+    write(path, record(1, 5), record(2, 5), record(3, 5));
+    const bytes = readFileSync(path);
+    const at = bytes.length - 2 * RECORD_SIZE;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    writeFileSync(path, bytes);
+    assert.equal(knows(path, state(1, 5)), true);
+    assert.equal(knows(path, state(2, 5)), false);
+    assert.equal(knows(path, state(3, 5)), false);
+  });
+});
+
+test('a journal that is mostly of the past is rewritten with what counts', () => {
+  withJournal((path) => {
+    write(path, ...Array.from({ length: 10 }, (_, time) => record(1, time)));
+    assert.equal(knows(path, state(1, 9)), true);
+    assert.equal(statSync(path).size, 64 + RECORD_SIZE);
+    assert.equal(knows(path, state(1, 9)), true);
+  });
+});
+
+test('a file that is no journal is refused and left as it is', () => {
+  withJournal((path) => {
+    writeFileSync(path, 'precious');
+    assert.throws(
+      () => new Journal(path),
+      (error) => error instanceof AppraiseError && error.code === 'appraise.not-a-journal',
+    );
+    assert.equal(readFileSync(path, 'utf8'), 'precious');
+  });
+});

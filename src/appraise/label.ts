@@ -1,0 +1,122 @@
+/** Labels a tree: `security.ima` of every regular file. */
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
+import { AppraiseError } from './error.ts';
+import { Journal } from './journal.ts';
+import { type BatchResult, type FileDetail, type LabelChange, type LabelTask, noChanges, type Task } from './task.ts';
+import { runTree, type TreeCounts, TreeRoot, type TreeRunOptions } from './tree-run.ts';
+import { TreeWalk, type WalkOptions } from './walk.ts';
+
+export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
+  /** As the kernel's default is in most distributions: sha256. */
+  readonly algorithm?: DigestAlgorithm;
+  /** Left out: as many as the machine has cores. */
+  readonly jobs?: number;
+  /** Change nothing, say what would be. */
+  readonly dryRun?: boolean;
+  /** File that remembers which files bear their label; see journal.ts. */
+  readonly journal?: string;
+  /** `user.` where the caller is not root; the kernel judges `security.` alone. */
+  readonly namespace?: 'security' | 'user';
+  /** Hears of every file with its label's digest (none where the journal knew it), from this thread, in any order. */
+  readonly onFile?: (file: FileDetail) => void;
+}
+
+export interface LabelSummary extends TreeCounts {
+  readonly changes: Readonly<Record<LabelChange, number>>;
+}
+
+export const MAX_JOBS = 256;
+
+/**
+ * Labels each regular file of the tree once. What goes wrong with one file is reported and counted, and the rest is done.
+ * @throws {AppraiseError} what stops the run: root, journal, options
+ * @throws {DigestAlgorithmError}
+ */
+export async function labelTree(tree: string, options: LabelOptions = {}): Promise<LabelSummary> {
+  const { jobs = availableParallelism(), algorithm = 'sha256', namespace = 'security', dryRun = false } = options;
+  checkJobs(jobs);
+  digestInfo(algorithm);
+  const root = new TreeRoot(tree);
+  let journal: Journal | undefined;
+  try {
+    journal = options.journal === undefined ? undefined : new Journal(options.journal);
+    const attribute = `${namespace}.ima`;
+    const task: LabelTask = {
+      kind: 'label',
+      root: root.fd,
+      algorithm,
+      attribute,
+      dryRun,
+      oneFileSystem: options.oneFileSystem === true,
+      labelIdentity: crc32(JSON.stringify([attribute, algorithm])),
+      ...(journal === undefined ? {} : { journal: journal.index }),
+      notes: journal !== undefined,
+      details: options.onFile !== undefined,
+    };
+    return await run(root, task, { ...options, jobs }, journal);
+  } finally {
+    journal?.close();
+    root.close();
+  }
+}
+
+export interface ClearOptions extends Omit<TreeRunOptions, 'jobs'> {
+  readonly jobs?: number;
+  readonly dryRun?: boolean;
+  /** Whole names: `security.ima`. */
+  readonly attributes: readonly string[];
+}
+
+/** Takes attributes away from each regular file. @throws {AppraiseError} */
+export async function clearTree(tree: string, options: ClearOptions): Promise<LabelSummary> {
+  const { jobs = availableParallelism(), dryRun = false, attributes, oneFileSystem = false } = options;
+  checkJobs(jobs);
+  const root = new TreeRoot(tree);
+  try {
+    const task: Task = { kind: 'clear', root: root.fd, attributes, dryRun, oneFileSystem };
+    return await run(root, task, { ...options, jobs }, undefined);
+  } finally {
+    root.close();
+  }
+}
+
+/** How many regular files a run with these options will meet: for the time that is left. @throws {AppraiseError} */
+export function countTree(tree: string, options: WalkOptions): number {
+  const root = new TreeRoot(tree);
+  try {
+    if (root.only !== undefined) return 1;
+    const walk = new TreeWalk(root.fd, options);
+    for (const _ of walk.batches()) walk.problems.length = 0;
+    return walk.counts.files;
+  } finally {
+    root.close();
+  }
+}
+
+function checkJobs(jobs: number): void {
+  if (Number.isInteger(jobs) && jobs >= 1 && jobs <= MAX_JOBS) return;
+  throw new AppraiseError('appraise.option', `${jobs} threads`, { advice: `name 1 to ${MAX_JOBS}` });
+}
+
+const CHANGES = ['added', 'replaced', 'same', 'unchanged', 'removed', 'none'] as const satisfies readonly LabelChange[];
+
+async function run(
+  root: TreeRoot,
+  task: Task,
+  options: Omit<LabelOptions, 'jobs'> & { readonly jobs: number },
+  journal: Journal | undefined,
+): Promise<LabelSummary> {
+  const changes = noChanges();
+  const onBatch = (result: BatchResult): void => {
+    for (const change of CHANGES) changes[change] += result.changes[change];
+    journal?.append(result.records);
+    for (const file of result.details) options.onFile?.(file);
+  };
+  const own = options.journal === undefined ? undefined : root.beneath(resolve(options.journal));
+  const leaveOut = own === undefined ? {} : { leaveOut: Buffer.from(own) };
+  const counts = await runTree(root, task, { ...options, ...leaveOut, onBatch });
+  return { ...counts, changes };
+}

@@ -1,0 +1,64 @@
+/** What can go wrong with one file of a tree while the rest is done: one table of codes and their words. */
+import { SysError } from '../sys/index.ts';
+
+const PROBLEMS = {
+  vanished: 'was there when its folder was read and is gone',
+  changed: 'changed while it was hashed, three times in a row; label it when nothing writes to it',
+  'became-link': 'became a symbolic link, or a folder above it did; links are not followed',
+  'became-other': 'is not a regular file any more',
+  'no-permission': 'may not be opened; root may be needed',
+  'not-permitted': 'the kernel does not permit to set the attribute: root is needed, or the file is immutable (lsattr)',
+  'read-only': 'the file system is read-only; the label is as it was',
+  'no-xattrs': 'the file system has no such extended attributes',
+  'disk-full': 'the disk is full or the quota used up; the label is as it was',
+  'no-xattr-room':
+    'the file system has no room for this attribute beside the others of the file; the label is as it was',
+  'path-too-long': 'the path is longer than the kernel takes',
+  'read-failed': 'could not be read',
+  busy: 'is in use by the kernel (a swap file, or a program that is written)',
+  other: 'the kernel refused',
+} as const satisfies Readonly<Record<string, string>>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** One file that was not done, and why. */
+export interface Problem {
+  /** Relative to the tree's root. */
+  readonly path: Uint8Array;
+  readonly code: ProblemCode;
+  /** The kernel's reason where there is one: `ENOSPC`. */
+  readonly errno?: string;
+}
+
+/** The sentence of a code. */
+export const problemWords = (code: ProblemCode): string => PROBLEMS[code];
+
+export const problemCodes = (): readonly ProblemCode[] => Object.keys(PROBLEMS) as ProblemCode[];
+
+const BY_ERRNO: Readonly<Record<string, ProblemCode>> = {
+  ENOENT: 'vanished',
+  ESTALE: 'vanished',
+  ELOOP: 'became-link',
+  EACCES: 'no-permission',
+  EPERM: 'not-permitted',
+  EROFS: 'read-only',
+  EOPNOTSUPP: 'no-xattrs',
+  ENOTSUP: 'no-xattrs',
+  ENOSPC: 'disk-full',
+  EDQUOT: 'disk-full',
+  E2BIG: 'no-xattr-room',
+  ERANGE: 'no-xattr-room',
+  ENAMETOOLONG: 'path-too-long',
+  EIO: 'read-failed',
+  EISDIR: 'became-other',
+  ENOTDIR: 'vanished',
+  ENXIO: 'became-other',
+  ETXTBSY: 'busy',
+  EBUSY: 'busy',
+};
+
+/** The problem that a refused call is. @throws what is not a refusal of the kernel */
+export function problemOf(error: unknown): { code: ProblemCode; errno: string } {
+  if (!(error instanceof SysError) || error.errno === undefined) throw error;
+  return { code: BY_ERRNO[error.errno] ?? 'other', errno: error.errno };
+}

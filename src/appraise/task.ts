@@ -1,0 +1,82 @@
+/** What a thread does with a batch of paths, and what it answers: data that can be cloned, no functions. */
+import type { DigestAlgorithm } from '../bytes/index.ts';
+import type { JournalIndex } from './journal.ts';
+import type { ProblemCode } from './problem.ts';
+
+/**
+ * What happened to a file: a label where there was none, another than before, the same written or left, or not looked at
+ * because the journal knows it; or labels taken away, or none there to take.
+ */
+export type LabelChange = 'added' | 'replaced' | 'same' | 'unchanged' | 'removed' | 'none';
+
+export const noChanges = (): Record<LabelChange, number> => ({
+  added: 0,
+  replaced: 0,
+  same: 0,
+  unchanged: 0,
+  removed: 0,
+  none: 0,
+});
+
+export interface LabelTask {
+  readonly kind: 'label';
+  /** Descriptor of the root: threads of one process share descriptors. */
+  readonly root: number;
+  readonly algorithm: DigestAlgorithm;
+  /** `security.ima`, or `user.ima` where the caller is not root. */
+  readonly attribute: string;
+  readonly dryRun: boolean;
+  readonly oneFileSystem: boolean;
+  readonly labelIdentity: number;
+  readonly journal?: JournalIndex;
+  /** Whether states are to be noted for the journal. */
+  readonly notes: boolean;
+  /** Whether each file is reported, not only counts and problems. */
+  readonly details: boolean;
+}
+
+/** Takes attributes away. */
+export interface ClearTask {
+  readonly kind: 'clear';
+  readonly root: number;
+  readonly attributes: readonly string[];
+  readonly dryRun: boolean;
+  readonly oneFileSystem: boolean;
+}
+
+export type Task = LabelTask | ClearTask;
+
+export interface Batch {
+  readonly id: number;
+  readonly paths: Uint8Array;
+  /** Process files of several links too: the caller has seen to it that each inode comes once. */
+  readonly linksSettled: boolean;
+}
+
+export interface FileOutcome {
+  readonly change: LabelChange;
+  readonly digest?: Uint8Array;
+}
+
+export interface FileDetail extends FileOutcome {
+  readonly path: Uint8Array;
+}
+
+export interface BatchResult {
+  readonly id: number;
+  readonly files: number;
+  readonly bytes: number;
+  readonly changes: Readonly<Record<LabelChange, number>>;
+  readonly problems: readonly BatchProblem[];
+  /** Files of several links, left for the caller to send once each. */
+  readonly links: readonly { readonly path: Uint8Array; readonly inode: string }[];
+  readonly details: readonly FileDetail[];
+  /** Sealed journal records. */
+  readonly records: Uint8Array;
+}
+
+export interface BatchProblem {
+  readonly path: Uint8Array;
+  readonly code: ProblemCode;
+  readonly errno?: string;
+}

@@ -1,0 +1,177 @@
+/** `assay label`: labels of files, written, shown and taken away. */
+import type { Command } from 'commander';
+import {
+  clearTree,
+  countTree,
+  type FileDetail,
+  type LabelOptions,
+  type LabelSummary,
+  labelTree,
+  type Problem,
+  type TreeProgress,
+} from '../appraise/index.ts';
+import { digestInfo, toHex } from '../bytes/index.ts';
+import { getXattr, listXattrs } from '../sys/index.ts';
+import { escapeControls, printJson, printLine } from './terminal.ts';
+import {
+  addTreeOptions,
+  pathJson,
+  reportProblem,
+  type TreeCommandOptions,
+  TreeProgressLine,
+  walkOptions,
+} from './tree-options.ts';
+
+interface LabelCommandOptions extends TreeCommandOptions {
+  readonly hash: string;
+  readonly journal?: string;
+  readonly dryRun?: boolean;
+  readonly verbose?: boolean;
+}
+
+export function register(program: Command): void {
+  const label = program
+    .command('label')
+    .description('Label files for IMA appraisal: the digest of each in its extended attributes')
+    .argument('<tree>', 'folder or file')
+    .option('--hash <algorithm>', 'digest algorithm', 'sha256')
+    .option('--journal <file>', 'remember in this file what is labelled: what did not change is not read again')
+    .option('--dry-run', 'change nothing, say what would be')
+    .option('--verbose', 'name each file that was labelled; with --json a line for each file')
+    .option('--json', 'print a line {"path","problem"} for each file not done, and {"files","changes",…} last')
+    .addHelpText('after', LABEL_HELP)
+    .enablePositionalOptions()
+    .action(runLabel);
+  addTreeOptions(label);
+  label
+    .command('show')
+    .description("Show the labels of a file: every attribute of the kernel's integrity subsystem")
+    .argument('<path>', 'file or folder')
+    .option('--json', 'print {"path","labels"}, values in hexadecimal')
+    .addHelpText('after', '\nExample:\n  assay label show /usr/bin/true')
+    .action(show);
+  const clear = label
+    .command('clear')
+    .description('Take the labels of a tree away: security.ima and security.evm')
+    .argument('<tree>', 'folder or file')
+    .option('--dry-run', 'change nothing, say what would be')
+    .option('--json', 'print a line {"path","problem"} for each file not done, and {"files","changes",…} last')
+    .addHelpText('after', '\nExample:\n  assay label clear /srv/image/root --dry-run')
+    .action(runClear);
+  addTreeOptions(clear);
+}
+
+const LABEL_HELP = `
+A file that cannot be labelled is named with its cause, and the rest is done; the exit code is then 1.
+
+Examples:
+  assay label /srv/image/root --one-file-system
+  assay label / --one-file-system --exclude 'var/log/**' --journal /var/lib/assay/labels --dry-run`;
+
+async function runLabel(tree: string, options: LabelCommandOptions): Promise<void> {
+  const { name: algorithm } = digestInfo(options.hash);
+  const asked: LabelOptions = {
+    ...walkOptions(options),
+    algorithm,
+    dryRun: options.dryRun === true,
+    namespace: options.xattrUser === true ? 'user' : 'security',
+    ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+    ...(options.journal === undefined ? {} : { journal: options.journal }),
+    ...(options.verbose === true ? { onFile: (file: FileDetail) => printFile(file, algorithm, options) } : {}),
+  };
+  await withReports(tree, options, (reports) => labelTree(tree, { ...asked, ...reports }));
+}
+
+async function runClear(tree: string, options: TreeCommandOptions & { readonly dryRun?: boolean }): Promise<void> {
+  const namespace = options.xattrUser === true ? 'user' : 'security';
+  const attributes = [`${namespace}.ima`, `${namespace}.evm`];
+  const jobs = options.jobs === undefined ? {} : { jobs: options.jobs };
+  const asked = { ...walkOptions(options), ...jobs, attributes, dryRun: options.dryRun === true };
+  await withReports(tree, options, (reports) => clearTree(tree, { ...asked, ...reports }));
+}
+
+interface Reports {
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress?: (progress: TreeProgress) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Runs with progress on a terminal; the first SIGINT ends the run after the batches that are begun, the journal whole. */
+async function withReports(
+  tree: string,
+  options: TreeCommandOptions & { readonly dryRun?: boolean },
+  run: (reports: Reports) => Promise<LabelSummary>,
+): Promise<void> {
+  const stopped = new AbortController();
+  const stop = (): void => stopped.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const asJson = options.json === true;
+  const line = process.stderr.isTTY === true ? new TreeProgressLine(countTree(tree, walkOptions(options))) : undefined;
+  const summary = await run({
+    signal: stopped.signal,
+    onProblem: (problem) => {
+      line?.done();
+      reportProblem(problem, asJson);
+    },
+    ...(line === undefined ? {} : { onProgress: (progress: TreeProgress) => line.show(progress) }),
+  });
+  line?.done();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
+  if (asJson) printJson(summary);
+  else printSummary(summary, options.dryRun === true);
+  if (!summary.finished || summary.problems > 0) process.exitCode = 1;
+}
+
+function printFile(file: FileDetail, algorithm: string, options: LabelCommandOptions): void {
+  const { change, digest } = file;
+  if (options.json === true) {
+    const found = digest === undefined ? {} : { digest: `${algorithm}:${toHex(digest)}` };
+    printJson({ ...pathJson(file.path), change, ...found });
+    return;
+  }
+  const value = digest === undefined ? '' : `  ${algorithm}:${toHex(digest)}`;
+  printLine(escapeControls(`${change}  ${pathJson(file.path).path}${value}`));
+}
+
+const CHANGE_WORDS = {
+  added: 'labelled that had no label',
+  replaced: 'labelled anew',
+  same: 'had this label',
+  unchanged: 'not read again, as the journal says',
+  removed: 'unlabelled',
+  none: 'had no label',
+} as const satisfies Readonly<Record<keyof LabelSummary['changes'], string>>;
+
+function printSummary(summary: LabelSummary, dryRun: boolean): void {
+  const parts = Object.entries(summary.changes)
+    .filter(([, count]) => count > 0)
+    .map(([change, count]) => `${count} ${CHANGE_WORDS[change as keyof typeof CHANGE_WORDS]}`);
+  const { done, bytes, furtherLinks, symlinks, special, otherFileSystems, problems, finished } = summary;
+  const left = [
+    [furtherLinks, 'further names of the same files'],
+    [symlinks, 'symbolic links'],
+    [special, 'FIFOs, sockets and devices'],
+    [otherFileSystems, 'folders on other file systems'],
+  ].filter(([count]) => count !== 0);
+  printLine(
+    `${done} files, ${(bytes / 1e6).toFixed(1)} MB: ${parts.join(', ') || 'nothing to do'}${dryRun ? ' (dry run)' : ''}`,
+  );
+  if (left.length > 0) printLine(`left out: ${left.map((part) => part.join(' ')).join(', ')}`);
+  if (problems > 0) printLine(`${problems} not done, each named above with its cause`);
+  if (!finished) printLine('stopped before the end: run it again to go on');
+}
+
+const LABELS = ['security.ima', 'security.evm', 'security.assay.dir', 'user.ima', 'user.evm'];
+
+function show(path: string, options: { readonly json?: boolean }): void {
+  const names = listXattrs(path).filter((name) => LABELS.includes(name));
+  const labels = names.flatMap((name) => {
+    const value = getXattr(path, name);
+    return value === undefined ? [] : [{ name, value: toHex(value) }];
+  });
+  if (options.json === true)
+    printJson({ path, labels: Object.fromEntries(labels.map(({ name, value }) => [name, value])) });
+  else if (labels.length === 0) printLine('no labels');
+  else for (const { name, value } of labels) printLine(`${name}  ${value}`);
+  if (labels.length === 0) process.exitCode = 1;
+}
