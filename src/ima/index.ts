@@ -1,4 +1,13 @@
-/** IMA: measurement lists, their templates, and what they replay to. */
+/** IMA: measurement lists, their templates, and what they replay to; `security.ima` and its appraisal. */
+export {
+  type AppraiseType,
+  appraiseIma,
+  type ImaAppraisal,
+  type ImaCause,
+  type ImaFault,
+  type ImaResult,
+  type ImaStatus,
+} from './appraise.ts';
 export {
   BOOT_AGGREGATE,
   type BootAggregateCheck,
@@ -26,6 +35,14 @@ export {
   type RunResult,
 } from './replay-state.ts';
 export { EntryScanner, templateData } from './scan.ts';
+export {
+  encodeImaDigest,
+  encodeImaSignature,
+  IMA_XATTR,
+  type ImaLabel,
+  imaHashAlgorithm,
+  parseImaXattr,
+} from './security-ima.ts';
 export { type TemplateFieldId, type TemplateLayout, templateLayout } from './template.ts';
 export {
   digestField,
