@@ -46,8 +46,8 @@ export function keyIdOfPublicKey(spki: Uint8Array): KeyId {
 /**
  * The last 4 bytes of the Subject Key Identifier; where it is missing or shorter than that, the public key's id.
  *
- * The kernel finds a certificate without SKID by no such id (`x509_public_key.c` keeps only its issuer and serial
- * number); ima-evm-utils signs with the public key's id all the same, and verifies its own signatures.
+ * The kernel finds a certificate without SKID by no such id (`x509_public_key.c`, x509_key_preparse: its ids are serial
+ * number with issuer, SKID, and lately the subject); ima-evm-utils signs with the public key's id all the same, and verifies its own signatures.
  */
 export function keyIdOfCertificate({ skid, spki }: Pick<CertificateParts, 'skid' | 'spki'>): KeyId {
   return skid === undefined || skid.length < 4 ? keyIdOfPublicKey(spki) : lastWord(skid);

@@ -58,6 +58,14 @@ test('an encrypted key asks for its passphrase, refuses a wrong one, and never s
   }
 });
 
+test('a signer’s source may be sent to another thread', () => {
+  const pem = Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  for (const key of [pem, privateKey.export({ type: 'pkcs8', format: 'der' })]) {
+    const source = { key, source: 'k' };
+    assert.equal(openSigner(structuredClone(source)).keyId, openSigner(source).keyId);
+  }
+});
+
 test('the key id that is given wins', () => {
   const key = privateKey.export({ type: 'pkcs8', format: 'der' });
   assert.equal(openSigner({ key, source: 'k', keyId: 0xaabbccdd }).keyId, 0xaabbccdd);

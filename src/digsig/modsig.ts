@@ -100,7 +100,8 @@ function verifySigner(
   const key = findSigner(keyring, signer);
   if (key === undefined) return { valid: false, fault: 'unknown-key' };
   if (keyring.find(key.keyId) === 'blacklisted') return { valid: false, fault: 'blacklisted-key', key };
-  // The kernel takes no signed attributes for this use (pkcs7_verify, VERIFYING_MODULE_SIGNATURE).
+  // Kernels before ML-DSA take no signed attributes for this use (pkcs7_verify, VERIFYING_MODULE_SIGNATURE), and
+  // sign-file writes none with RSA and ECDSA.
   const isValid = !signer.hasSignedAttributes && verifyDigest(key, algorithm, digestOf(algorithm), signer.signature);
   return isValid ? { valid: true, key } : { valid: false, fault: 'invalid-signature', key };
 }
