@@ -142,7 +142,7 @@ export const FINDINGS = {
     severity: 'info',
     title: 'More evidence is needed',
     meaning:
-      'The machine started anew, or the reference changed, after the challenge was made: everything must be sent.',
+      'The machine started anew, or the reference changed, after the challenge was made, so that everything must be sent; or the measurement list comes in parts, and a quote proves it with the last.',
     advice: 'Nothing: the next challenge asks for it at once.',
   },
   'boot.no-log': {

@@ -28,7 +28,8 @@ import { fileFinding } from './file-finding.ts';
 
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
-import type { BootState, Finding, StandingFindings } from './types.ts';
+import type { BootState, Finding, StandingFindings, UnprovenReplay } from './types.ts';
+import type { ListBehind } from './unproven.ts';
 
 /** Kernel: CONFIG_IMA_MEASURE_PCR_IDX, 10 everywhere. */
 export const IMA_PCR = 10;
@@ -40,7 +41,7 @@ export type ImaOutcome =
   /** The list explains PCR 10; what it proves was judged. */
   | { readonly kind: 'covered'; readonly state: ReplayState; readonly standing: StandingFindings }
   /** It does not reach PCR 10 yet: more may come. */
-  | { readonly kind: 'behind'; readonly detail: string }
+  | ({ readonly kind: 'behind'; readonly detail: string } & ListBehind)
   /** It cannot be taken up where it begins. */
   | { readonly kind: 'needs-start' }
   | { readonly kind: 'failed'; readonly failures: readonly Finding[] };
@@ -50,6 +51,8 @@ export interface ImaInput {
   readonly log: GrowingLogEvidence;
   /** This boot's state, where it can be taken up. */
   readonly known: BootState | undefined;
+  /** What came of this boot's list in parts before. */
+  readonly unproven: UnprovenReplay | undefined;
   readonly reference: CompiledReference | undefined;
   readonly now: number;
   /** What this boot's firmware log replays to, where it came with this evidence. */
@@ -61,11 +64,11 @@ export interface ImaInput {
  * list grows while the TPM quotes, and they wait for the next quote.
  */
 export function checkImaList(input: ImaInput): ImaOutcome {
-  const { quoted, log, known } = input;
+  const { quoted, log, known, unproven } = input;
   const target = quoted.pcrs.get(IMA_PCR);
   if (target === undefined) return { kind: 'covered', state: EMPTY_REPLAY, standing: NO_FINDINGS };
   const offset = log.kind === 'part' ? log.offset : (known?.ima.bytes ?? 0);
-  const start = startOf(offset, known);
+  const start = startOf(offset, known, unproven);
   if (start === undefined) return { kind: 'needs-start' };
   const bytes = log.kind === 'part' ? bufferOf(log.bytes) : Buffer.alloc(0);
   // The default list's template digests are SHA-1: the judge compares them with what the reference holds already.
@@ -94,7 +97,10 @@ export function checkImaList(input: ImaInput): ImaOutcome {
   if (result.reached) judgeOtherPcrsAfter(bytes.subarray(result.consumed), replay, judge);
   const changed = changedEntries(replay, judge);
   if (changed.length > 0) return { kind: 'failed', failures: changed };
-  if (!result.reached) return { kind: 'behind', detail: behindDetail(log, replay, result) };
+  if (!result.reached) {
+    const detail = behindDetail(log, replay, result);
+    return { kind: 'behind', detail, start: start.state, end: replay.state(), standing: judge.finish() };
+  }
   return { kind: 'covered', state: replay.state(), standing: judge.finish() };
 }
 
@@ -132,7 +138,14 @@ interface Start {
   readonly standing: StandingFindings | undefined;
 }
 
-function startOf(offset: number, known: BootState | undefined): Start | undefined {
+function startOf(
+  offset: number,
+  known: BootState | undefined,
+  unproven: UnprovenReplay | undefined,
+): Start | undefined {
+  if (unproven !== undefined && offset === unproven.ima.bytes) {
+    return { state: unproven.ima, standing: unproven.findings };
+  }
   if (known !== undefined && offset === known.ima.bytes) return { state: known.ima, standing: known.findings.ima };
   return offset === 0 ? { state: EMPTY_REPLAY, standing: undefined } : undefined;
 }

@@ -57,6 +57,22 @@ export interface BootState {
   readonly referenceExpired: boolean;
 }
 
+/** What was replayed of a list that has not reached a quoted PCR 10 yet. Nothing of it is proven; no verdict shows it. */
+export interface UnprovenReplay {
+  /** The TPM's counters at the quote that it came with: parts of one boot only belong together. */
+  readonly resetCount: number;
+  readonly restartCount: number;
+  /** The verifier's time when the first part came. */
+  readonly since: number;
+  /** Where it began: 0, or the end of what was proven before. */
+  readonly firstByte: number;
+  readonly ima: ReplayState;
+  readonly findings: StandingFindings;
+  /** As in {@link BootState}. */
+  readonly referenceId?: string;
+  readonly referenceExpired: boolean;
+}
+
 /** What the verifier remembers of a host between two attestations; plain data (JSON), stored by the caller as it is. */
 export interface HostState {
   readonly version: 1;
@@ -64,7 +80,9 @@ export interface HostState {
   readonly binding: string;
   /** Absent until a quote was verified with its list. */
   readonly boot?: BootState;
-  /** How many times in a row the list has not reached the quoted PCR 10. */
+  /** Where the next part of the list goes on; absent where the list is not coming in parts. */
+  readonly unproven?: UnprovenReplay;
+  /** How many times since the last verdict the list has neither reached the quoted PCR 10 nor come on by a part. */
   readonly behind: number;
   /** The next request asks for everything of this boot again. */
   readonly fromStart: boolean;
@@ -84,7 +102,7 @@ export interface VerifyInput {
 }
 
 export interface AttestationResult {
-  /** Undefined: this evidence gives no new verdict (the list is behind the quote, or more must be sent); challenge again at once. */
+  /** Undefined: this evidence gives no new verdict (the list is behind the quote, comes in parts, or more must be sent); challenge again at once. */
   readonly verdict: Verdict | undefined;
   /** Quote, log and list verified, whatever was judged of what they say; where not, the state has not moved on. */
   readonly verified: boolean;

@@ -5,11 +5,20 @@ import { FINDINGS, type Severity } from './findings.ts';
 import { checkImaList, judgeImaPcr } from './ima-list.ts';
 import { deletedFiles, withObservations } from './observation.ts';
 import { type QuotedPcrs, verifyQuote } from './quote.ts';
-import { bindingOf, resumableBoot } from './request.ts';
+import { bindingOf, resumableBoot, resumableReplay } from './request.ts';
 import { finding, standing } from './sentence.ts';
-import type { AttestationResult, BootState, Finding, HostState, Verdict, VerifyInput } from './types.ts';
+import type {
+  AttestationResult,
+  BootState,
+  Finding,
+  HostState,
+  UnprovenReplay,
+  Verdict,
+  VerifyInput,
+} from './types.ts';
+import { type Continuation, continuation, isOfSameBoot } from './unproven.ts';
 
-/** So many times in a row a list may fall short of its quote: it is read after the quote, but may lag. */
+/** So many times a list may fall short of its quote: it is read after the quote, but may lag. */
 const MAX_BEHIND = 3;
 
 /**
@@ -29,6 +38,8 @@ export function verify(input: VerifyInput): AttestationResult {
   return verifyLogs(input, quoted, clock.relation, clock.warning === undefined ? [] : [clock.warning]);
 }
 
+const EVERYTHING = 'everything of this boot must be sent';
+
 function verifyLogs(
   input: VerifyInput,
   quoted: QuotedPcrs,
@@ -41,15 +52,15 @@ function verifyLogs(
   const bootReference = reference?.manifest.boot;
   const boot = checkBootLog(quoted, evidence.bootLog, known, bootReference, evidence.userspaceLog);
   const { imaLog: log } = evidence;
-  const ima = checkImaList({ quoted, log, known, reference, now, replayedBoot: boot.replayed });
+  const held = resumableReplay(state, enrolment, reference, now);
+  const unproven = held !== undefined && isOfSameBoot(held, quoted.attestation) ? held : undefined;
+  const ima = checkImaList({ quoted, log, known, unproven, reference, now, replayedBoot: boot.replayed });
   const failures = [...boot.failures, ...(ima.kind === 'failed' ? ima.failures : [])];
-  if (failures.length > 0) return rejected(input, [...failures, ...warnings]);
-  if (boot.needsBytes || ima.kind === 'needs-start')
-    return unfinished(input, 'everything of this boot must be sent', true);
-  // A TPM that was restarted without a reset may have cleared its PCRs: then the whole list is needed.
-  if (ima.kind !== 'covered') {
-    return unfinished(input, ima.kind === 'behind' ? ima.detail : 'the list is missing', relation === 'resumed');
+  if (failures.length > 0) return withoutUnproven(rejected(input, [...failures, ...warnings]));
+  if (ima.kind === 'behind' && !boot.needsBytes) {
+    return behind(input, ima.detail, relation, continuation(ima, held, quoted.attestation, reference, now));
   }
+  if (boot.needsBytes || ima.kind !== 'covered') return unfinished(input, EVERYTHING, { needsStart: true });
   const next: BootState = {
     resetCount: quoted.attestation.clockInfo.resetCount,
     restartCount: quoted.attestation.clockInfo.restartCount,
@@ -158,17 +169,65 @@ function unboundOnly({ enrolment }: VerifyInput): Finding[] {
     : [];
 }
 
+/** What was unproven may itself be the reason. */
+function withoutUnproven(result: AttestationResult): AttestationResult {
+  if (result.state?.unproven === undefined) return result;
+  const { unproven: _, ...state } = result.state;
+  return { ...result, state };
+}
+
+function behind(
+  input: VerifyInput,
+  detail: string,
+  relation: BootRelation,
+  { unproven, isProgress }: Continuation,
+): AttestationResult {
+  // A TPM that was restarted without a reset may have cleared its PCRs: then the whole list is needed.
+  if (relation === 'resumed' && unproven?.firstByte !== 0) return unfinished(input, detail, { needsStart: true });
+  if (isProgress && unproven !== undefined && input.lastAttempt !== true) return inParts(input, unproven);
+  return unfinished(input, detail, { needsStart: false, unproven });
+}
+
+/** A part of a list that goes on: nothing is judged before the quote is reached, and nothing counts as behind. */
+function inParts(input: VerifyInput, unproven: UnprovenReplay): AttestationResult {
+  const { entries, bytes } = unproven.ima;
+  const megabytes = (bytes / 1e6).toFixed(1);
+  const what = `The list comes in parts: ${entries} entries (${megabytes} MB) so far, which no quote has proven yet`;
+  return {
+    verdict: undefined,
+    verified: false,
+    assurance: input.enrolment?.assurance,
+    findings: [finding('evidence.more-needed', 'measurement list', what), ...unboundOnly(input)],
+    state: {
+      version: 1,
+      binding: bindingOf(input.enrolment),
+      ...(keptBoot(input) ?? {}),
+      unproven,
+      behind: input.state?.behind ?? 0,
+      fromStart: false,
+    },
+    measured: input.state?.boot?.ima.entries ?? 0,
+  };
+}
+
+interface Unfinished {
+  readonly needsStart: boolean;
+  readonly unproven?: UnprovenReplay | undefined;
+}
+
 /** Nothing contradicts, and it is not enough yet: ask again, a bounded number of times. */
-function unfinished(input: VerifyInput, detail: string, needsStart: boolean): AttestationResult {
+function unfinished(input: VerifyInput, detail: string, { needsStart, unproven }: Unfinished): AttestationResult {
   const behind = (input.state?.behind ?? 0) + 1;
+  // A second time, what is held may itself be the reason (a kexec, a list begun anew).
+  const fromStart = needsStart || behind >= 2;
   const isLast = behind >= MAX_BEHIND || input.lastAttempt === true;
   const state: HostState = {
     version: 1,
     binding: bindingOf(input.enrolment),
     ...(keptBoot(input) ?? {}),
+    ...(fromStart || unproven === undefined ? {} : { unproven }),
     behind: Math.min(behind, MAX_BEHIND),
-    // A second time in a row, what is held may itself be the reason (a kexec, a list begun anew).
-    fromStart: needsStart || behind >= 2,
+    fromStart,
   };
   const code = isLast || !needsStart ? 'ima.list-behind-quote' : 'evidence.more-needed';
   const what = isLast ? `${capitalised(detail)}, and no better list came` : capitalised(detail);
