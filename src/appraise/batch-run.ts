@@ -4,6 +4,7 @@ import { RECORD_SIZE, sealRecord } from './journal.ts';
 import { eachPath, withoutNul } from './paths.ts';
 import { type ProblemCode, problemOf } from './problem.ts';
 import {
+  type BadFile,
   type Batch,
   type BatchProblem,
   type BatchResult,
@@ -53,6 +54,7 @@ export class BatchTally {
   readonly problems: BatchProblem[] = [];
   readonly links: { path: Uint8Array; inode: string }[] = [];
   readonly details: FileDetail[] = [];
+  readonly bad: BadFile[] = [];
   readonly #id: number;
   #records = Buffer.alloc(0);
   #noted = 0;
@@ -72,8 +74,8 @@ export class BatchTally {
   }
 
   done(): BatchResult {
-    const { files, bytes, changes, problems, links, details } = this;
+    const { files, bytes, changes, problems, bad, links, details } = this;
     const records = new Uint8Array(this.#records.subarray(0, this.#noted * RECORD_SIZE));
-    return { id: this.#id, files, bytes, changes, problems, links, details, records };
+    return { id: this.#id, files, bytes, changes, problems, bad, links, details, records };
   }
 }

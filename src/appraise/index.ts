@@ -2,6 +2,8 @@
 export { AppraiseError, type AppraiseErrorCode } from './error.ts';
 export { fileSystemMagic, fileSystemNames } from './file-systems.ts';
 export {
+  type AppraiseOptions,
+  appraiseTree,
   type ClearOptions,
   clearTree,
   countTree,
@@ -11,6 +13,6 @@ export {
   MAX_JOBS,
 } from './label.ts';
 export { type Problem, type ProblemCode, problemCodes, problemWords } from './problem.ts';
-export type { FileDetail, LabelChange } from './task.ts';
+export type { AppraiseCause, BadFile, FileDetail, KeyFileBytes, LabelChange } from './task.ts';
 export type { TreeCounts, TreeProgress, TreeRunOptions } from './tree-run.ts';
 export type { OtherEntry, WalkCounts, WalkOptions } from './walk.ts';

@@ -1,6 +1,7 @@
 /** Labels one file: the fewest system calls that notice a file that changes meanwhile. */
 import { statfsSync } from 'node:fs';
 import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
+import { openSigner, type Signer, signDigest } from '../digsig/index.ts';
 import {
   closeFile,
   type FileDigester,
@@ -15,10 +16,8 @@ import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
 import { journalHolds } from './journal.ts';
 import { withoutNul } from './paths.ts';
 import { problemOf } from './problem.ts';
+import { StableReader } from './stable-reader.ts';
 import type { Batch, BatchResult, FileOutcome, LabelChange, LabelTask } from './task.ts';
-
-/** A file that changes under the reader is read this often. */
-const ATTEMPTS = 3;
 
 /**
  * A label is not noted in the journal where the content changed this shortly before: a change right after, within one
@@ -32,13 +31,17 @@ export class Labeller {
   readonly #before = new FileStatus();
   readonly #after = new FileStatus();
   readonly #state = Buffer.alloc(STATE_SIZE);
+  readonly #reader: StableReader;
   readonly #prefix: Buffer;
+  readonly #signer: Signer | undefined;
 
   /** @throws {DigestAlgorithmError} @throws {SysError} `sys.unavailable` */
   constructor(task: LabelTask) {
     this.#task = task;
     this.#digester = fileDigester(task.algorithm);
     this.#prefix = digestPrefix(task.algorithm);
+    this.#reader = new StableReader(task, this.#before, this.#after);
+    this.#signer = task.signer === undefined ? undefined : openSigner(task.signer);
   }
 
   run(batch: Batch): BatchResult {
@@ -59,8 +62,8 @@ export class Labeller {
         result.links.push({ path: withoutNul(path), inode: this.#before.inode });
         return undefined;
       }
-      const digest = this.#stableDigest(fd, path);
-      const change = this.#write(fd, Buffer.concat([this.#prefix, digest]));
+      const digest = this.#reader.digest(fd, path, this.#digester);
+      const change = this.#write(fd, this.#labelOf(digest));
       result.files += 1;
       result.bytes += this.#before.size;
       this.#note(fd, result);
@@ -77,19 +80,10 @@ export class Labeller {
     return journalHolds(journal, this.#state, labelIdentity);
   }
 
-  /** Reads until size and times of before and after agree; leaves the descriptor's status in `#before`. */
-  #stableDigest(first: number, path: Buffer): Buffer {
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const fd = attempt === 1 ? first : openBeneath(this.#task.root, path, this.#task);
-      try {
-        if (attempt > 1) this.#before.ofOpen(fd);
-        const { digest, length } = this.#digester.digest(fd, this.#before.size);
-        if (length === this.#before.size && this.#after.ofOpen(fd).hasContentOf(this.#before)) return digest;
-      } finally {
-        if (fd !== first) closeFile(fd);
-      }
-    }
-    throw new FileProblem('changed');
+  #labelOf(digest: Buffer): Buffer {
+    const { algorithm } = this.#task;
+    if (this.#signer === undefined) return Buffer.concat([this.#prefix, digest]);
+    return Buffer.concat([SIGNATURE, signDigest(this.#signer, algorithm, digest)]);
   }
 
   #write(fd: number, label: Buffer): LabelChange {
@@ -119,9 +113,13 @@ export class Labeller {
   }
 }
 
+/** EVM_IMA_XATTR_DIGSIG: a signature follows. */
+const SIGNATURE = Buffer.of(0x03);
+
 /** ext4 answers ENOSPC too where the attributes of one file fill the block that they share. */
 function hasFreeBlocks(fd: number): boolean {
-  return statfsSync(`/proc/self/fd/${fd}`).bfree > 0;
+  // Not bfree: some blocks are kept back even from root (ext4's s_resv_clusters).
+  return statfsSync(`/proc/self/fd/${fd}`).bavail > 0;
 }
 
 /** `04 ‖ algorithm`; `01` for MD5 and SHA-1, as the kernel writes them (ima_appraise.c:ima_fix_xattr). */

@@ -3,9 +3,19 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
+import { openSigner, readPublicKeys, type Signer, type SignerSource } from '../digsig/index.ts';
 import { AppraiseError } from './error.ts';
 import { Journal } from './journal.ts';
-import { type BatchResult, type FileDetail, type LabelChange, type LabelTask, noChanges, type Task } from './task.ts';
+import {
+  type BadFile,
+  type BatchResult,
+  type FileDetail,
+  type KeyFileBytes,
+  type LabelChange,
+  type LabelTask,
+  noChanges,
+  type Task,
+} from './task.ts';
 import { runTree, type TreeCounts, TreeRoot, type TreeRunOptions } from './tree-run.ts';
 import { TreeWalk, type WalkOptions } from './walk.ts';
 
@@ -14,6 +24,8 @@ export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly algorithm?: DigestAlgorithm;
   /** Left out: as many as the machine has cores. */
   readonly jobs?: number;
+  /** Labels are signatures by this key; left out: digests. */
+  readonly signer?: SignerSource;
   /** Change nothing, say what would be. */
   readonly dryRun?: boolean;
   /** File that remembers which files bear their label; see journal.ts. */
@@ -39,6 +51,8 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
   const { jobs = availableParallelism(), algorithm = 'sha256', namespace = 'security', dryRun = false } = options;
   checkJobs(jobs);
   digestInfo(algorithm);
+  // A key that does not open ends the run before a thread starts.
+  const signer = options.signer === undefined ? undefined : openSigner(options.signer);
   const root = new TreeRoot(tree);
   let journal: Journal | undefined;
   try {
@@ -51,7 +65,8 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
       attribute,
       dryRun,
       oneFileSystem: options.oneFileSystem === true,
-      labelIdentity: crc32(JSON.stringify([attribute, algorithm])),
+      labelIdentity: crc32(JSON.stringify([attribute, algorithm, signer === undefined ? '' : keyText(signer)])),
+      ...(options.signer === undefined ? {} : { signer: options.signer }),
       ...(journal === undefined ? {} : { journal: journal.index }),
       notes: journal !== undefined,
       details: options.onFile !== undefined,
@@ -59,6 +74,40 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
     return await run(root, task, { ...options, jobs }, journal);
   } finally {
     journal?.close();
+    root.close();
+  }
+}
+
+/** Which key, and the id that its signatures carry. */
+function keyText({ keyId, publicKey }: Signer): string {
+  return `${keyId} ${publicKey.export({ type: 'spki', format: 'der' }).toString('base64')}`;
+}
+
+export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
+  readonly jobs?: number;
+  readonly namespace?: 'security' | 'user';
+  /** Certificates and public keys that signatures verify by. */
+  readonly keys?: readonly KeyFileBytes[];
+  /** Digests do not do, as with appraise_type=imasig. */
+  readonly requireSignature?: boolean;
+  /** Hears of each file whose label does not hold, in any order. */
+  readonly onBad?: (file: BadFile) => void;
+}
+
+/**
+ * Judges the label of each regular file as the kernel would; nothing is changed.
+ * @throws {AppraiseError} @throws {DigsigError} for keys that cannot be read
+ */
+export async function appraiseTree(tree: string, options: AppraiseOptions = {}): Promise<LabelSummary> {
+  const { jobs = availableParallelism(), keys = [], requireSignature = false, oneFileSystem = false } = options;
+  checkJobs(jobs);
+  for (const { bytes, source } of keys) readPublicKeys(bytes, { source });
+  const root = new TreeRoot(tree);
+  try {
+    const attribute = `${options.namespace ?? 'security'}.ima`;
+    const task: Task = { kind: 'appraise', root: root.fd, attribute, keys, requireSignature, oneFileSystem };
+    return await run(root, task, { ...options, jobs }, undefined);
+  } finally {
     root.close();
   }
 }
@@ -101,12 +150,21 @@ function checkJobs(jobs: number): void {
   throw new AppraiseError('appraise.option', `${jobs} threads`, { advice: `name 1 to ${MAX_JOBS}` });
 }
 
-const CHANGES = ['added', 'replaced', 'same', 'unchanged', 'removed', 'none'] as const satisfies readonly LabelChange[];
+const CHANGES = [
+  'added',
+  'replaced',
+  'same',
+  'unchanged',
+  'removed',
+  'none',
+  'good',
+  'bad',
+] as const satisfies readonly LabelChange[];
 
 async function run(
   root: TreeRoot,
   task: Task,
-  options: Omit<LabelOptions, 'jobs'> & { readonly jobs: number },
+  options: Omit<LabelOptions, 'jobs'> & Pick<AppraiseOptions, 'onBad'> & { readonly jobs: number },
   journal: Journal | undefined,
 ): Promise<LabelSummary> {
   const changes = noChanges();
@@ -114,6 +172,7 @@ async function run(
     for (const change of CHANGES) changes[change] += result.changes[change];
     journal?.append(result.records);
     for (const file of result.details) options.onFile?.(file);
+    for (const file of result.bad) options.onBad?.(file);
   };
   const own = options.journal === undefined ? undefined : root.beneath(resolve(options.journal));
   const leaveOut = own === undefined ? {} : { leaveOut: Buffer.from(own) };

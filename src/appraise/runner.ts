@@ -1,3 +1,4 @@
+import { Appraiser } from './appraise-file.ts';
 import { clearBatch } from './clear-file.ts';
 import { Labeller } from './label-file.ts';
 import type { Batch, BatchResult, Task } from './task.ts';
@@ -8,6 +9,10 @@ export function runnerOf(task: Task): (batch: Batch) => BatchResult {
     case 'label': {
       const labeller = new Labeller(task);
       return (batch) => labeller.run(batch);
+    }
+    case 'appraise': {
+      const appraiser = new Appraiser(task);
+      return (batch) => appraiser.run(batch);
     }
     case 'clear':
       return (batch) => clearBatch(task, batch);

@@ -1,13 +1,14 @@
 /** What a thread does with a batch of paths, and what it answers: data that can be cloned, no functions. */
 import type { DigestAlgorithm } from '../bytes/index.ts';
+import type { SignerSource } from '../digsig/index.ts';
 import type { JournalIndex } from './journal.ts';
 import type { ProblemCode } from './problem.ts';
 
 /**
  * What happened to a file: a label where there was none, another than before, the same written or left, or not looked at
- * because the journal knows it; or labels taken away, or none there to take.
+ * because the journal knows it; or labels taken away, or none there to take; or a label judged.
  */
-export type LabelChange = 'added' | 'replaced' | 'same' | 'unchanged' | 'removed' | 'none';
+export type LabelChange = 'added' | 'replaced' | 'same' | 'unchanged' | 'removed' | 'none' | 'good' | 'bad';
 
 export const noChanges = (): Record<LabelChange, number> => ({
   added: 0,
@@ -16,6 +17,8 @@ export const noChanges = (): Record<LabelChange, number> => ({
   unchanged: 0,
   removed: 0,
   none: 0,
+  good: 0,
+  bad: 0,
 });
 
 export interface LabelTask {
@@ -23,6 +26,8 @@ export interface LabelTask {
   /** Descriptor of the root: threads of one process share descriptors. */
   readonly root: number;
   readonly algorithm: DigestAlgorithm;
+  /** Where the label is to be a signature: each thread opens the key for itself. */
+  readonly signer?: SignerSource;
   /** `security.ima`, or `user.ima` where the caller is not root. */
   readonly attribute: string;
   readonly dryRun: boolean;
@@ -44,7 +49,43 @@ export interface ClearTask {
   readonly oneFileSystem: boolean;
 }
 
-export type Task = LabelTask | ClearTask;
+/** Judges the label of each file. */
+export interface AppraiseTask {
+  readonly kind: 'appraise';
+  readonly root: number;
+  readonly attribute: string;
+  /** Certificates and public keys, each with the name of its file. */
+  readonly keys: readonly KeyFileBytes[];
+  /** Digest labels do not do: the kernel's appraise_type=imasig. */
+  readonly requireSignature: boolean;
+  readonly oneFileSystem: boolean;
+}
+
+export interface KeyFileBytes {
+  readonly bytes: Uint8Array;
+  readonly source: string;
+}
+
+export type Task = LabelTask | ClearTask | AppraiseTask;
+
+/** A file whose label does not hold. */
+export interface BadFile {
+  readonly path: Uint8Array;
+  readonly cause: AppraiseCause;
+  /** What the label says, and what the file is; `algorithm:hex` or words. */
+  readonly expected: string;
+  readonly found: string;
+}
+
+/** The kernel's words (`ima_appraise.c`, the audit record's cause). */
+export type AppraiseCause =
+  | 'missing-hash'
+  | 'IMA-signature-required'
+  | 'invalid-hash'
+  | 'invalid-signature'
+  | 'invalid-signature-version'
+  | 'invalid-verity-signature'
+  | 'unknown-ima-data';
 
 export interface Batch {
   readonly id: number;
@@ -68,6 +109,8 @@ export interface BatchResult {
   readonly bytes: number;
   readonly changes: Readonly<Record<LabelChange, number>>;
   readonly problems: readonly BatchProblem[];
+  /** Of an appraisal. */
+  readonly bad: readonly BadFile[];
   /** Files of several links, left for the caller to send once each. */
   readonly links: readonly { readonly path: Uint8Array; readonly inode: string }[];
   readonly details: readonly FileDetail[];

@@ -1,6 +1,8 @@
 /** `assay label`: labels of files, written, shown and taken away. */
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import {
+  AppraiseError,
   clearTree,
   countTree,
   type FileDetail,
@@ -11,6 +13,7 @@ import {
   type TreeProgress,
 } from '../appraise/index.ts';
 import { digestInfo, toHex } from '../bytes/index.ts';
+import { parseKeyId, type SignerSource } from '../digsig/index.ts';
 import { getXattr, listXattrs } from '../sys/index.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import {
@@ -27,6 +30,10 @@ interface LabelCommandOptions extends TreeCommandOptions {
   readonly journal?: string;
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
+  readonly sign?: string;
+  readonly cert?: string;
+  readonly keyid?: string;
+  readonly passFile?: string;
 }
 
 export function register(program: Command): void {
@@ -35,6 +42,10 @@ export function register(program: Command): void {
     .description('Label files for IMA appraisal: the digest of each in its extended attributes')
     .argument('<tree>', 'folder or file')
     .option('--hash <algorithm>', 'digest algorithm', 'sha256')
+    .option('--sign <key>', 'sign: private key in PEM or DER, or a pkcs11: URI')
+    .option('--cert <file>', 'the certificate of that key, whose key id the signatures carry')
+    .option('--keyid <hex>', 'the key id that the signatures carry, instead')
+    .option('--pass-file <file>', 'first line: the passphrase of the key, or the PIN of the token')
     .option('--journal <file>', 'remember in this file what is labelled: what did not change is not read again')
     .option('--dry-run', 'change nothing, say what would be')
     .option('--verbose', 'name each file that was labelled; with --json a line for each file')
@@ -70,9 +81,11 @@ Examples:
 
 async function runLabel(tree: string, options: LabelCommandOptions): Promise<void> {
   const { name: algorithm } = digestInfo(options.hash);
+  const signer = signerSource(options);
   const asked: LabelOptions = {
     ...walkOptions(options),
     algorithm,
+    ...(signer === undefined ? {} : { signer }),
     dryRun: options.dryRun === true,
     namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
@@ -80,6 +93,23 @@ async function runLabel(tree: string, options: LabelCommandOptions): Promise<voi
     ...(options.verbose === true ? { onFile: (file: FileDetail) => printFile(file, algorithm, options) } : {}),
   };
   await withReports(tree, options, (reports) => labelTree(tree, { ...asked, ...reports }));
+}
+
+/** @throws {DigsigError} for a key id that is none */
+function signerSource({ sign, cert, keyid, passFile }: LabelCommandOptions): SignerSource | undefined {
+  if (sign === undefined) {
+    if (cert === undefined && keyid === undefined && passFile === undefined) return undefined;
+    throw new AppraiseError('appraise.option', '--cert, --keyid and --pass-file are about a key', {
+      advice: 'name it with --sign',
+    });
+  }
+  const naming = {
+    ...(cert === undefined ? {} : { certificate: readFileSync(cert) }),
+    ...(keyid === undefined ? {} : { keyId: parseKeyId(keyid) }),
+  };
+  const secret = passFile === undefined ? undefined : (readFileSync(passFile, 'utf8').split('\n')[0] ?? '');
+  if (sign.startsWith('pkcs11:')) return { uri: sign, ...naming, ...(secret === undefined ? {} : { pin: secret }) };
+  return { key: readFileSync(sign), source: sign, ...naming, ...(secret === undefined ? {} : { passphrase: secret }) };
 }
 
 async function runClear(tree: string, options: TreeCommandOptions & { readonly dryRun?: boolean }): Promise<void> {
@@ -90,14 +120,14 @@ async function runClear(tree: string, options: TreeCommandOptions & { readonly d
   await withReports(tree, options, (reports) => clearTree(tree, { ...asked, ...reports }));
 }
 
-interface Reports {
+export interface Reports {
   readonly onProblem: (problem: Problem) => void;
   readonly onProgress?: (progress: TreeProgress) => void;
   readonly signal: AbortSignal;
 }
 
 /** Runs with progress on a terminal; the first SIGINT ends the run after the batches that are begun, the journal whole. */
-async function withReports(
+export async function withReports(
   tree: string,
   options: TreeCommandOptions & { readonly dryRun?: boolean },
   run: (reports: Reports) => Promise<LabelSummary>,
@@ -119,7 +149,7 @@ async function withReports(
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
   if (asJson) printJson(summary);
   else printSummary(summary, options.dryRun === true);
-  if (!summary.finished || summary.problems > 0) process.exitCode = 1;
+  if (!summary.finished || summary.problems > 0 || summary.changes.bad > 0) process.exitCode = 1;
 }
 
 function printFile(file: FileDetail, algorithm: string, options: LabelCommandOptions): void {
@@ -140,6 +170,8 @@ const CHANGE_WORDS = {
   unchanged: 'not read again, as the journal says',
   removed: 'unlabelled',
   none: 'had no label',
+  good: 'with a label that holds',
+  bad: 'with a label that does not hold',
 } as const satisfies Readonly<Record<keyof LabelSummary['changes'], string>>;
 
 function printSummary(summary: LabelSummary, dryRun: boolean): void {

@@ -12,6 +12,8 @@ const NOUNS: Readonly<Record<string, Noun>> = {
   up: { summary: 'Attest this machine: server, agent and dashboard in one', load: () => import('./up.ts') },
   boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
   ima: { summary: 'IMA measurement lists: what the kernel measured', load: () => import('./ima.ts') },
+  label: { summary: 'Labels of files: what the kernel appraises them by', load: () => import('./label.ts') },
+  appraise: { summary: 'Judge labels of files as the kernel would', load: () => import('./appraise.ts') },
   tpm: { summary: 'The TPM: what it is, what its PCRs hold, quotes', load: () => import('./tpm.ts') },
   agent: { summary: 'The agent of this host: attests it to a server', load: () => import('./agent.ts') },
   server: { summary: 'The service: enrols hosts, judges their evidence', load: () => import('./server.ts') },
@@ -58,7 +60,8 @@ export async function runProgram(given: readonly string[]): Promise<void> {
   const program = await buildProgram(noun === undefined ? [] : [noun]);
   const { command, left } = commandOf(program, args);
   const [unknown] = left.filter((arg) => !arg.startsWith('-'));
-  if (command.commands.length > 0 && unknown !== undefined && unknown !== 'help') {
+  const isGroup = command.commands.length > 0 && command.registeredArguments.length === 0;
+  if (isGroup && unknown !== undefined && unknown !== 'help') {
     throw new UsageError(`unknown command '${unknown}'`, helpOf(command));
   }
   try {

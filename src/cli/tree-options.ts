@@ -21,7 +21,8 @@ export interface TreeCommandOptions {
   readonly json?: boolean;
 }
 
-const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+/** Of an option that may be repeated. */
+export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 export function addTreeOptions(command: Command): Command {
   return command

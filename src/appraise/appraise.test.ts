@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { linkSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { digest } from '../bytes/index.ts';
+import { getXattr, setXattr } from '../sys/index.ts';
+import { type AppraiseOptions, appraiseTree, type LabelOptions, labelTree } from './label.ts';
+import type { BadFile } from './task.ts';
+
+interface Tree {
+  readonly path: string;
+  readonly label: (options?: LabelOptions) => Promise<unknown>;
+  /** `name: cause`, sorted. */
+  readonly appraise: (options?: AppraiseOptions) => Promise<string[]>;
+}
+
+async function withTree(names: readonly string[], use: (tree: Tree) => Promise<void>): Promise<void> {
+  const path = mkdtempSync(join(tmpdir(), 'assay-appraise-'));
+  for (const name of names) writeFileSync(join(path, name), name);
+  const common = { namespace: 'user', jobs: 2 } as const;
+  try {
+    await use({
+      path,
+      label: (options = {}) => labelTree(path, { ...common, ...options }),
+      appraise: async (options = {}) => {
+        const bad: BadFile[] = [];
+        await appraiseTree(path, { ...common, ...options, onBad: (file) => bad.push(file) });
+        return bad.map((file) => `${Buffer.from(file.path)}: ${file.cause}`).toSorted();
+      },
+    });
+  } finally {
+    rmSync(path, { recursive: true });
+  }
+}
+
+const p256 = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const signer = ({ privateKey }: typeof rsa) => ({
+  key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+  source: 'test key',
+});
+const keys = (...pairs: readonly (typeof rsa)[]) =>
+  pairs.map(({ publicKey }) => ({ bytes: publicKey.export({ type: 'spki', format: 'der' }), source: 'test key' }));
+
+const attributeOf = (tree: Tree, name: string): Buffer =>
+  getXattr(join(tree.path, name), 'user.ima') ?? Buffer.alloc(0);
+const setAttribute = (tree: Tree, name: string, value: Buffer): void =>
+  setXattr(join(tree.path, name), 'user.ima', value);
+
+test('what label wrote holds, in every form', async () => {
+  await withTree(['a', 'b'], async (tree) => {
+    for (const algorithm of ['md5', 'sha1', 'sha256', 'sha512'] as const) {
+      await tree.label({ algorithm });
+      assert.deepEqual(await tree.appraise(), []);
+    }
+    for (const pair of [p256, rsa]) {
+      await tree.label({ signer: signer(pair), algorithm: 'sha512' });
+      assert.deepEqual(await tree.appraise({ keys: keys(p256, rsa), requireSignature: true }), []);
+    }
+  });
+});
+
+test('each way in which a label fails has the kernel’s word', async () => {
+  const names = ['changed', 'cut', 'digest', 'none', 'other-key', 'signed-changed', 'strange', 'version'];
+  await withTree(names, async (tree) => {
+    await tree.label({ signer: signer(rsa) });
+    setAttribute(tree, 'other-key', attributeOf(tree, 'other-key').fill(0xff, 3, 7));
+    setAttribute(tree, 'cut', attributeOf(tree, 'cut').subarray(0, 40));
+    setAttribute(tree, 'version', Buffer.of(3, 9, 4));
+    setAttribute(tree, 'strange', Buffer.of(9));
+    const sha256 = (text: string) => Buffer.concat([Buffer.of(4, 4), digest('sha256', Buffer.from(text))]);
+    setAttribute(tree, 'changed', sha256('another'));
+    setAttribute(tree, 'digest', sha256('digest'));
+    writeFileSync(join(tree.path, 'signed-changed'), 'another');
+    setAttribute(tree, 'none', Buffer.alloc(0));
+    const common = [
+      'cut: invalid-signature',
+      'none: missing-hash',
+      'other-key: invalid-signature',
+      'signed-changed: invalid-signature',
+      'strange: unknown-ima-data',
+      'version: invalid-signature-version',
+    ];
+    assert.deepEqual(await tree.appraise({ keys: keys(rsa) }), ['changed: invalid-hash', ...common].toSorted());
+    const strict = ['changed: IMA-signature-required', 'digest: IMA-signature-required'];
+    assert.deepEqual(
+      await tree.appraise({ keys: keys(rsa), requireSignature: true }),
+      [...strict, ...common].toSorted(),
+    );
+  });
+});
+
+test('an MD5 digest padded to the size of SHA-1 is one, as for the kernel', async () => {
+  await withTree(['file'], async (tree) => {
+    setAttribute(tree, 'file', Buffer.concat([Buffer.of(1), digest('md5', Buffer.from('file')), Buffer.alloc(4)]));
+    assert.deepEqual(await tree.appraise(), []);
+  });
+});
+
+test('threads judge a tree of many batches, each inode once', async () => {
+  const names = Array.from({ length: 600 }, (_, i) => `file-${i}`);
+  await withTree(names, async (tree) => {
+    linkSync(join(tree.path, 'file-0'), join(tree.path, 'link'));
+    await tree.label({ signer: signer(p256) });
+    writeFileSync(join(tree.path, 'file-0'), 'another');
+    const [first, ...more] = await tree.appraise({ keys: keys(p256) });
+    assert.match(first ?? '', /^(file-0|link): invalid-signature$/);
+    assert.deepEqual(more, []);
+  });
+});
+
+test('a journal of labels by one key does not stand for another’s', async () => {
+  await withTree(['file'], async (tree) => {
+    const old = new Date(Date.now() - 60_000);
+    utimesSync(join(tree.path, 'file'), old, old);
+    const journal = join(tree.path, 'journal');
+    await tree.label({ signer: signer(p256), journal });
+    await tree.label({ signer: signer(rsa), journal });
+    assert.deepEqual(await tree.appraise({ keys: keys(rsa), exclude: ['journal'] }), []);
+  });
+});

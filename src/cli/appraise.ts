@@ -1,0 +1,64 @@
+/** `assay appraise`: judges labels of files. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { appraiseTree, type BadFile, type KeyFileBytes } from '../appraise/index.ts';
+import { withReports } from './label.ts';
+import { escapeControls, printJson, printLine } from './terminal.ts';
+import { addTreeOptions, collect, pathJson, pathText, type TreeCommandOptions, walkOptions } from './tree-options.ts';
+
+interface AppraiseCommandOptions extends TreeCommandOptions {
+  readonly key?: readonly string[];
+  readonly keyring?: string;
+  readonly requireSignature?: boolean;
+}
+
+export function register(program: Command): void {
+  const appraise = program
+    .command('appraise')
+    .description('Judge the labels of files as the kernel would: security.ima, digests and signatures')
+    .argument('<tree>', 'folder or file')
+    .option('--key <file>', 'certificate or public key that signatures verify by; may be repeated', collect)
+    .option('--keyring <folder>', 'every certificate and public key in this folder')
+    .option('--require-signature', 'digests do not do, as with appraise_type=imasig')
+    .option(
+      '--json',
+      'print a line {"path","cause","expected","found"} for each bad file, and {"files","changes",…} last',
+    )
+    .addHelpText('after', HELP)
+    .action(run);
+  addTreeOptions(appraise);
+}
+
+const HELP = `
+Each file whose label does not hold is a line: path, the kernel's word for the cause, expected and found. The exit code is
+then 1, as where a file could not be judged.
+
+Example:
+  assay appraise /usr --one-file-system --key /etc/keys/x509_ima.der --require-signature`;
+
+async function run(tree: string, options: AppraiseCommandOptions): Promise<void> {
+  const keys = [...(options.key ?? []), ...filesOf(options.keyring)].map(
+    (source): KeyFileBytes => ({ bytes: readFileSync(source), source }),
+  );
+  const asked = {
+    ...walkOptions(options),
+    keys,
+    requireSignature: options.requireSignature === true,
+    namespace: options.xattrUser === true ? ('user' as const) : ('security' as const),
+    ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+  };
+  const onBad = (file: BadFile): void => printBad(file, options.json === true);
+  await withReports(tree, options, (reports) => appraiseTree(tree, { ...asked, ...reports, onBad }));
+}
+
+function filesOf(folder: string | undefined): string[] {
+  if (folder === undefined) return [];
+  const entries = readdirSync(folder, { withFileTypes: true });
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(folder, entry.name));
+}
+
+function printBad({ path, cause, expected, found }: BadFile, asJson: boolean): void {
+  if (asJson) printJson({ ...pathJson(path), cause, expected, found });
+  else printLine(escapeControls(`${pathText(path)}: ${cause}: expected ${expected}, found ${found}`));
+}
