@@ -52,6 +52,8 @@ export interface EvmConfiguration {
 export interface EvmInputOptions extends EvmConfiguration {
   /** Neither inode number, generation nor file system: the label may travel. */
   readonly portable?: boolean;
+  /** Hash a file without any protected attribute too, as evmctl does; the kernel takes no such label. */
+  readonly mayBeBare?: boolean;
 }
 
 /** The values that are hashed, in order; the names are those of attributes that are there. */
@@ -74,7 +76,7 @@ export function protectedXattrs(
  */
 export function evmInput(metadata: EvmMetadata, options: EvmInputOptions = {}): Buffer {
   const values = protectedXattrs(metadata, options);
-  if (values.length === 0) {
+  if (values.length === 0 && options.mayBeBare !== true) {
     throw new EvmError(
       'evm.nothing-to-protect',
       'the file has none of the attributes that EVM protects',

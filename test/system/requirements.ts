@@ -19,6 +19,7 @@ const PACKAGE_OF = {
   chromium: 'chromium',
   openssl: 'openssl',
   evmctl: 'ima-evm-utils',
+  getfattr: 'attr',
   'softhsm2-util': 'softhsm2',
   unshare: 'util-linux',
   'dpkg-query': 'dpkg',
