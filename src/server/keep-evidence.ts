@@ -2,13 +2,16 @@
 import { hash } from 'node:crypto';
 import type { Evidence, GrowingLogEvidence } from '../evidence/index.ts';
 import { EntryScanner } from '../ima/index.ts';
-import type { AttestationResult, HostState } from '../verify/index.ts';
+import type { AttestationResult, BootState, HostState, UnprovenReplay } from '../verify/index.ts';
 import { pcrsToHex } from './pcr-hex.ts';
 import { deleteImaParts, lastImaPart, putBootLog, putImaPart, putQuote } from './store/evidence.ts';
 import { toJson } from './store/json-column.ts';
 import type { Db } from './store/store.ts';
 
-/** Bytes of a host's list that are kept; beyond them the list is judged all the same, and only not shown. */
+/**
+ * Bytes of a host's list that are kept; beyond them the list is judged all the same, and only not shown. Nor is what came
+ * in parts: it was not proven yet when it was there.
+ */
 const LIST_BYTES_KEPT = 64 * 1024 * 1024;
 /** A part grows to this size before another is begun. */
 const PART_SIZE = 64 * 1024;
@@ -40,7 +43,10 @@ export async function keepEvidence(
     const { bytes } = evidence.bootLog;
     await putBootLog(db, hostId, hash('sha256', bytes, 'hex'), bytes);
   }
-  const covered = coveredPart(evidence.imaLog, before, boot.ima);
+  const unproven = provenWith(boot, before);
+  // The parts before this one were not kept: what is there is of an earlier boot.
+  if (unproven?.firstByte === 0) await deleteImaParts(db, hostId);
+  const covered = coveredPart(evidence.imaLog, unproven ?? before?.boot, boot.ima);
   if (covered !== undefined) await keepPart(db, hostId, covered, boot.ima.templateDigestSize);
 }
 
@@ -56,9 +62,19 @@ interface Covered {
   readonly entries: number;
 }
 
-function coveredPart(log: GrowingLogEvidence, before: HostState | undefined, now: Covered): CoveredPart | undefined {
+/** The parts that came before and that this boot's quote proved with the last one. */
+function provenWith(boot: BootState, before: HostState | undefined): UnprovenReplay | undefined {
+  const unproven = before?.unproven;
+  return unproven?.resetCount === boot.resetCount && unproven.restartCount === boot.restartCount ? unproven : undefined;
+}
+
+function coveredPart(
+  log: GrowingLogEvidence,
+  before: { readonly ima: Covered } | undefined,
+  now: Covered,
+): CoveredPart | undefined {
   if (log.kind !== 'part' || log.bytes.length === 0) return undefined;
-  const firstEntry = log.offset === 0 ? 0 : (before?.boot?.ima.entries ?? 0);
+  const firstEntry = log.offset === 0 ? 0 : (before?.ima.entries ?? 0);
   const bytes = log.bytes.subarray(0, Math.max(0, now.bytes - log.offset));
   return { firstByte: log.offset, firstEntry, entries: now.entries - firstEntry, bytes };
 }

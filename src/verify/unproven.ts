@@ -23,7 +23,7 @@ export interface ListBehind {
 }
 
 export interface Continuation {
-  /** Undefined where there is nothing to go on from, or a bound was reached. */
+  /** Undefined where a bound was reached, and for a short list that lags: it is sent again. */
   readonly unproven: UnprovenReplay | undefined;
   /** It is not behind: it came as far as one message carries. */
   readonly isProgress: boolean;
@@ -45,9 +45,11 @@ export function continuation(
   now: number,
 ): Continuation {
   const since = held?.since ?? now;
-  const firstByte = held !== undefined && start === held.ima ? held.firstByte : start.bytes;
+  const continues = start === held?.ima;
+  const firstByte = continues ? held.firstByte : start.bytes;
+  const isProgress = end.bytes - Math.max(start.bytes, held?.ima.bytes ?? 0) >= MIN_PROGRESS;
   const isTooMuch = end.bytes - firstByte > MAX_UNPROVEN_BYTES || now - since > MAX_UNPROVEN_MS;
-  if (isTooMuch || end.bytes === firstByte) return { unproven: undefined, isProgress: false };
+  if (isTooMuch || !(isProgress || continues)) return { unproven: undefined, isProgress: false };
   const unproven: UnprovenReplay = {
     resetCount: clockInfo.resetCount,
     restartCount: clockInfo.restartCount,
@@ -58,5 +60,5 @@ export function continuation(
     ...(reference === undefined ? {} : { referenceId: reference.id }),
     referenceExpired: reference?.hasExpired(now) ?? false,
   };
-  return { unproven, isProgress: end.bytes - Math.max(start.bytes, held?.ima.bytes ?? 0) >= MIN_PROGRESS };
+  return { unproven, isProgress };
 }

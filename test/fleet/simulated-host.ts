@@ -65,6 +65,8 @@ export class SimulatedHost {
   imaLog: Buffer = Buffer.alloc(0);
   pcr10: Buffer = ZERO;
   resetCount = 1;
+  /** Bytes of the list that one piece of evidence carries at most. */
+  partLimit = Number.POSITIVE_INFINITY;
   readonly #bornAt = Date.now() - 60_000;
 
   constructor(options: SimulatedHostOptions) {
@@ -75,9 +77,21 @@ export class SimulatedHost {
     this.ekArea = endorsementKeyArea(EK_PROFILES.p256, uniqueOf(this.#ek.publicKey).unique);
     this.akArea = akArea(this.#ak.publicKey);
     const [from, until] = options.certificateDates ?? [Date.now() - DAY, Date.now() + DAY];
-    // The kernel's first entry: PCR 0–9 in the digest's own bank (ima_crypto.c:ima_calc_boot_aggregate_tfm).
-    this.#append('boot_aggregate', digest('sha256', ...FIRMWARE, ZERO, ZERO));
+    this.#beginList();
     this.ekCertificate = certify(options.authority, this.#ek.publicKey, { from, until });
+  }
+
+  /** The machine starts anew: nothing is measured yet but boot_aggregate. */
+  reboot(): void {
+    this.resetCount += 1;
+    this.#beginList();
+  }
+
+  /** The kernel's first entry: PCR 0–9 in the digest's own bank (ima_crypto.c:ima_calc_boot_aggregate_tfm). */
+  #beginList(): void {
+    this.imaLog = Buffer.alloc(0);
+    this.pcr10 = ZERO;
+    this.#append('boot_aggregate', digest('sha256', ...FIRMWARE, ZERO, ZERO));
   }
 
   pcr(index: number): Buffer {
@@ -121,13 +135,14 @@ export class SimulatedHost {
   evidence(challenge: Challenge): Evidence {
     const { bank, pcrs } = challenge.selection;
     const values = Object.fromEntries(pcrs.map((index) => [index, this.pcr(index)]));
+    const { imaOffset: offset } = challenge;
     return {
       version: 1,
       nonce: challenge.nonce,
       quote: { ...this.quote(challenge.nonce, bank, pcrs), pcrs: { [bank]: values } },
       measurer: this.#options.measurer ?? 'kernel',
       bootLog: { kind: 'absent', reason: 'the simulated host has no firmware' },
-      imaLog: { kind: 'part', offset: challenge.imaOffset, bytes: this.imaLog.subarray(challenge.imaOffset) },
+      imaLog: { kind: 'part', offset, bytes: this.imaLog.subarray(offset, offset + this.partLimit) },
       userspaceLog: { kind: 'absent', reason: 'the simulated host has none' },
       observations: [],
     };

@@ -3,47 +3,18 @@
  * acknowledge is there as a whole or not at all, and every host goes on.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Challenge } from '../../src/evidence/index.ts';
 import { testAuthority } from '../fleet/authority.ts';
-import type { ServeOptions, Serving } from '../fleet/serve.ts';
 import { attest, Client, enrol, freshChallenge, RefusedError } from '../fleet/service.ts';
+import { killServer as kill, serveInProcess as start } from '../fleet/serving-process.ts';
 import { SimulatedHost } from '../fleet/simulated-host.ts';
 
 const ROUNDS = 50;
 const HOSTS = 8;
-const SERVE = join(import.meta.dirname, '../fleet/serve.ts');
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly serving: Serving;
-}
-
-function start(options: ServeOptions): Promise<Running> {
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(options.dataFolder, 'compiled') };
-  const child = spawn(process.execPath, [SERVE, JSON.stringify(options)], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return new Promise((resolve, reject) => {
-    let text = '';
-    child.stdout.on('data', (part: Buffer) => {
-      text += part.toString('utf8');
-      if (text.endsWith('\n')) resolve({ child, serving: JSON.parse(text) });
-    });
-    child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it listened`)));
-  });
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGKILL');
-  await gone;
-}
 
 /** What one agent remembers of what it was told. */
 interface Agent {

@@ -118,11 +118,17 @@ function isStaleChallenge(code: string): boolean {
   return ['nonce.unknown', 'nonce.expired', 'nonce.replayed', 'challenge.conflict'].includes(code);
 }
 
-/** Attests until a verdict is there: where the list was behind the quote, or the server asks for more. */
-export async function attestUntilVerdict(pusher: Pusher, tries = 10): Promise<EvidenceAnswer> {
-  for (let i = 0; i < tries; i++) {
+/**
+ * Attests until a verdict is there: where the list was behind the quote, or the server asks for more. An answer that asks
+ * for a later part of the list than any before it counts as no try.
+ */
+export async function attestUntilVerdict(pusher: Pick<Pusher, 'attest'>, tries = 10): Promise<EvidenceAnswer> {
+  let sent = 0;
+  for (let failed = 0; failed < tries; ) {
     const answer = await pusher.attest();
     if (!answer.retry && answer.verdict !== undefined) return answer;
+    if (answer.next.imaOffset > sent) sent = answer.next.imaOffset;
+    else failed += 1;
   }
   throw new AgentError('agent.no-verdict', `no verdict after ${tries} attestations`, {
     advice: 'the measurement list never reaches the quoted PCR 10; look at the server’s findings',
