@@ -20,6 +20,8 @@ export type AgentErrorCode =
   | 'agent.enrolment-unreadable'
   /** The TPM has no PCR bank that Assay knows. */
   | 'agent.no-bank'
+  /** The PCRs never stood still for a quote, and no list explains what it is over. */
+  | 'agent.pcrs-moving'
   /** Attestation after attestation gave no verdict. */
   | 'agent.no-verdict'
   /** The host is not enrolled, and no join token was given. */
@@ -38,6 +40,7 @@ const EXIT: Readonly<Record<AgentErrorCode, ExitCode>> = {
   'agent.refused': 3,
   'agent.enrolment-unreadable': 2,
   'agent.no-bank': 3,
+  'agent.pcrs-moving': 3,
   'agent.no-verdict': 3,
   'agent.no-join-token': 2,
   'agent.interval': 2,

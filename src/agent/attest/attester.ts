@@ -6,11 +6,9 @@ import type {
   GrowingLogEvidence,
   Measurer,
   Observation,
-  PcrBank,
-  Quote,
 } from '../../evidence/index.ts';
-import { checkQuote, quote, type TpmClient } from '../../tpm/index.ts';
-import { readBank } from './tpm-extender.ts';
+import type { TpmClient } from '../../tpm/index.ts';
+import { quotedValues, takeQuote } from './quoted-values.ts';
 
 /** Where this host's logs come from: the kernel's files, or the agent's own list. */
 export interface LogSources {
@@ -32,18 +30,20 @@ export interface Attester {
   readonly sources: LogSources;
 }
 
+/** @throws {AgentError} `agent.pcrs-moving`, `agent.log-unreadable` */
 export async function collectEvidence(
   { tpm, akHandle, sources }: Attester,
   nonce: Uint8Array,
   request: EvidenceRequest,
 ): Promise<Evidence> {
   const { bank, pcrs } = request.selection;
-  const { signed, values } = await sources.whileStill(() => quoteWithValues(tpm, akHandle, nonce, request));
+  const taken = await sources.whileStill(() => takeQuote(tpm, akHandle, nonce, request.selection));
+  const values = await quotedValues(taken, sources);
   return {
     version: 1,
     nonce,
     quote: {
-      ...signed,
+      ...taken.signed,
       pcrs: { [bank]: Object.fromEntries(pcrs.map((pcr) => [pcr, values[pcr] ?? new Uint8Array(0)])) },
     },
     measurer: sources.measurer,
@@ -52,36 +52,4 @@ export async function collectEvidence(
     userspaceLog: await sources.userspaceLog(request.userspaceLogOffset),
     observations: sources.observations(),
   };
-}
-
-/** A few tries are enough for a list that grows with each execution; past them the verifier says what differs. */
-const MAX_TRIES = 5;
-
-type Values = Awaited<ReturnType<typeof readBank>>;
-
-/**
- * A quote and the values that it covers. The kernel can extend PCR 10 at any time: values are read before and after the
- * quote, and those are taken that the quote's digest is over.
- */
-async function quoteWithValues(tpm: TpmClient, akHandle: number, nonce: Uint8Array, { selection }: EvidenceRequest) {
-  const { bank, pcrs } = selection;
-  let before = await readBank(tpm, bank, pcrs);
-  for (let attempt = 1; ; attempt++) {
-    const signed = await quote(tpm, akHandle, nonce, [{ hash: bank, pcrs }]);
-    if (isOver(signed, before, bank, nonce)) return { signed, values: before };
-    const after = await readBank(tpm, bank, pcrs);
-    if (attempt === MAX_TRIES || isOver(signed, after, bank, nonce)) return { signed, values: after };
-    before = after;
-  }
-}
-
-function isOver(
-  signed: Pick<Quote, 'message' | 'signature'>,
-  values: Values,
-  bank: PcrBank,
-  nonce: Uint8Array,
-): boolean {
-  const pcrs = Object.entries(values).map(([index, value]) => ({ index: Number(index), value }));
-  const { failures } = checkQuote({ ...signed, pcrs: [{ hash: bank, pcrs }], key: undefined, qualification: nonce });
-  return !failures.some(({ code }) => code === 'quote.pcr-digest');
 }
