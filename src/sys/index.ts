@@ -12,7 +12,13 @@ export { kernelMemoryDevices } from './kernel-memory.ts';
 export { addKey, SPECIAL_KEYRINGS } from './keyring.ts';
 export { isNativeAvailable } from './native.ts';
 export { openPkcs11Key, type Pkcs11Key, type Pkcs11Options } from './pkcs11.ts';
-export { privateFolder, type ReplaceOptions, replaceFile } from './private-folder.ts';
+export {
+  createFile,
+  type FileOptions,
+  type PrivateFolderOptions,
+  privateFolder,
+  replaceFile,
+} from './private-folder.ts';
 export {
   fgetXattr,
   flistXattrs,

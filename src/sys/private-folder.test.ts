@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { SysError } from './error.ts';
-import { privateFolder, replaceFile } from './private-folder.ts';
+import { createFile, privateFolder, replaceFile } from './private-folder.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'assay-private-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -45,6 +45,13 @@ test('a folder that others may read is tightened', async () => {
   await privateFolder(path);
   assert.equal(modeOf(path), 0o700);
   assert.equal(readFileSync(join(path, 'kept'), 'utf8'), 'kept');
+});
+
+test('a folder that others may read stays as it is where that is asked, and one that they may write is refused', async () => {
+  const path = folder('home', 0o755);
+  await privateFolder(path, { tighten: false });
+  assert.equal(modeOf(path), 0o755);
+  await assert.rejects(privateFolder(folder('writable-home', 0o775), { tighten: false }), isRefusal);
 });
 
 test('a folder that others may write is refused and left as it is: what is in it may be theirs', async () => {
@@ -124,4 +131,26 @@ test('what cannot be replaced is a typed error, and nothing is left beside it', 
     (error: unknown) => error instanceof SysError && error.errno === 'EISDIR',
   );
   assert.deepEqual(readdirSync(inside), ['name']);
+});
+
+test('a file is made where its name is free, whole and with the mode asked for, and nothing is left beside it', async () => {
+  const inside = folder('create', 0o700);
+  const path = join(inside, 'name');
+  const texts = Array.from({ length: 8 }, (_, index) => String(index).repeat(100_000));
+  const made = await Promise.all(texts.map((text) => createFile(path, text, { mode: 0o640 })));
+  assert.deepEqual(made.toSorted(), [...Array(7).fill(false), true]);
+  assert.equal(readFileSync(path, 'utf8'), texts[made.indexOf(true)]);
+  assert.equal(modeOf(path), 0o640);
+  assert.deepEqual(readdirSync(inside), ['name']);
+});
+
+test('a link that leads nowhere takes the name too, and what cannot be made is a typed error', async () => {
+  const inside = folder('dangling', 0o700);
+  symlinkSync(join(root, 'nowhere'), join(inside, 'name'));
+  assert.equal(await createFile(join(inside, 'name'), 'x'), false);
+  assert.deepEqual(readdirSync(inside), ['name']);
+  await assert.rejects(
+    createFile(join(inside, 'missing', 'name'), 'x'),
+    (error: unknown) => error instanceof SysError && error.errno === 'ENOENT',
+  );
 });

@@ -4,13 +4,21 @@
  * others can write to, or own, is refused and not repaired: what lies in it may be theirs already.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SysError } from './error.ts';
 
 /** Write permission of group and others (inode(7)). */
 const WRITABLE_BY_OTHERS = 0o022;
 const ANY_FOR_OTHERS = 0o077;
+
+export interface PrivateFolderOptions {
+  /**
+   * Take the permissions of others away where they have any (the default). Without, a folder that others may read stays
+   * as it is: for the folder of a file that a person named, which may be their home or /var/lib.
+   */
+  readonly tighten?: boolean;
+}
 
 /**
  * Makes the folder, with its parents, for this user alone (mode 0700); one that others may only read is tightened to
@@ -19,12 +27,12 @@ const ANY_FOR_OTHERS = 0o077;
  * @throws {SysError} `sys.folder-not-private` where another user owns it, or group or others may write to it;
  *   `sys.call-failed` where it cannot be made, looked at or tightened
  */
-export async function privateFolder(path: string): Promise<void> {
+export async function privateFolder(path: string, { tighten = true }: PrivateFolderOptions = {}): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
     const { uid, mode } = await stat(path);
     refuseOthers(path, uid, mode);
-    if ((mode & ANY_FOR_OTHERS) !== 0) await chmod(path, 0o700);
+    if (tighten && (mode & ANY_FOR_OTHERS) !== 0) await chmod(path, 0o700);
   } catch (error) {
     throw ioError(`the folder ${path} cannot be used`, error);
   }
@@ -49,7 +57,7 @@ function refuseOthers(path: string, owner: number, mode: number): void {
   }
 }
 
-export interface ReplaceOptions {
+export interface FileOptions {
   /** Permissions of the new file, exactly: the umask takes nothing away. 0600 where nothing is said. */
   readonly mode?: number;
   /** Wait until the disk has it, name and content (the default). Without, a power cut may leave the old file or the new. */
@@ -65,15 +73,49 @@ export interface ReplaceOptions {
 export async function replaceFile(
   path: string,
   content: Uint8Array | string,
-  options: ReplaceOptions = {},
+  options: FileOptions = {},
 ): Promise<void> {
-  const { mode = 0o600, durable = true } = options;
+  await writeAside(path, content, options, (aside) => rename(aside, path));
+}
+
+/**
+ * Makes the file where nothing has its name; of many who try at once one does. Whoever sees the file sees all of it. A
+ * process that is killed can leave `PATH.<16 hex>.new`.
+ *
+ * @returns whether it was made; false where the name is taken, by a link too
+ * @throws {SysError} `sys.call-failed` with its `errno`
+ */
+export async function createFile(
+  path: string,
+  content: Uint8Array | string,
+  options: FileOptions = {},
+): Promise<boolean> {
+  let isNew = true;
+  await writeAside(path, content, options, async (aside) => {
+    try {
+      await link(aside, path); // link(2) never replaces, as rename(2) does
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+      isNew = false;
+    }
+    await rm(aside);
+  });
+  return isNew;
+}
+
+/** Writes a file beside `path`, which `place` gives the name. */
+async function writeAside(
+  path: string,
+  content: Uint8Array | string,
+  { mode = 0o600, durable = true }: FileOptions,
+  place: (aside: string) => Promise<void>,
+): Promise<void> {
   const aside = `${path}.${randomBytes(8).toString('hex')}.new`;
   try {
     const file = await open(aside, 'wx', 0o600); // O_EXCL: neither a file nor a link that somebody put there is opened
     try {
       await writeWhole(file, content, mode, durable);
-      await rename(aside, path);
+      await place(aside);
     } catch (error) {
       await rm(aside, { force: true });
       throw error;
@@ -109,8 +151,12 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
 function ioError(what: string, error: unknown): SysError {
   if (error instanceof SysError) return error;
-  const errno = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  const errno = errnoOf(error);
   return new SysError('sys.call-failed', `${what}: ${errno ?? String(error)}`, { cause: error, errno });
 }

@@ -15,7 +15,7 @@ export type VtpmErrorCode =
   | 'vtpm.state-damaged'
   /** Another process uses the state file. */
   | 'vtpm.state-in-use'
-  /** The state file could not be read or written. */
+  /** The state file or its CA could not be read or written, or their folder is not this user's alone. */
   | 'vtpm.state-io';
 
 const BAD_INPUT: readonly VtpmErrorCode[] = ['vtpm.argument', 'vtpm.address', 'vtpm.state-damaged'];
@@ -28,4 +28,11 @@ export class VtpmError extends AssayError {
     super(message, { ...options, exitCode: BAD_INPUT.includes(code) ? 2 : 3 });
     this.code = code;
   }
+}
+
+/** The error for what the file system refused. */
+export function stateIo(what: string, cause: unknown): VtpmError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const advice = cause instanceof AssayError ? cause.advice : undefined;
+  return new VtpmError('vtpm.state-io', `${what}: ${why}`, { cause, ...(advice === undefined ? {} : { advice }) });
 }

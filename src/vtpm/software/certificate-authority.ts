@@ -9,8 +9,11 @@ import {
   sign,
   X509Certificate,
 } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createFile, privateFolder } from '../../sys/index.ts';
+import { stateIo, VtpmError } from '../error.ts';
 import { bits, der, integer, octets, oid, sequence, set, TRUE, time, utf8 } from './der.ts';
 
 const CA_NAME = 'Assay Software TPM demonstration CA - not a hardware TPM';
@@ -58,32 +61,60 @@ function issue({ subject, publicKey, issuer, extensions }: Certificate, key: Key
   return new X509Certificate(sequence(body, ECDSA_SHA256, bits(sign('sha256', body, key))));
 }
 
-function newAuthority(): CertificateAuthority {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+/** The authority of a folder, `certificate.pem` and `key.pem`, made when it is first asked for: by one of all who ask. */
+export async function certificateAuthority(folder: string): Promise<CertificateAuthority> {
+  try {
+    await privateFolder(folder);
+    const key = parsed(await kept(join(folder, 'key.pem'), newKey), createPrivateKey);
+    const certificate = parsed(await kept(join(folder, 'certificate.pem'), () => selfSigned(key)), x509);
+    if (!certificate.checkPrivateKey(key)) throw damaged(folder, 'the key is not the certificate’s');
+    return { certificate, key };
+  } catch (error) {
+    throw error instanceof VtpmError ? error : stateIo('the CA of the software TPM cannot be used', error);
+  }
+}
+
+interface KeptFile {
+  readonly path: string;
+  readonly content: Buffer;
+}
+
+/** What the file has; where it is not there, it is made first. */
+async function kept(path: string, make: () => string): Promise<KeptFile> {
+  if (!existsSync(path)) await createFile(path, make());
+  return { path, content: await readFile(path) };
+}
+
+function parsed<T>({ path, content }: KeptFile, parse: (pem: Buffer) => T): T {
+  try {
+    return parse(content);
+  } catch {
+    throw damaged(path, 'it is not what was written');
+  }
+}
+
+function damaged(path: string, what: string): VtpmError {
+  return new VtpmError('vtpm.state-damaged', `the CA of the software TPM, ${path}: ${what}`, {
+    advice: 'restore it from a backup, or move it away: another CA, for new software TPMs, is made then',
+  });
+}
+
+const x509 = (pem: Buffer): X509Certificate => new X509Certificate(pem);
+
+function newKey(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  return String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+}
+
+function selfSigned(key: KeyObject): string {
+  const publicKey = createPublicKey(key);
   const name = commonName(CA_NAME);
   const extensions = [
     extension('2.5.29.19', true, sequence(TRUE, integer(Buffer.of(0)))),
     extension('2.5.29.15', true, bits(Buffer.of(0x06), 1)), // keyCertSign, cRLSign
     extension('2.5.29.14', false, octets(keyIdentifier(publicKey))),
   ];
-  return { certificate: issue({ subject: name, publicKey, issuer: name, extensions }, privateKey), key: privateKey };
-}
-
-/** The authority of a folder, `certificate.pem` and `key.pem`, made when it is first asked for. */
-export function certificateAuthority(folder: string): CertificateAuthority {
-  const certificateFile = join(folder, 'certificate.pem');
-  const keyFile = join(folder, 'key.pem');
-  if (existsSync(certificateFile)) {
-    return {
-      certificate: new X509Certificate(readFileSync(certificateFile)),
-      key: createPrivateKey(readFileSync(keyFile)),
-    };
-  }
-  const authority = newAuthority();
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writeFileSync(keyFile, authority.key.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-  writeFileSync(certificateFile, authority.certificate.toString());
-  return authority;
+  return issue({ subject: name, publicKey, issuer: name, extensions }, key).toString();
 }
 
 /** TCG EK Credential Profile, 3.2.9: who made the TPM, as a directory name with TCG's attributes. */

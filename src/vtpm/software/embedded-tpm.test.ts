@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -27,7 +27,7 @@ const clientOf = (tpm: EmbeddedTpm) => new TpmClient(inProcessTransport(tpm, 'a 
 test('its endorsement certificates come from its own CA, which says what it is', async () => {
   const tpm = await EmbeddedTpm.open(file);
   const certificates = await readEndorsementCertificates(clientOf(tpm));
-  const root = certificateAuthority(authorityFolderOf(file)).certificate;
+  const { certificate: root } = await certificateAuthority(authorityFolderOf(file));
   assert.match(root.subject, /not a hardware TPM/);
   assert.equal(certificates.length, 2);
   for (const { certificate } of certificates) {
@@ -76,6 +76,50 @@ test('a state file with any byte changed, cut or added is refused by name', () =
   isRefused(whole.subarray(0, -1));
   isRefused(Buffer.concat([whole, Buffer.of(0)]));
   isRefused(Buffer.alloc(0));
+});
+
+const folderOf = (name: string, mode: number): string => {
+  const path = join(folder, name);
+  mkdirSync(path);
+  chmodSync(path, mode); // mkdir's own mode is cut by the umask
+  return path;
+};
+const modeOf = (path: string): number => statSync(path).mode & 0o777;
+
+test('a folder to which others may write is refused, and nothing is put there', async () => {
+  for (const mode of [0o777, 0o1777, 0o770]) {
+    const shared = folderOf(`shared-${mode}`, mode);
+    await assert.rejects(
+      EmbeddedTpm.open(join(shared, 'tpm')),
+      (error: unknown) =>
+        error instanceof VtpmError &&
+        error.code === 'vtpm.state-io' &&
+        error.message.includes(shared) &&
+        error.advice !== undefined,
+    );
+    assert.deepEqual(readdirSync(shared), []);
+  }
+});
+
+test('a folder that others may read stays so; what is put there is for this user alone', async () => {
+  const home = folderOf('home', 0o755);
+  const tpm = await EmbeddedTpm.open(join(home, 'tpm'), { durable: false });
+  await tpm.close();
+  assert.equal(modeOf(home), 0o755);
+  assert.equal(modeOf(join(home, 'tpm')), 0o600);
+  assert.equal(modeOf(authorityFolderOf(join(home, 'tpm'))), 0o700);
+  assert.deepEqual(readdirSync(home).sort(), ['software-tpm-ca', 'tpm']);
+});
+
+test('a change that cannot be kept is not answered, and the error names the file', async () => {
+  const gone = folderOf('gone', 0o700);
+  const tpm = await EmbeddedTpm.open(join(gone, 'tpm'));
+  rmSync(gone, { recursive: true });
+  await assert.rejects(
+    extendPcr(clientOf(tpm), 10, [{ hashAlg: 'sha256', digest: Buffer.alloc(32, 3) }]),
+    (error: unknown) =>
+      error instanceof VtpmError && error.code === 'vtpm.state-io' && error.message.includes(join(gone, 'tpm')),
+  );
 });
 
 test('a second process may not use the same file', async () => {

@@ -4,9 +4,10 @@
  * Reset. What changed is on disk before the command that changed it is answered.
  */
 import { readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { privateFolder } from '../../sys/index.ts';
 import { marshalCommand, TPM2_Startup, type Transport } from '../../tpm/index.ts';
+import { stateIo } from '../error.ts';
 import type { ServableTpm } from '../serve/connection.ts';
 import { certificateAuthority } from './certificate-authority.ts';
 import { endorse } from './endorsement.ts';
@@ -40,10 +41,10 @@ function startUp(tpm: SoftwareTpm): void {
   tpm.execute(marshalCommand(TPM2_Startup, { startupType: 'clear' }));
 }
 
-function manufacture(authorityFolder: string): SoftwareTpm {
+async function manufacture(authorityFolder: string): Promise<SoftwareTpm> {
   const tpm = SoftwareTpm.manufacture();
   startUp(tpm);
-  endorse(tpm, certificateAuthority(authorityFolder));
+  endorse(tpm, await certificateAuthority(authorityFolder));
   return tpm;
 }
 
@@ -57,6 +58,15 @@ function resume({ state, bootId, milliseconds: savedAt }: StoredState): Software
   tpm.powerOn();
   startUp(tpm);
   return tpm;
+}
+
+/** A person chose the folder, it may be their home: only the files in it are closed to readers. */
+async function ownFolder(folder: string): Promise<void> {
+  try {
+    await privateFolder(folder, { tighten: false });
+  } catch (error) {
+    throw stateIo('the software TPM cannot keep its state', error);
+  }
 }
 
 export class EmbeddedTpm implements ServableTpm {
@@ -83,12 +93,12 @@ export class EmbeddedTpm implements ServableTpm {
    * @throws {VtpmError} `vtpm.state-damaged`, `vtpm.state-in-use`, `vtpm.state-io`
    */
   static async open(file: string, options: EmbeddedOptions = {}): Promise<EmbeddedTpm> {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await ownFolder(dirname(file));
     const release = await lockStateFile(file);
     try {
       const stored = await readStateFile(file);
       const folder = options.authorityFolder ?? authorityFolderOf(file);
-      const tpm = stored === undefined ? manufacture(folder) : resume(stored);
+      const tpm = stored === undefined ? await manufacture(folder) : resume(stored);
       const embedded = new EmbeddedTpm(file, tpm, options.durable ?? true, release);
       await embedded.#saved();
       return embedded;

@@ -5,10 +5,10 @@
  *
  *     "ASSAYTPM" ‖ version (2) ‖ boot id (16) ‖ milliseconds since boot (8) ‖ size (4) ‖ state ‖ SHA-256 of all before
  */
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { ByteReader, ByteWriter, bytesEqual, digest } from '../../bytes/index.ts';
-import { VtpmError } from '../error.ts';
+import { replaceFile } from '../../sys/index.ts';
+import { stateIo, VtpmError } from '../error.ts';
 
 const MAGIC = Buffer.from('ASSAYTPM', 'latin1');
 const VERSION = 1;
@@ -27,11 +27,6 @@ function damaged(file: string, what: string): VtpmError {
   return new VtpmError('vtpm.state-damaged', `${file}: ${what}`, {
     advice: 'restore the file from a backup, or move it away: a new software TPM, with another identity, is made then',
   });
-}
-
-function failed(file: string, verb: string, cause: unknown): VtpmError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new VtpmError('vtpm.state-io', `the software TPM's state ${file} cannot be ${verb}: ${why}`, { cause });
 }
 
 /** @throws {VtpmError} `vtpm.state-damaged` where any byte is not what was written */
@@ -70,35 +65,15 @@ export async function readStateFile(file: string): Promise<StoredState | undefin
   } catch (error) {
     if (error instanceof VtpmError) throw error;
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw failed(file, 'read', error);
+    throw stateIo(`the software TPM's state ${file} cannot be read`, error);
   }
 }
 
 /** @param durable wait until disk has it @throws {VtpmError} `vtpm.state-io`; the old state is there then */
 export async function writeStateFile(file: string, stored: StoredState, durable: boolean): Promise<void> {
-  const aside = `${file}.new`;
   try {
-    const handle = await open(aside, 'w', 0o600);
-    try {
-      await handle.writeFile(encodeState(stored));
-      if (durable) await handle.datasync();
-    } finally {
-      await handle.close();
-    }
-    await rename(aside, file);
-    if (durable) await syncFolder(dirname(file));
+    await replaceFile(file, encodeState(stored), { durable });
   } catch (error) {
-    await rm(aside, { force: true });
-    throw failed(file, 'written', error);
-  }
-}
-
-/** The rename is on disk when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    throw stateIo('the software TPM cannot keep its state', error);
   }
 }
