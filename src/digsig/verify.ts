@@ -1,11 +1,11 @@
 /** Checks one signature by one key. */
-import { constants, publicDecrypt } from 'node:crypto';
 import { bytesEqual, type DigestAlgorithm } from '../bytes/index.ts';
-import { type EcdsaVerifier, ecdsaVerifier } from '../sys/index.ts';
+import { type EcdsaVerifier, ecdsaVerifier, type RsaRecoverer, rsaRecoverer } from '../sys/index.ts';
 import { encodeDigestInfo } from './digest-info.ts';
 import type { IntegrityKey } from './public-keys.ts';
 
 const verifiers = new WeakMap<IntegrityKey, EcdsaVerifier>();
+const recoverers = new WeakMap<IntegrityKey, RsaRecoverer>();
 
 function verifierOf(key: IntegrityKey): EcdsaVerifier {
   let verifier = verifiers.get(key);
@@ -37,9 +37,11 @@ export function verifyDigest(
  */
 export function verifyRaw(key: IntegrityKey, expected: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== Math.ceil(key.bits / 8)) return false;
-  try {
-    return bytesEqual(publicDecrypt({ key: key.publicKey, padding: constants.RSA_PKCS1_PADDING }, signature), expected);
-  } catch {
-    return false; // wrong padding, or a number above the modulus
+  let recoverer = recoverers.get(key);
+  if (recoverer === undefined) {
+    recoverer = rsaRecoverer(key.publicKey);
+    recoverers.set(key, recoverer);
   }
+  const signed = recoverer.recover(signature);
+  return signed !== undefined && bytesEqual(signed, expected);
 }

@@ -19,6 +19,7 @@ export {
   privateFolder,
   replaceFile,
 } from './private-folder.ts';
+export { type RsaRecoverer, rsaRecoverer } from './rsa.ts';
 export {
   fgetXattr,
   flistXattrs,
