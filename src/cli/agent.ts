@@ -1,6 +1,6 @@
 /** `assay agent run`: the agent of a host whose server is elsewhere. */
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import {
   AgentError,
@@ -13,7 +13,7 @@ import {
 } from '../agent/index.ts';
 import type { ExitCode } from '../bytes/index.ts';
 import type { Challenge, EvidenceAnswer, Verdict } from '../evidence/index.ts';
-import { defaultDataFolder } from './data-folder.ts';
+import { prepareDataFolder } from './data-folder.ts';
 import { reportError } from './report-error.ts';
 import { untilStopped } from './signals.ts';
 import { printJson, printLine } from './terminal.ts';
@@ -58,7 +58,7 @@ export function register(program: Command): void {
 
 async function runAgent(options: Options): Promise<void> {
   const interval = intervalOf(options);
-  const folder = join(resolve(options.data ?? defaultDataFolder()), 'agent');
+  const folder = join(await prepareDataFolder(options.data), 'agent');
   const connection = new ServerConnection({
     url: options.server,
     ...(options.fingerprint === undefined ? {} : { fingerprint: options.fingerprint }),

@@ -1,13 +1,13 @@
 /** `assay evidence collect`: evidence of this machine in a file, for a verifier that asks for it by hand. */
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { collectEvidence, pcrBanks, startHostAgent } from '../agent/index.ts';
 import { fromHex, toHex } from '../bytes/index.ts';
 import { EvidenceCodec, type PcrBank } from '../evidence/index.ts';
 import { TpmError, writePublicFile } from '../tpm/index.ts';
-import { defaultDataFolder } from './data-folder.ts';
+import { prepareDataFolder } from './data-folder.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { printJson, printLine } from './terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
@@ -56,7 +56,7 @@ export function register(program: Command): void {
 
 async function run(options: Options): Promise<void> {
   const nonce = nonceOf(options);
-  const dataFolder = join(resolve(options.data ?? defaultDataFolder()), 'agent');
+  const dataFolder = join(await prepareDataFolder(options.data), 'agent');
   await withTpm(options, async ({ tpm, kind }) => {
     const bank = activeBank(options.bank, await pcrBanks(tpm));
     const agent = await startHostAgent({ tpm, tpmKind: kind, dataFolder, extend: options.extend === true });

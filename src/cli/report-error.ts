@@ -1,24 +1,6 @@
 import { AssayError, type ExitCode } from '../bytes/index.ts';
+import { storeErrorWords, systemErrorWords } from './system-errors.ts';
 import { escapeControls, printJson } from './terminal.ts';
-
-/** System errors that a person can mend, in words; anything else is a defect of ours and keeps its stack. */
-const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file or folder',
-  EACCES: 'permission denied; root may be needed',
-  EPERM: 'not permitted; root may be needed',
-  EISDIR: 'is a folder, a file is needed',
-  ENOTDIR: 'a part of the path is not a folder',
-  ENOSPC: 'the disk is full',
-  EROFS: 'the file system is read-only',
-  EFBIG: 'the file would be larger than the limit for files (ulimit -f)',
-  EDQUOT: 'the disk quota is used up',
-  EEXIST: 'is there already and is something else',
-  ELOOP: 'its symbolic links lead in a circle',
-  ENAMETOOLONG: 'the name is too long',
-  EIO: 'the device cannot be read or written',
-  EADDRINUSE: 'the address is in use; choose another port',
-  ECONNREFUSED: 'nothing listens there',
-};
 
 interface Reported {
   readonly code: string;
@@ -32,8 +14,18 @@ function describe(error: unknown): Reported {
     const { code, message, advice, exitCode } = error;
     return { code, message, advice, exitCode };
   }
+  if (error instanceof Error && 'errcode' in error) {
+    const words = storeErrorWords(Number(error.errcode));
+    if (words !== undefined)
+      return {
+        code: 'system.store',
+        message: words,
+        advice: 'look at the data folder, or name another with --data DIR',
+        exitCode: 2,
+      };
+  }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    const words = SYSTEM_ERRORS[error.code] ?? ('syscall' in error ? error.message : undefined);
+    const words = systemErrorWords(error.code) ?? ('syscall' in error ? error.message : undefined);
     if (words !== undefined) {
       const place = 'path' in error && typeof error.path === 'string' ? error.path : error.message;
       const exitCode = error.code === 'ECONNREFUSED' ? 3 : 2;
@@ -51,7 +43,7 @@ function describe(error: unknown): Reported {
 
 /** Says that standard output cannot be written, where nothing can be said on it. Returns the exit code. */
 export function reportUnwritable(error: NodeJS.ErrnoException): ExitCode {
-  const why = SYSTEM_ERRORS[error.code ?? ''] ?? error.message;
+  const why = systemErrorWords(error.code ?? '') ?? error.message;
   process.stderr.write(`assay: standard output cannot be written: ${escapeControls(why)}\n`);
   return 3;
 }

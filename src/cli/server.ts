@@ -1,11 +1,10 @@
 /** `assay server run`: registrar and verifier for a fleet. */
 import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import pino from 'pino';
 import { parseManifest } from '../reference/index.ts';
 import { type EkRoot, joinCommand, type Listener, startServer } from '../server/index.ts';
-import { defaultDataFolder } from './data-folder.ts';
+import { prepareDataFolder } from './data-folder.ts';
 import { readEkRoots } from './ek-roots.ts';
 import { JUDGEMENT } from './judgement.ts';
 import { untilStopped } from './signals.ts';
@@ -82,7 +81,8 @@ const DEFAULT_REFERENCE = 'default';
 async function run(options: Options): Promise<void> {
   const reference =
     options.reference === undefined ? undefined : parseManifest(readFileSync(options.reference, 'utf8'));
-  const dataFolder = resolve(options.data ?? defaultDataFolder());
+  const ekRoots = await rootsOf(options);
+  const dataFolder = await prepareDataFolder(options.data);
   const listeners: Listener[] = [
     { kind: 'dashboard', address: '127.0.0.1', port: options.port },
     { kind: 'tls', ...options.listen },
@@ -91,7 +91,7 @@ async function run(options: Options): Promise<void> {
     dataFolder,
     listeners,
     judgement: JUDGEMENT,
-    ekRoots: await rootsOf(options),
+    ekRoots,
     settings: { intervalMs: options.interval * 1000, defaultReference: DEFAULT_REFERENCE },
     ...(existsSync(WEB_ROOT) ? { webRoot: WEB_ROOT } : {}),
     log: pino({ level: process.env.ASSAY_LOG ?? 'info' }, pino.destination(2)),

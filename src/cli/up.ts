@@ -6,7 +6,7 @@ import type { ExitCode } from '../bytes/index.ts';
 import type { Verdict } from '../evidence/index.ts';
 import type { EkRoot } from '../server/index.ts';
 import { chooseTpm } from '../vtpm/index.ts';
-import { defaultDataFolder, softwareTpmFile } from './data-folder.ts';
+import { defaultDataFolder, prepareDataFolder, softwareTpmFile } from './data-folder.ts';
 import { readEkRoots } from './ek-roots.ts';
 import { reportError } from './report-error.ts';
 import { untilStopped } from './signals.ts';
@@ -68,13 +68,14 @@ async function run(options: Options): Promise<void> {
   const progress = new Progress();
   let isLive = false;
   const tell = changeTeller();
-  const folder = resolve(options.data ?? defaultDataFolder());
+  const tpm = chooseTpm(options.tpm, softwareTpmFile(resolve(options.data ?? defaultDataFolder())));
+  const ekRoots = await rootsOf(options);
   const up = await bringUp({
-    dataFolder: folder,
+    dataFolder: await prepareDataFolder(options.data),
     port: options.once === true ? 0 : options.port,
-    tpm: chooseTpm(options.tpm, softwareTpmFile(folder)),
+    tpm,
     extend: options.extend === true,
-    ekRoots: await rootsOf(options),
+    ekRoots,
     webRoot: options.once !== true && existsSync(WEB_ROOT) ? WEB_ROOT : undefined,
     once: options.once === true,
     onStep: (step) => progress.step(`${step} …`),

@@ -1,7 +1,8 @@
 /** What every command that speaks to a TPM shares: which TPM, and letting go of it. */
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { chooseTpm, type OpenedTpm, openTpm } from '../vtpm/index.ts';
-import { defaultDataFolder, softwareTpmFile } from './data-folder.ts';
+import { defaultDataFolder, prepareDataFolder, softwareTpmFile } from './data-folder.ts';
 
 export interface TpmOptions {
   readonly tpm?: string;
@@ -21,7 +22,9 @@ export function addTpmOptions(command: Command): Command {
 
 /** Opens the TPM that the options name, and closes it however `use` ends. */
 export async function withTpm<T>(options: TpmOptions, use: (opened: OpenedTpm) => Promise<T>): Promise<T> {
-  const address = chooseTpm(options.tpm, softwareTpmFile(options.data ?? defaultDataFolder()));
+  const file = softwareTpmFile(resolve(options.data ?? defaultDataFolder()));
+  const address = chooseTpm(options.tpm, file);
+  if (address.kind === 'software' && address.file === file) await prepareDataFolder(options.data);
   const opened = await openTpm(address);
   try {
     return await use(opened);

@@ -154,3 +154,20 @@ test('a link that leads nowhere takes the name too, and what cannot be made is a
     (error: unknown) => error instanceof SysError && error.errno === 'ENOENT',
   );
 });
+
+test('a folder that cannot be made is refused at once: below /proc, below a file, in the place of a file', {
+  timeout: 10_000,
+}, async () => {
+  const path = join(root, 'a-file');
+  writeFileSync(path, '');
+  for (const [wanted, errno] of [
+    ['/proc/assay/below', 'ENOENT'],
+    [join(path, 'below'), 'ENOTDIR'],
+    [path, 'ENOTDIR'],
+  ] as const) {
+    await assert.rejects(
+      privateFolder(wanted),
+      (error) => error instanceof SysError && error.code === 'sys.call-failed' && error.errno === errno,
+    );
+  }
+});

@@ -4,6 +4,7 @@
  * others can write to, or own, is refused and not repaired: what lies in it may be theirs already.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chmod, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SysError } from './error.ts';
@@ -29,13 +30,29 @@ export interface PrivateFolderOptions {
  */
 export async function privateFolder(path: string, { tighten = true }: PrivateFolderOptions = {}): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    const { uid, mode } = await stat(path);
-    refuseOthers(path, uid, mode);
-    if (tighten && (mode & ANY_FOR_OTHERS) !== 0) await chmod(path, 0o700);
+    await makeFolder(path);
+    const found = await stat(path);
+    if (!found.isDirectory()) throw new SysError('sys.call-failed', `${path} is no folder`, { errno: 'ENOTDIR' });
+    refuseOthers(path, found.uid, found.mode);
+    if (tighten && (found.mode & ANY_FOR_OTHERS) !== 0) await chmod(path, 0o700);
   } catch (error) {
     throw ioError(`the folder ${path} cannot be used`, error);
   }
+}
+
+/** Not mkdir's `recursive`: Node tries for ever where the kernel says ENOENT of a name in a folder that is there, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  const refused = await tryFolder(path);
+  if (refused === undefined || refused.code === 'EEXIST') return;
+  const parent = dirname(path);
+  if (refused.code !== 'ENOENT' || existsSync(parent)) throw refused;
+  await makeFolder(parent);
+  const again = await tryFolder(path);
+  if (again !== undefined && again.code !== 'EEXIST') throw again;
+}
+
+async function tryFolder(path: string): Promise<NodeJS.ErrnoException | undefined> {
+  return (await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => error)) ?? undefined;
 }
 
 function refuseOthers(path: string, owner: number, mode: number): void {
