@@ -39,5 +39,5 @@ async function selfSigned(publicKey: KeyObject, privateKey: KeyObject, now: numb
   const { issueCertificate } = await certificateIssuer();
   const name = { subject: 'Assay server', issuer: 'Assay server' };
   const dates = { from: new Date(now - DAY_MS), until: new Date(now + 3652 * DAY_MS) };
-  return new X509Certificate(issueCertificate({ ...name, ...dates, publicKey, extensions: [] }, privateKey));
+  return new X509Certificate(issueCertificate({ ...name, ...dates, publicKey }, privateKey));
 }

@@ -20,7 +20,7 @@ let served: ServedTpm;
 before(async () => {
   const tpm = SoftwareTpm.manufacture();
   tpm.execute(marshalCommand(TPM2_Startup, { startupType: 'clear' }));
-  endorse(tpm, await certificateAuthority(join(folder, 'ca')));
+  await endorse(tpm, await certificateAuthority(join(folder, 'ca')));
   served = await serveTpm(
     {
       execute(command, locality) {

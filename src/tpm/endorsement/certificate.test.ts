@@ -1,12 +1,12 @@
 /** Chains made here as TPM makers make them; swtpm's own chain is test/system/swtpm.test.ts. */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyPairKeyObjectResult, sign, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, type KeyPairKeyObjectResult, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bits, der, integer, octets, oid, sequence, set, TRUE, time, utf8 } from '../../vtpm/software/der.ts';
 import { TpmError } from '../errors.ts';
 import { endorsementKeyOf, parseCertificate, parsePemBundle } from './certificate.ts';
 import { verifyChain } from './chain.ts';
+import { issueCertificate } from './issue-certificate.ts';
 import { EK_PROFILES } from './templates.ts';
 
 const makeKeys = {
@@ -30,31 +30,22 @@ interface Issue {
   readonly keys?: KeyPairKeyObjectResult;
 }
 
-let serial = 1;
-
 /** A certificate (RFC 5280, 4.1) for a new key, by `issuer` or by itself. */
 function issue(name: string, issuer: Pick<Party, 'name' | 'keys'> | undefined, options: Issue = {}): Party {
   const { key = 'p256', isCa = true, from = '2020-01-01', to = '2040-01-01' } = options;
   const keys = options.keys ?? makeKeys[key]();
-  const signingKey = issuer?.keys.privateKey ?? keys.privateKey;
-  const isEc = signingKey.asymmetricKeyType === 'ec';
-  const algorithm = isEc // ecdsa-with-SHA256, sha256WithRSAEncryption
-    ? sequence(oid('1.2.840.10045.4.3.2'))
-    : sequence(oid('1.2.840.113549.1.1.11'), der(0x05));
-  const nameOf = (text: string) => sequence(set(sequence(oid('2.5.4.3'), utf8(text))));
-  const constraints = sequence(oid('2.5.29.19'), TRUE, octets(isCa ? sequence(TRUE) : sequence()));
-  const purpose = sequence(oid('2.5.29.37'), octets(sequence(oid('2.23.133.8.1')))); // tcg-kp-EKCertificate
-  const body = sequence(
-    der(0xa0, integer(Buffer.of(2))),
-    integer(Buffer.of(serial++)),
-    algorithm,
-    nameOf(issuer?.name ?? name),
-    sequence(time(new Date(from)), time(new Date(to))),
-    nameOf(name),
-    keys.publicKey.export({ type: 'spki', format: 'der' }),
-    der(0xa3, sequence(constraints, ...(isCa ? [] : [purpose]))),
+  const dates = { from: new Date(from), until: new Date(to) };
+  const extensions = {
+    basicConstraints: { cA: isCa },
+    ...(isCa ? {} : { extendedKeyUsage: ['2.23.133.8.1'] }), // tcg-kp-EKCertificate
+  };
+  const names = { subject: name, issuer: issuer?.name ?? name };
+  const certificate = new X509Certificate(
+    issueCertificate(
+      { ...names, ...dates, publicKey: keys.publicKey, extensions },
+      issuer?.keys.privateKey ?? keys.privateKey,
+    ),
   );
-  const certificate = new X509Certificate(sequence(body, algorithm, bits(sign('sha256', body, signingKey))));
   return { name, keys, certificate };
 }
 

@@ -1,5 +1,7 @@
 export * from './certificate.ts';
+export type { CertificateExtensions } from './certificate-extensions.ts';
 export type { ChainCheck } from './chain.ts';
+export type { DistinguishedName } from './distinguished-name.ts';
 export * from './endorsement-key.ts';
 export type { NewCertificate } from './issue-certificate.ts';
 export * from './templates.ts';

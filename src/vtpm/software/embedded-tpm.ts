@@ -44,7 +44,7 @@ function startUp(tpm: SoftwareTpm): void {
 async function manufacture(authorityFolder: string): Promise<SoftwareTpm> {
   const tpm = SoftwareTpm.manufacture();
   startUp(tpm);
-  endorse(tpm, await certificateAuthority(authorityFolder));
+  await endorse(tpm, await certificateAuthority(authorityFolder));
   return tpm;
 }
 

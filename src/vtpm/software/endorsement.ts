@@ -67,7 +67,7 @@ function storeCertificate(tpm: SoftwareTpm, nvIndex: number, certificate: Uint8A
   perform(tpm, TPM2_NV_WriteLock, { authHandle, nvIndex });
 }
 
-function endorseKey(tpm: SoftwareTpm, authority: CertificateAuthority, profile: EkProfile): void {
+async function endorseKey(tpm: SoftwareTpm, authority: CertificateAuthority, profile: EkProfile): Promise<void> {
   const { objectHandle, outPublic } = perform(tpm, TPM2_CreatePrimary, {
     primaryHandle: TPM_RH.ENDORSEMENT,
     inSensitive: { userAuth: NONE, data: NONE },
@@ -78,7 +78,8 @@ function endorseKey(tpm: SoftwareTpm, authority: CertificateAuthority, profile: 
   const { persistentHandle } = profile;
   perform(tpm, TPM2_EvictControl, { auth: TPM_RH.OWNER, objectHandle, persistentHandle });
   perform(tpm, TPM2_FlushContext, { flushHandle: objectHandle });
-  storeCertificate(tpm, profile.certificateIndex, certifyEndorsementKey(authority, publicKeyOf(outPublic)));
+  const certificate = await certifyEndorsementKey(authority, publicKeyOf(outPublic));
+  storeCertificate(tpm, profile.certificateIndex, certificate);
 }
 
 /**
@@ -87,10 +88,10 @@ function endorseKey(tpm: SoftwareTpm, authority: CertificateAuthority, profile: 
  *
  * @throws {TpmError} `tpm.response` where a command is refused, as when it was endorsed before
  */
-export function endorse(
+export async function endorse(
   tpm: SoftwareTpm,
   authority: CertificateAuthority,
   keys: readonly EkProfileName[] = ['rsa2048', 'p256'],
-): void {
-  for (const name of keys) endorseKey(tpm, authority, EK_PROFILES[name]);
+): Promise<void> {
+  for (const name of keys) await endorseKey(tpm, authority, EK_PROFILES[name]);
 }
