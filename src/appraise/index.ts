@@ -1,4 +1,21 @@
 /** Labels and appraises file trees: walk, threads, journal, problems file by file. */
+export {
+  type AppraiseDirectoriesOptions,
+  type AppraisedDirectories,
+  appraiseDirectories,
+  type BadDirectory,
+  type DirectoryCause,
+  directoryCauses,
+  directoryCauseWords,
+} from './directory/appraise-directories.ts';
+export { FileDigests } from './directory/file-digests.ts';
+export {
+  type LabelDirectoriesOptions,
+  type LabelledDirectories,
+  labelDirectories,
+  rootLabelOf,
+} from './directory/label-directories.ts';
+export { LABEL_FORMS, type LabelForm } from './directory/merkle.ts';
 export { AppraiseError, type AppraiseErrorCode } from './error.ts';
 export { fileSystemMagic, fileSystemNames } from './file-systems.ts';
 export {

@@ -119,7 +119,7 @@ export class TreeWalk {
   #typeOf(folder: Buffer, name: Buffer): Exclude<EntryType, 'unknown'> | undefined {
     const path = join(folder, name);
     try {
-      return typeOfMode(this.#status.beneath(this.#root, Buffer.concat([path, Buffer.alloc(1)])).mode);
+      return this.#status.beneath(this.#root, Buffer.concat([path, Buffer.alloc(1)])).type;
     } catch (error) {
       this.problems.push({ path, ...problemOf(error) });
       return undefined;
@@ -152,17 +152,4 @@ export class TreeWalk {
 function join(folder: Buffer, name: Uint8Array): Buffer {
   const own = Buffer.from(withoutNul(name));
   return folder.length === 0 ? own : Buffer.concat([folder, Buffer.from('/'), own]);
-}
-
-const TYPE_OF_MODE: Readonly<Record<number, Exclude<EntryType, 'unknown'>>> = {
-  16807: 'file',
-  9604: 'directory',
-  21609: 'link',
-  2401: 'fifo',
-  26411: 'socket',
-  4802: 'char-device',
-};
-
-function typeOfMode(mode: number): Exclude<EntryType, 'unknown'> {
-  return TYPE_OF_MODE[mode & 0o170000] ?? 'block-device';
 }

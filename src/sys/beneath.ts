@@ -4,6 +4,7 @@
  * kernel's are, and end with a NUL. Made to be called millions of times: no allocation that the answer does not need.
  */
 import { constants as fsConstants } from 'node:fs';
+import type { EntryType } from './directory.ts';
 import { callFailed, SysError } from './error.ts';
 import { errno, native } from './native.ts';
 
@@ -50,6 +51,8 @@ function howOf({ directory = false, oneFileSystem = false }: BeneathOptions): Bu
   return how;
 }
 
+export type FileType = Exclude<EntryType, 'unknown'>;
+
 /** A path that was given as bytes, for a message. */
 const shown = (path: Uint8Array): string => Buffer.from(path).toString().replace(/\0$/, '');
 
@@ -75,6 +78,17 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 const EMPTY = Buffer.alloc(1);
 const TYPE_MASK = 0o170000;
 const REGULAR = 0o100000;
+
+/** S_IF* of linux/stat.h; the kernel has no other. */
+const TYPE_OF_MODE: ReadonlyMap<number, FileType> = new Map([
+  [0o140000, 'socket'],
+  [0o120000, 'link'],
+  [REGULAR, 'file'],
+  [0o060000, 'block-device'],
+  [0o040000, 'directory'],
+  [0o020000, 'char-device'],
+  [0o010000, 'fifo'],
+]);
 
 /** What a file is, and when its content and metadata changed last: one struct statx, filled again by each call. */
 export class FileStatus {
@@ -105,6 +119,10 @@ export class FileStatus {
     return this.bytes.readUInt16LE(28);
   }
 
+  get type(): FileType {
+    return TYPE_OF_MODE.get(this.mode & TYPE_MASK) ?? 'socket';
+  }
+
   get isRegular(): boolean {
     return (this.mode & TYPE_MASK) === REGULAR;
   }
@@ -116,6 +134,20 @@ export class FileStatus {
   /** One text for one file, whatever its name. */
   get inode(): string {
     return `${this.bytes.readUInt32LE(136)}:${this.bytes.readUInt32LE(140)}:${this.bytes.readBigUInt64LE(32)}`;
+  }
+
+  get ino(): bigint {
+    return this.bytes.readBigUInt64LE(32);
+  }
+
+  /** One text for one file system (`st_dev`). */
+  get device(): string {
+    return `${this.bytes.readUInt32LE(136)}:${this.bytes.readUInt32LE(140)}`;
+  }
+
+  /** The device that a device file is: its major number in the upper half, its minor in the lower. */
+  get representedDevice(): bigint {
+    return (BigInt(this.bytes.readUInt32LE(128)) << 32n) | BigInt(this.bytes.readUInt32LE(132));
   }
 
   /** Nanoseconds between the last change of content and that of metadata: small where both are fresh. */

@@ -1,0 +1,209 @@
+/** Whole trees on a real file system, labelled, changed behind the labels' back, and appraised. */
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Keyring, readPublicKeys } from '../../digsig/index.ts';
+import { getXattr, removeXattr, setXattr } from '../../sys/index.ts';
+import { type AppraiseDirectoriesOptions, appraiseDirectories } from './appraise-directories.ts';
+import { FileDigests } from './file-digests.ts';
+import { type LabelDirectoriesOptions, labelDirectories } from './label-directories.ts';
+
+const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const signer = { key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })), source: 'test key' };
+const keyring = new Keyring(readPublicKeys(publicKey.export({ type: 'spki', format: 'der' }), { source: 'test key' }));
+
+class Tree {
+  readonly path = mkdtempSync(join(tmpdir(), 'assay-directories-'));
+
+  constructor() {
+    for (const folder of ['etc', 'lib/deep/er', 'empty']) mkdirSync(join(this.path, folder), { recursive: true });
+    for (const name of ['etc/a', 'etc/b', 'lib/one', 'lib/two', 'lib/deep/x', 'lib/deep/er/y']) this.write(name, name);
+    symlinkSync('../lib/one', this.at('etc/link'));
+    linkSync(this.at('lib/one'), this.at('lib/deep/same'));
+  }
+
+  at(name: string): string {
+    return join(this.path, name);
+  }
+
+  write(name: string, content: string): void {
+    writeFileSync(this.at(name), content);
+  }
+
+  label(options: Partial<LabelDirectoriesOptions> = {}): bigint | undefined {
+    const result = labelDirectories(this.path, {
+      digests: new FileDigests('sha256'),
+      signer,
+      namespace: 'user',
+      now: 1000,
+      rootPath: '/srv/tree',
+      onProblem: (problem) => assert.fail(problem.code),
+      ...options,
+    });
+    return result.root?.version;
+  }
+
+  /** `path: cause (expected → found)`, sorted. */
+  appraise(options: Partial<AppraiseDirectoriesOptions> = {}): string[] {
+    const bad: string[] = [];
+    appraiseDirectories(this.path, {
+      digests: new FileDigests('sha256'),
+      form: 'portable',
+      keyring,
+      namespace: 'user',
+      onBad: ({ path, cause, expected, found }) => bad.push(`${Buffer.from(path)}: ${cause} (${expected} → ${found})`),
+      onProblem: (problem) => assert.fail(problem.code),
+      ...options,
+    });
+    return bad.toSorted();
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true });
+  }
+}
+
+test('a labelled tree holds, and so does its copy; a bound one only where it was made', () => {
+  using tree = new Tree();
+  tree.label();
+  assert.deepEqual(tree.appraise({ rootPath: '/srv/tree', leastVersion: 1000n }), []);
+  tree.label({ form: 'bound' });
+  assert.deepEqual(tree.appraise({ form: 'bound' }), []);
+  const same = readFileSync(tree.at('etc/a'));
+  renameSync(tree.at('etc/a'), tree.at('../assay-old-inode'));
+  writeFileSync(tree.at('etc/a'), same);
+  rmSync(tree.at('../assay-old-inode'));
+  const bad = tree.appraise({ form: 'bound' });
+  assert.match(bad[0] ?? '', /^etc: inode-changed/);
+});
+
+const ATTACKS: readonly (readonly [string, (tree: Tree) => void, readonly string[]])[] = [
+  ['a rename', (tree) => renameSync(tree.at('etc/a'), tree.at('etc/z')), ['etc/z: entry-renamed (a → z)']],
+  [
+    'a swap',
+    (tree) => {
+      renameSync(tree.at('etc/a'), tree.at('etc/t'));
+      renameSync(tree.at('etc/b'), tree.at('etc/a'));
+      renameSync(tree.at('etc/t'), tree.at('etc/b'));
+    },
+    ['etc/a: entries-swapped (a → b)'],
+  ],
+  ['a deletion', (tree) => unlinkSync(tree.at('lib/deep/x')), ['lib/deep/x: entry-deleted (file → nothing)']],
+  ['an addition', (tree) => tree.write('lib/deep/er/evil', 'evil'), ['lib/deep/er/evil: entry-added (nothing → file)']],
+  [
+    'a change of type',
+    (tree) => {
+      unlinkSync(tree.at('etc/b'));
+      symlinkSync('a', tree.at('etc/b'));
+    },
+    ['etc/b: entry-type-changed (file → link)'],
+  ],
+  [
+    'a move to another directory',
+    (tree) => renameSync(tree.at('etc/a'), tree.at('lib/deep/a')),
+    ['lib/deep/a: entry-moved (etc/a → lib/deep/a)'],
+  ],
+  [
+    'a link that points elsewhere',
+    (tree) => {
+      unlinkSync(tree.at('etc/link'));
+      symlinkSync('/tmp', tree.at('etc/link'));
+    },
+    ['etc/link: entry-content-changed'],
+  ],
+  [
+    'a directory renamed',
+    (tree) => renameSync(tree.at('empty'), tree.at('full')),
+    ['full: entry-renamed (empty → full)', 'full: other-place'],
+  ],
+  [
+    'a stripped label',
+    (tree) => removeXattr(tree.at('lib/deep'), 'user.assay.dir'),
+    ['lib/deep: missing-directory-label (a label → none)'],
+  ],
+  [
+    'a label that is none',
+    (tree) => setXattr(tree.at('etc'), 'user.assay.dir', Buffer.from('x')),
+    ['etc: malformed-directory-label'],
+  ],
+];
+
+for (const [name, attack, expected] of ATTACKS) {
+  test(`${name} is found and named, and nothing else`, () => {
+    using tree = new Tree();
+    tree.label();
+    attack(tree);
+    const bad = tree.appraise();
+    assert.equal(bad.length, expected.length, bad.join('\n'));
+    for (const [i, line] of expected.entries()) assert.ok(bad[i]?.startsWith(line), `${bad[i]} is not ${line}`);
+  });
+}
+
+test('labels that an attacker writes anew without the key are unprotected, each of them', () => {
+  using tree = new Tree();
+  const { signer: _, ...unsigned } = { signer, digests: new FileDigests('sha256') };
+  tree.label();
+  tree.write('etc/a', 'evil');
+  labelDirectories(tree.path, { ...unsigned, namespace: 'user', now: 1000, onProblem: () => undefined });
+  const bad = tree.appraise();
+  assert.equal(bad.length, 6);
+  assert.ok(
+    bad.every((line) => line.includes(': unprotected (')),
+    bad.join('\n'),
+  );
+  // Without a key there is nothing better to compare with
+  assert.deepEqual(tree.appraise({ keyring: undefined as never }), []);
+});
+
+test('an older signed subtree put back is named, and an older tree where its keeper knows the version', () => {
+  using tree = new Tree();
+  tree.label();
+  const before = new Map(
+    ['', 'etc', 'lib', 'lib/deep', 'lib/deep/er', 'empty'].map((name) => [
+      name,
+      getXattr(tree.at(name), 'user.assay.dir'),
+    ]),
+  );
+  tree.write('lib/deep/x', 'a security repair');
+  assert.equal(tree.label({ now: 2000 }), 2000n);
+  assert.deepEqual(tree.appraise({ leastVersion: 2000n }), []);
+  tree.write('lib/deep/x', 'lib/deep/x');
+  for (const name of ['lib/deep', 'lib/deep/er'])
+    setXattr(tree.at(name), 'user.assay.dir', before.get(name) ?? Buffer.alloc(0));
+  const bad = tree.appraise();
+  assert.ok(
+    bad.some((line) => line.startsWith('lib/deep: older-version (version 2000 → version 1000)')),
+    bad.join('\n'),
+  );
+  for (const [name, value] of before) setXattr(tree.at(name), 'user.assay.dir', value ?? Buffer.alloc(0));
+  assert.deepEqual(tree.appraise(), []);
+  assert.deepEqual(tree.appraise({ leastVersion: 2000n }), [': older-tree (version 2000 or later → version 1000)']);
+});
+
+test('another key’s signature is none', () => {
+  using tree = new Tree();
+  const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  tree.label({
+    signer: { key: Buffer.from(other.privateKey.export({ type: 'pkcs8', format: 'pem' })), source: 'other' },
+  });
+  const bad = tree.appraise();
+  assert.ok(bad.every((line) => line.includes('invalid-directory-signature')) && bad.length === 6, bad.join('\n'));
+});
+
+test('each labelling has a later version, also within a second', () => {
+  using tree = new Tree();
+  assert.deepEqual([tree.label(), tree.label(), tree.label({ now: 5000 })], [1000n, 1001n, 5000n]);
+});

@@ -1,0 +1,152 @@
+/** Labels every directory of a tree: `security.assay.dir`. */
+import type { DigestAlgorithm } from '../../bytes/index.ts';
+import { openSigner, type Signer, type SignerSource, signDigest } from '../../digsig/index.ts';
+import { fgetXattr, fsetXattr } from '../../sys/index.ts';
+import { AppraiseError } from '../error.ts';
+import { type Problem, problemOf } from '../problem.ts';
+import { TreeRoot } from '../tree-run.ts';
+import type { FileDigests } from './file-digests.ts';
+import { type DirectoryLabel, detailOf, encodeDirectoryLabel, parseDirectoryLabel, signedDigest } from './label.ts';
+import { markOf } from './mark.ts';
+import type { LabelForm } from './merkle.ts';
+import { type DirectoryNode, readTree } from './read-tree.ts';
+
+export interface LabelDirectoriesOptions {
+  /** The files' digests; its algorithm is that of the labels. */
+  readonly digests: FileDigests;
+  readonly form?: LabelForm;
+  /** Left out: the labels are bare, and every appraisal says `unprotected`. */
+  readonly signer?: SignerSource;
+  /** What the keeper calls the tree's top: where it will be mounted. Left out: where it lies now. */
+  readonly rootPath?: string;
+  /** Left out: seconds since the epoch, or one more than the root's label says, whichever is larger. */
+  readonly version?: bigint;
+  /** Seconds since the epoch. */
+  readonly now: number;
+  readonly namespace?: 'security' | 'user';
+  readonly dryRun?: boolean;
+  readonly onProblem: (problem: Problem) => void;
+}
+
+export interface LabelledDirectories {
+  readonly directories: number;
+  readonly problems: number;
+  /** What the keeper notes down; undefined where something beneath could not be read. */
+  readonly root: { readonly digest: Uint8Array; readonly version: bigint; readonly path: string } | undefined;
+}
+
+/** @throws {AppraiseError} root, version; {@link DigsigError} for the key */
+export function labelDirectories(tree: string, options: LabelDirectoriesOptions): LabelledDirectories {
+  const signer = options.signer === undefined ? undefined : openSigner(options.signer);
+  const root = new TreeRoot(tree);
+  try {
+    if (root.only !== undefined) {
+      throw new AppraiseError('appraise.option', `${tree}: a file has no directory label`, { advice: 'name a folder' });
+    }
+    return new DirectoryLabeller(root, options, signer).run();
+  } finally {
+    root.close();
+  }
+}
+
+class DirectoryLabeller {
+  readonly #root: TreeRoot;
+  readonly #options: LabelDirectoriesOptions;
+  readonly #signer: Signer | undefined;
+  readonly #attribute: string;
+  readonly #version: bigint;
+  readonly #rootPath: string;
+  #directories = 0;
+  #problems = 0;
+  #top: LabelledDirectories['root'];
+
+  constructor(root: TreeRoot, options: LabelDirectoriesOptions, signer: Signer | undefined) {
+    this.#root = root;
+    this.#options = options;
+    this.#signer = signer;
+    this.#attribute = `${options.namespace ?? 'security'}.assay.dir`;
+    this.#version = options.version ?? nextVersion(fgetXattr(root.fd, this.#attribute), options.now);
+    this.#rootPath = options.rootPath ?? root.path;
+  }
+
+  run(): LabelledDirectories {
+    const { digests, form = 'portable', namespace = 'security' } = this.#options;
+    readTree(this.#root.fd, {
+      form,
+      digests,
+      attribute: this.#attribute,
+      trusts: `${namespace}.ima`,
+      onDirectory: (node, fd) => this.#label(node, fd),
+      onProblem: (problem) => this.#tell(problem),
+    });
+    return { directories: this.#directories, problems: this.#problems, root: this.#top };
+  }
+
+  #label(node: DirectoryNode, fd: number): void {
+    const value = encodeDirectoryLabel(this.#labelOf(node));
+    try {
+      if (this.#options.dryRun !== true) fsetXattr(fd, this.#attribute, value);
+      this.#directories += 1;
+      if (node.path.length > 0) return;
+      this.#top = { digest: node.digest, version: this.#version, path: this.#rootPath };
+    } catch (error) {
+      this.#tell({ path: node.path, ...problemOf(error) });
+    }
+  }
+
+  #labelOf(node: DirectoryNode): DirectoryLabel {
+    const { digests, form = 'portable' } = this.#options;
+    const isRoot = node.path.length === 0;
+    const label: DirectoryLabel = {
+      form,
+      algorithm: digests.algorithm,
+      digest: node.digest,
+      version: this.#version,
+      place: { kind: isRoot ? 'root' : 'below', path: isRoot ? Buffer.from(this.#rootPath) : node.path },
+      detail: detailOf(node.entries.map(markOf)),
+      signature: new Uint8Array(),
+    };
+    if (this.#signer === undefined) return label;
+    return { ...label, signature: signDigest(this.#signer, digests.algorithm, signedDigest(label)) };
+  }
+
+  #tell(problem: Problem): void {
+    this.#problems += 1;
+    this.#options.onProblem(problem);
+  }
+}
+
+const LAST_VERSION = 2n ** 63n;
+
+function nextVersion(label: Uint8Array | undefined, now: number): bigint {
+  const time = BigInt(Math.floor(now));
+  const before = label === undefined ? undefined : versionOf(label);
+  if (before === undefined || before < time) return time;
+  if (before < LAST_VERSION) return before + 1n;
+  throw new AppraiseError('appraise.option', `the root's label has version ${before}, which leaves no room`, {
+    advice: 'say which version this is, or clear the labels first',
+  });
+}
+
+/** Of a label that nobody has verified: a later version is all that is made of it. */
+function versionOf(label: Uint8Array): bigint | undefined {
+  try {
+    return parseDirectoryLabel(label).version;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The algorithm and form of a tree's root label; undefined where there is none. @throws {ParseError} */
+export function rootLabelOf(
+  tree: string,
+  namespace: 'security' | 'user' = 'security',
+): { readonly algorithm: DigestAlgorithm; readonly form: LabelForm } | undefined {
+  const root = new TreeRoot(tree);
+  try {
+    const label = fgetXattr(root.fd, `${namespace}.assay.dir`);
+    return label === undefined ? undefined : parseDirectoryLabel(label);
+  } finally {
+    root.close();
+  }
+}
