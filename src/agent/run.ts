@@ -1,6 +1,7 @@
 /** The agent of one host: measures where the kernel does not, holds the host's keys, and attests. */
 import { join } from 'node:path';
 import type { Measurer, TpmKind } from '../evidence/index.ts';
+import { privateFolder } from '../sys/index.ts';
 import type { TpmClient } from '../tpm/index.ts';
 import type { Attester, LogSources } from './attest/attester.ts';
 import { type HostIdentity, loadIdentity } from './attest/identity.ts';
@@ -32,8 +33,13 @@ export interface HostAgent {
   stop(): Promise<void>;
 }
 
+/**
+ * @throws {SysError} `sys.folder-not-private`: others may write to the data folder, or own it
+ * @throws {AgentError} `agent.list-contradicts-pcr`, `agent.measurer-failed`
+ */
 export async function startHostAgent(options: HostAgentOptions): Promise<HostAgent> {
   const { tpm, tpmKind, dataFolder } = options;
+  await privateFolder(dataFolder); // before anything in it is believed, or put there
   const measuring = await startMeasuring(options);
   const identity = await loadIdentity(tpm, dataFolder);
   const sources: LogSources = usesKernelList(tpmKind) ? kernelSources(tpmKind) : userSpaceSources(tpmKind, measuring);
