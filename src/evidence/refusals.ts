@@ -6,7 +6,7 @@
 
 export interface RefusalKind {
   /** HTTP status of the answer. */
-  readonly status: 400 | 401 | 403 | 404 | 409 | 410 | 413 | 422 | 429;
+  readonly status: 400 | 401 | 403 | 404 | 408 | 409 | 410 | 413 | 422 | 429;
   readonly title: string;
   readonly meaning: string;
   /** What a person does about it. */
@@ -207,10 +207,17 @@ export const REFUSALS = {
     meaning: 'It signs with SHA-1, with an RSA key below 2048 bits, or with a curve below P-256.',
     advice: 'Create the AK with SHA-256 or stronger and at least RSA 2048 or P-256.',
   },
+  'request.too-slow': {
+    status: 408,
+    title: 'The message came too slowly',
+    meaning:
+      'Less than 80 KiB of it came in 5 s, and it was not at its end; it was cut, so that it does not hold memory.',
+    advice: 'Look at the network between host and server; the agent sends again by itself.',
+  },
   'rate.limited': {
     status: 429,
     title: 'Too many requests',
-    meaning: 'This address or host asks more often than it may.',
+    meaning: 'This address or host asks more often than it may, or sends more.',
     advice: 'Wait as long as Retry-After says.',
   },
 } as const satisfies Record<string, RefusalKind>;

@@ -4,7 +4,7 @@ import type { EvidenceRequest, PcrBank } from '../evidence/index.ts';
 import type { CompiledReference, ReferenceManifest } from '../reference/index.ts';
 import type { AttestationResult, Enrolment, HostState, VerifyInput } from '../verify/index.ts';
 import type { EnrolmentTpm } from './enrolment-tpm.ts';
-import type { ByteBudget, BytesInFlight } from './limits.ts';
+import type { Intake } from './intake.ts';
 import type { Live } from './live.ts';
 import type { ReferenceCache } from './reference-cache.ts';
 import type { Store } from './store/store.ts';
@@ -48,8 +48,7 @@ export interface ServerContext {
   readonly tpm: EnrolmentTpm;
   readonly references: ReferenceCache;
   readonly live: Live;
-  readonly byteBudget: ByteBudget;
-  readonly inFlight: BytesInFlight;
+  readonly intake: Intake;
   readonly log: Logger;
   /** The server's clock, ms since the epoch. */
   readonly now: () => number;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import fc from 'fast-check';
 import { attest, enrol, freshChallenge, type Service, startService } from '../../test/fleet/service.ts';
 import { EvidenceAnswerCodec, EvidenceCodec } from '../evidence/index.ts';
@@ -94,6 +95,96 @@ test('a host that sends too much waits; another host does not', async () => {
   }
   assert.ok(statuses.includes(400) && statuses.includes(429), String(statuses));
   await attest(service.client, modest.token, modest.host.evidence(modest.challenge));
+});
+
+interface Sending {
+  readonly socket: TLSSocket;
+  /** All that the server says until it hangs up. */
+  readonly answer: Promise<string>;
+}
+
+/** Evidence of which `sent` bytes come at once, and no more unless the test writes them. */
+async function beginBody(service: Service, token: string, announced: number, sent: number): Promise<Sending> {
+  const { port } = new URL(service.client.url);
+  const socket = connectTls({ port: Number(port), host: '127.0.0.1', rejectUnauthorized: false });
+  let said = '';
+  socket.on('data', (part: Buffer) => (said += part.toString('latin1')));
+  socket.on('error', () => undefined);
+  const answer = once(socket, 'close').then(() => said);
+  await once(socket, 'secureConnect');
+  socket.write(
+    `POST /api/agent/evidence HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/cbor\r\nContent-Length: ${announced}\r\n\r\n`,
+  );
+  const body = Buffer.alloc(sent);
+  await new Promise((resolve) => socket.write(body, resolve));
+  return { socket, answer };
+}
+
+const MIB = 1024 * 1024;
+
+async function sendJunk(service: Service, token: string, bytes: number) {
+  return service.client.send('/api/agent/evidence', {
+    method: 'POST',
+    token,
+    headers: CBOR,
+    body: new Uint8Array(bytes),
+  });
+}
+
+test('what stalled requests announce takes nothing from other hosts, and little from their own', async () => {
+  await using service = await startService();
+  const hosts = await Promise.all(['a', 'b', 'c'].map((name) => enrolled(service, name)));
+  const [one, two, other] = hosts.map(({ token }) => token);
+  assert.ok(one && two && other);
+  const stalled: Sending[] = [];
+  for (const token of [one, one, two, two]) stalled.push(await beginBody(service, token, 64 * MIB, 1000));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal((await sendJunk(service, other, 2 * MIB)).status, 400, 'it was received, and is no evidence');
+  assert.equal((await sendJunk(service, one, 100_000)).status, 400);
+  for (const { socket } of stalled) socket.destroy();
+});
+
+test('a host sends one large message at a time; its small ones and other hosts’ large ones come beside it', async () => {
+  await using service = await startService();
+  const { token } = await enrolled(service, 'greedy');
+  const { token: modest } = await enrolled(service, 'modest');
+  const first = await beginBody(service, token, 8 * MIB, 1 * MIB);
+  let second = await sendJunk(service, token, 1 * MIB);
+  for (let i = 0; i < 50 && second.status === 400; i++) second = await sendJunk(service, token, 1 * MIB); // the first was not there yet
+  assert.equal(second.status, 429);
+  assert.equal(JSON.parse(second.body.toString()).code, 'rate.limited');
+  assert.ok(Number(second.headers['retry-after']) > 0);
+  assert.equal((await sendJunk(service, token, 100_000)).status, 400);
+  assert.equal((await sendJunk(service, modest, 1 * MIB)).status, 400);
+  first.socket.end(Buffer.alloc(7 * MIB));
+  assert.match(await first.answer, /^HTTP\/1\.1 400 /);
+  assert.equal((await sendJunk(service, token, 1 * MIB)).status, 400);
+});
+
+test('a body that trickles is cut with a code', async () => {
+  await using service = await startService();
+  const { token } = await enrolled(service);
+  const { socket, answer } = await beginBody(service, token, 1 * MIB, 1000);
+  const drip = setInterval(() => socket.write('x'), 200);
+  const text = await answer;
+  clearInterval(drip);
+  assert.match(text, /^HTTP\/1\.1 408 /);
+  assert.match(text, /"code":"request\.too-slow"/);
+});
+
+test('a request that is given up gives back what it held', async () => {
+  await using service = await startService({ settings: { maxEvidenceBytes: 8 * MIB } });
+  const { token } = await enrolled(service);
+  for (const sent of [200 * 1024, 1 * MIB]) {
+    for (let i = 0; i < 6; i++) {
+      const { socket, answer } = await beginBody(service, token, 2 * MIB, sent);
+      socket.destroy();
+      assert.equal(await answer, '');
+    }
+  }
+  let last = await sendJunk(service, token, 300 * 1024);
+  for (let i = 0; i < 50 && last.status === 429; i++) last = await sendJunk(service, token, 300 * 1024); // the end is on its way
+  assert.equal(last.status, 400);
 });
 
 test('requests beyond the rate are refused with a time to wait', async () => {

@@ -11,7 +11,7 @@ import { enrolmentWithTpm } from './enrolment-with-tpm.ts';
 import { ServerError } from './error.ts';
 import type { App } from './http/app.ts';
 import { buildApp, type Site } from './http/build-app.ts';
-import { ByteBudget, BytesInFlight } from './limits.ts';
+import { Intake } from './intake.ts';
 import type { Listener } from './listener.ts';
 import { Live } from './live.ts';
 import { sweepSilent } from './reachability.ts';
@@ -92,7 +92,6 @@ const DEFAULTS: Settings = {
 
 const LINK_LIFETIME_MS = 10 * 60_000;
 const JOIN_LIFETIME_MS = 60 * 60_000;
-const IN_FLIGHT_BYTES = 256 * 1024 * 1024;
 /** A stop waits so long for requests under way; then their connections are cut. */
 const STOP_PATIENCE_MS = 10_000;
 
@@ -116,8 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     tpm,
     references: new ReferenceCache(store.read, judgement.compileReference),
     live: new Live(),
-    byteBudget: new ByteBudget({ burst: 2 * settings.maxEvidenceBytes, perSecond: 2 * 1024 * 1024 }),
-    inFlight: new BytesInFlight(IN_FLIGHT_BYTES),
+    intake: new Intake({ maxBody: settings.maxEvidenceBytes, now }),
     log,
     now,
   };

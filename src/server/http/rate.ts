@@ -3,11 +3,11 @@ import rateLimit from '@fastify/rate-limit';
 import type { FastifyRequest } from 'fastify';
 import type { ServerContext } from '../context.ts';
 import { ServerError } from '../error.ts';
+import type { Unwelcome } from '../intake.ts';
 import type { App } from './app.ts';
+import { MeteredBody } from './metered-body.ts';
 
 const WINDOW_MS = 10_000;
-/** Bodies below this are not counted against the memory of all: connections bound them. */
-const SMALL_BODY = 256 * 1024;
 
 /** One count per host, token, or address of who has neither. */
 function callerOf(request: FastifyRequest): string {
@@ -32,20 +32,26 @@ export async function limitRequests(app: App, ctx: ServerContext): Promise<void>
   });
 }
 
-/** Limits bytes: each host's own, and what all large bodies together take of memory. */
-export function limitBytes(app: App, ctx: ServerContext): void {
-  app.addHook('preParsing', async (request, reply) => {
-    const announced = Number(request.headers['content-length'] ?? request.routeOptions.bodyLimit);
-    const bytes = Number.isFinite(announced) ? announced : request.routeOptions.bodyLimit;
-    if (bytes > request.routeOptions.bodyLimit) return; // fastify refuses it unread
-    const wait = ctx.byteBudget.take(callerOf(request), bytes, ctx.now());
-    if (wait > 0) {
-      void reply.header('retry-after', Math.ceil(wait / 1000));
-      throw new ServerError('rate.limited', `the host has sent too much; wait ${Math.ceil(wait / 1000)} s`);
+/** Limits bytes: each host's own, and what all bodies together take of memory; cuts those that do not come on. */
+export function limitBytes(app: App, { intake }: ServerContext): void {
+  app.addHook('preParsing', async (request, reply, payload) => {
+    const caller = callerOf(request);
+    const tellWait = ({ waitMs }: Unwelcome) => void reply.header('retry-after', Math.ceil(waitMs / 1000));
+    const announced = Number(request.headers['content-length'] ?? 0);
+    if (announced > request.routeOptions.bodyLimit) return payload; // fastify refuses it unread
+    const unwelcome = intake.refusalOf(caller, announced);
+    if (unwelcome !== undefined) {
+      tellWait(unwelcome);
+      throw unwelcome.error;
     }
-    if (bytes <= SMALL_BODY) return;
-    if (!ctx.inFlight.take(bytes))
-      throw new ServerError('server.busy', 'too much is being received', { advice: 'try again' });
-    reply.raw.once('close', () => ctx.inFlight.release(bytes)); // comes whatever becomes of the request
+    const body = intake.open(caller);
+    const metered = new MeteredBody(body, tellWait);
+    // Comes whatever becomes of the request.
+    reply.raw.once('close', () => {
+      body.close();
+      metered.destroy();
+    });
+    payload.once('error', (error) => metered.destroy(error)); // pipe does not hand it on
+    return payload.pipe(metered);
   });
 }
