@@ -1,6 +1,7 @@
 /** Judges the label of one file in the kernel's order of tests and with its words (`ima_appraise.c`, xattr_verify). */
 import { bytesEqual, type DigestAlgorithm, digestInfoByKernelId, ParseError, toHex } from '../bytes/index.ts';
 import { formatKeyId, Keyring, parseSignature, readPublicKeys, verifySignature } from '../digsig/index.ts';
+import { appraiseEvm, readEvmMetadata } from '../evm/index.ts';
 import {
   closeFile,
   type FileDigester,
@@ -12,9 +13,10 @@ import {
   verityDigest,
 } from '../sys/index.ts';
 import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
+import { FileSystemUuids } from './evm-labeller.ts';
 import { withoutNul } from './paths.ts';
 import { StableReader } from './stable-reader.ts';
-import type { AppraiseCause, AppraiseTask, BadFile, Batch, BatchResult, FileOutcome } from './task.ts';
+import type { AppraiseCause, AppraiseTask, BadFile, Batch, BatchResult, FileOutcome, KeyFileBytes } from './task.ts';
 
 type Fault = Omit<BadFile, 'path'>;
 
@@ -28,13 +30,16 @@ export class Appraiser {
   readonly #keyring: Keyring;
   readonly #before = new FileStatus();
   readonly #reader: StableReader;
+  readonly #evmKeyring: Keyring | undefined;
+  readonly #uuids = new FileSystemUuids();
   readonly #digesters = new Map<DigestAlgorithm, FileDigester>();
 
   /** @throws {DigsigError} for keys that cannot be read */
   constructor(task: AppraiseTask) {
     this.#task = task;
     this.#reader = new StableReader(task, this.#before, new FileStatus());
-    this.#keyring = new Keyring(task.keys.flatMap(({ bytes, source }) => readPublicKeys(bytes, { source })));
+    this.#keyring = keyringOf(task.keys);
+    this.#evmKeyring = task.evmKeys.length === 0 ? undefined : keyringOf(task.evmKeys);
   }
 
   run(batch: Batch): BatchResult {
@@ -71,7 +76,11 @@ export class Appraiser {
   }
 
   #judge(fd: number, label: Buffer | undefined, digestOf: DigestOf): Fault | undefined {
-    if (label === undefined || label.length === 0) return fault('missing-hash', 'a label', 'none');
+    if (label === undefined || label.length === 0) {
+      return fault(this.#task.requireSignature ? 'IMA-signature-required' : 'missing-hash', 'a label', 'none');
+    }
+    const evmFault = this.#judgeEvm(fd);
+    if (evmFault !== undefined) return evmFault;
     switch (label[0]) {
       case 0x01:
         return this.#judgeDigest(legacyAlgorithm(label), label.subarray(1), digestOf);
@@ -84,6 +93,19 @@ export class Appraiser {
       default:
         return fault('unknown-ima-data', 'a digest or a signature', `an attribute of type ${label[0]}`);
     }
+  }
+
+  /** Before the label itself, as in ima_appraise_measurement. */
+  #judgeEvm(fd: number): Fault | undefined {
+    const { evmHmacKey: hmacKey } = this.#task;
+    const keyring = this.#evmKeyring;
+    if (hmacKey === undefined && keyring === undefined) return undefined;
+    const { metadata, label: xattr } = readEvmMetadata(fd, { uuid: this.#uuids.of(fd, this.#before.device) });
+    const keys = { ...(hmacKey === undefined ? {} : { hmacKey }), ...(keyring === undefined ? {} : { keyring }) };
+    const { cause, fault: why } = appraiseEvm({ xattr, metadata, ...keys });
+    if (cause === undefined) return undefined;
+    const found = xattr === undefined ? 'none' : (why ?? 'one that does not');
+    return fault(cause, 'security.evm that covers these attributes, owner and mode', found);
   }
 
   #judgeDigest(algorithm: DigestAlgorithm | undefined, expected: Buffer, digestOf: DigestOf): Fault | undefined {
@@ -140,6 +162,10 @@ export class Appraiser {
     const expected = `a signature by ${verdict.key?.name ?? `key ${id}`} over ${algorithm}:${toHex(digest)}`;
     return fault(cause, expected, FAULTS[verdict.fault]);
   }
+}
+
+function keyringOf(files: readonly KeyFileBytes[]): Keyring {
+  return new Keyring(files.flatMap(({ bytes, source }) => readPublicKeys(bytes, { source })));
 }
 
 /** Digests of type 01 carry no algorithm: md5 is shorter, or padded with zeros to the size of sha1 (ima_appraise.c, ima_get_hash_algo). */

@@ -30,6 +30,6 @@ export {
   MAX_JOBS,
 } from './label.ts';
 export { type Problem, type ProblemCode, problemCodes, problemWords } from './problem.ts';
-export type { AppraiseCause, BadFile, FileDetail, KeyFileBytes, LabelChange } from './task.ts';
+export type { AppraiseCause, BadFile, EvmLabelling, FileDetail, KeyFileBytes, LabelChange } from './task.ts';
 export type { TreeCounts, TreeProgress, TreeRunOptions } from './tree-run.ts';
 export type { OtherEntry, WalkCounts, WalkOptions } from './walk.ts';

@@ -13,6 +13,7 @@ import {
   STATE_SIZE,
 } from '../sys/index.ts';
 import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
+import { EvmLabeller } from './evm-labeller.ts';
 import { journalHolds } from './journal.ts';
 import { withoutNul } from './paths.ts';
 import { problemOf } from './problem.ts';
@@ -34,6 +35,7 @@ export class Labeller {
   readonly #reader: StableReader;
   readonly #prefix: Buffer;
   readonly #signer: Signer | undefined;
+  readonly #evm: EvmLabeller | undefined;
 
   /** @throws {DigestAlgorithmError} @throws {SysError} `sys.unavailable` */
   constructor(task: LabelTask) {
@@ -42,6 +44,7 @@ export class Labeller {
     this.#prefix = digestPrefix(task.algorithm);
     this.#reader = new StableReader(task, this.#before, this.#after);
     this.#signer = task.signer === undefined ? undefined : openSigner(task.signer);
+    this.#evm = task.evm === undefined ? undefined : new EvmLabeller(task.evm, task.algorithm);
   }
 
   run(batch: Batch): BatchResult {
@@ -63,7 +66,9 @@ export class Labeller {
         return undefined;
       }
       const digest = this.#reader.digest(fd, path, this.#digester);
-      const change = this.#write(fd, this.#labelOf(digest));
+      const written = this.#write(fd, this.#labelOf(digest));
+      const evmWritten = !this.#task.dryRun && this.#evm?.label(fd, this.#before.device) === true;
+      const change = written === 'same' && evmWritten ? 'replaced' : written;
       result.files += 1;
       result.bytes += this.#before.size;
       this.#note(fd, result);

@@ -2,13 +2,15 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
+import { type DigestAlgorithm, digest, digestInfo } from '../bytes/index.ts';
 import { openSigner, readPublicKeys, type Signer, type SignerSource } from '../digsig/index.ts';
+import { padEvmKey } from '../evm/index.ts';
 import { AppraiseError } from './error.ts';
 import { Journal } from './journal.ts';
 import {
   type BadFile,
   type BatchResult,
+  type EvmLabelling,
   type FileDetail,
   type KeyFileBytes,
   type LabelChange,
@@ -26,6 +28,8 @@ export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly jobs?: number;
   /** Labels are signatures by this key; left out: digests. */
   readonly signer?: SignerSource;
+  /** Write `security.evm` too, after the label. */
+  readonly evm?: EvmLabelling;
   /** Change nothing, say what would be. */
   readonly dryRun?: boolean;
   /** File that remembers which files bear their label; see journal.ts. */
@@ -53,6 +57,12 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
   digestInfo(algorithm);
   // A key that does not open ends the run before a thread starts.
   const signer = options.signer === undefined ? undefined : openSigner(options.signer);
+  if (options.evm !== undefined && namespace === 'user') {
+    throw new AppraiseError('appraise.option', 'EVM labels in the user namespace', {
+      advice: 'EVM covers security.ima alone',
+    });
+  }
+  const evm = options.evm === undefined ? '' : evmText(options.evm);
   const root = new TreeRoot(tree);
   let journal: Journal | undefined;
   try {
@@ -65,8 +75,9 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
       attribute,
       dryRun,
       oneFileSystem: options.oneFileSystem === true,
-      labelIdentity: crc32(JSON.stringify([attribute, algorithm, signer === undefined ? '' : keyText(signer)])),
+      labelIdentity: crc32(JSON.stringify([attribute, algorithm, signer === undefined ? '' : keyText(signer), evm])),
       ...(options.signer === undefined ? {} : { signer: options.signer }),
+      ...(options.evm === undefined ? {} : { evm: options.evm }),
       ...(journal === undefined ? {} : { journal: journal.index }),
       notes: journal !== undefined,
       details: options.onFile !== undefined,
@@ -83,11 +94,22 @@ function keyText({ keyId, publicKey }: Signer): string {
   return `${keyId} ${publicKey.export({ type: 'spki', format: 'der' }).toString('base64')}`;
 }
 
+/** Which EVM label, for the journal; opens the key. @throws {EvmError} for an HMAC key of a wrong size */
+function evmText(evm: EvmLabelling): string {
+  if (evm.mode !== 'hmac') return `${evm.mode} ${keyText(openSigner(evm.signer))}`;
+  // A digest: the journal is no place for what tells a key.
+  return `hmac ${digest('sha256', padEvmKey(evm.key)).toString('hex')}`;
+}
+
 export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly jobs?: number;
   readonly namespace?: 'security' | 'user';
   /** Certificates and public keys that signatures verify by. */
   readonly keys?: readonly KeyFileBytes[];
+  /** The payload of the kernel's `evm-key`: HMACs of `security.evm` are judged by it. */
+  readonly evmHmacKey?: Uint8Array;
+  /** What signatures in `security.evm` verify by. */
+  readonly evmKeys?: readonly KeyFileBytes[];
   /** Digests do not do, as with appraise_type=imasig. */
   readonly requireSignature?: boolean;
   /** Hears of each file whose label does not hold, in any order. */
@@ -101,11 +123,15 @@ export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
 export async function appraiseTree(tree: string, options: AppraiseOptions = {}): Promise<LabelSummary> {
   const { jobs = availableParallelism(), keys = [], requireSignature = false, oneFileSystem = false } = options;
   checkJobs(jobs);
-  for (const { bytes, source } of keys) readPublicKeys(bytes, { source });
+  const { evmKeys = [], evmHmacKey } = options;
+  if (evmHmacKey !== undefined) padEvmKey(evmHmacKey);
+  for (const { bytes, source } of [...keys, ...evmKeys]) readPublicKeys(bytes, { source });
   const root = new TreeRoot(tree);
   try {
     const attribute = `${options.namespace ?? 'security'}.ima`;
-    const task: Task = { kind: 'appraise', root: root.fd, attribute, keys, requireSignature, oneFileSystem };
+    const hmac = evmHmacKey === undefined ? {} : { evmHmacKey };
+    const judged = { attribute, keys, evmKeys, ...hmac, requireSignature };
+    const task: Task = { kind: 'appraise', root: root.fd, oneFileSystem, ...judged };
     return await run(root, task, { ...options, jobs }, undefined);
   } finally {
     root.close();

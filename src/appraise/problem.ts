@@ -13,6 +13,8 @@ const PROBLEMS = {
   'disk-full': 'the disk is full or the quota used up; the label is as it was',
   'no-xattr-room':
     'the file system has no room for this attribute beside the others of the file; the label is as it was',
+  'no-generation':
+    'the file system has no inode generations, which EVM hashes; only a portable signature is without them',
   'path-too-long': 'the path is longer than the kernel takes',
   'read-failed': 'could not be read',
   busy: 'is in use by the kernel (a swap file, or a program that is written)',
@@ -58,7 +60,8 @@ const BY_ERRNO: Readonly<Record<string, ProblemCode>> = {
 };
 
 /** The problem that a refused call is. @throws what is not a refusal of the kernel */
-export function problemOf(error: unknown): { code: ProblemCode; errno: string } {
+export function problemOf(error: unknown): { code: ProblemCode; errno?: string } {
+  if (error instanceof SysError && error.code === 'sys.not-supported') return { code: 'no-generation' };
   if (!(error instanceof SysError) || error.errno === undefined) throw error;
   return { code: BY_ERRNO[error.errno] ?? 'other', errno: error.errno };
 }

@@ -21,6 +21,11 @@ export const noChanges = (): Record<LabelChange, number> => ({
   bad: 0,
 });
 
+/** `hmac` is this machine's own, `sign` this inode's, `portable` any copy's. */
+export type EvmLabelling =
+  | { readonly mode: 'hmac'; readonly key: Uint8Array }
+  | { readonly mode: 'sign' | 'portable'; readonly signer: SignerSource };
+
 export interface LabelTask {
   readonly kind: 'label';
   /** Descriptor of the root: threads of one process share descriptors. */
@@ -28,6 +33,8 @@ export interface LabelTask {
   readonly algorithm: DigestAlgorithm;
   /** Where the label is to be a signature: each thread opens the key for itself. */
   readonly signer?: SignerSource;
+  /** What `security.evm` is to hold; left out: it is not touched. */
+  readonly evm?: EvmLabelling;
   /** `security.ima`, or `user.ima` where the caller is not root. */
   readonly attribute: string;
   readonly dryRun: boolean;
@@ -56,6 +63,9 @@ export interface AppraiseTask {
   readonly attribute: string;
   /** Certificates and public keys, each with the name of its file. */
   readonly keys: readonly KeyFileBytes[];
+  /** The kernel's `evm-key`; with neither this nor `evmKeys` EVM is not judged. */
+  readonly evmHmacKey?: Uint8Array;
+  readonly evmKeys: readonly KeyFileBytes[];
   /** Digest labels do not do: the kernel's appraise_type=imasig. */
   readonly requireSignature: boolean;
   readonly oneFileSystem: boolean;
@@ -85,7 +95,10 @@ export type AppraiseCause =
   | 'invalid-signature'
   | 'invalid-signature-version'
   | 'invalid-verity-signature'
-  | 'unknown-ima-data';
+  | 'unknown-ima-data'
+  | 'missing-HMAC'
+  | 'invalid-HMAC'
+  | 'invalid-fail-immutable';
 
 export interface Batch {
   readonly id: number;

@@ -84,9 +84,9 @@ export class TreeWalk {
       this.#options.onOther?.({ path: folder, type: 'directory' });
       readDirectory(fd, (name, type) => this.#take(folder, name, type));
     } catch (error) {
-      const { code, errno } = problemOf(error);
-      if (errno === 'EXDEV') this.counts.otherFileSystems += 1;
-      else this.problems.push({ path: folder, code, errno });
+      const problem = problemOf(error);
+      if (problem.errno === 'EXDEV') this.counts.otherFileSystems += 1;
+      else this.problems.push({ path: folder, ...problem });
     } finally {
       if (fd !== undefined) closeFile(fd);
     }

@@ -2,7 +2,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { appraiseTree, type BadFile, type KeyFileBytes } from '../appraise/index.ts';
+import {
+  AppraiseError,
+  type AppraiseOptions,
+  appraiseTree,
+  type BadFile,
+  type KeyFileBytes,
+} from '../appraise/index.ts';
+import { DigsigError, readPublicKeys } from '../digsig/index.ts';
+import { EVM_KEY_SIZE } from '../evm/index.ts';
 import { withReports } from './label.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import { addTreeOptions, collect, pathJson, pathText, type TreeCommandOptions, walkOptions } from './tree-options.ts';
@@ -10,6 +18,7 @@ import { addTreeOptions, collect, pathJson, pathText, type TreeCommandOptions, w
 interface AppraiseCommandOptions extends TreeCommandOptions {
   readonly key?: readonly string[];
   readonly keyring?: string;
+  readonly evmKey?: readonly string[];
   readonly requireSignature?: boolean;
 }
 
@@ -20,6 +29,11 @@ export function register(program: Command): void {
     .argument('<tree>', 'folder or file')
     .option('--key <file>', 'certificate or public key that signatures verify by; may be repeated', collect)
     .option('--keyring <folder>', 'every certificate and public key in this folder')
+    .option(
+      '--evm-key <file>',
+      'judge security.evm too: by this certificate, or this payload of evm-key; may be repeated',
+      collect,
+    )
     .option('--require-signature', 'digests do not do, as with appraise_type=imasig')
     .option(
       '--json',
@@ -44,12 +58,36 @@ async function run(tree: string, options: AppraiseCommandOptions): Promise<void>
   const asked = {
     ...walkOptions(options),
     keys,
+    ...evmKeysOf(options.evmKey ?? []),
     requireSignature: options.requireSignature === true,
     namespace: options.xattrUser === true ? ('user' as const) : ('security' as const),
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
   };
   const onBad = (file: BadFile): void => printBad(file, options.json === true);
   await withReports(tree, options, (reports) => appraiseTree(tree, { ...asked, ...reports, onBad }));
+}
+
+/** Certificates and public keys, and one HMAC key: what is no key in PEM or DER. */
+function evmKeysOf(files: readonly string[]): Pick<AppraiseOptions, 'evmKeys' | 'evmHmacKey'> {
+  const read = files.map((source): KeyFileBytes => ({ bytes: readFileSync(source), source }));
+  const payloads = read.filter((file) => file.bytes.length <= EVM_KEY_SIZE && !isPublicKey(file));
+  const [payload, another] = payloads;
+  if (another !== undefined) {
+    throw new AppraiseError('appraise.option', `${another.source}: a second HMAC key`, {
+      advice: 'the kernel has one',
+    });
+  }
+  const evmKeys = read.filter((file) => !payloads.includes(file));
+  return { evmKeys, ...(payload === undefined ? {} : { evmHmacKey: payload.bytes }) };
+}
+
+function isPublicKey({ bytes, source }: KeyFileBytes): boolean {
+  try {
+    return readPublicKeys(bytes, { source }).length > 0;
+  } catch (error) {
+    if (error instanceof DigsigError) return false;
+    throw error;
+  }
 }
 
 function filesOf(folder: string | undefined): string[] {

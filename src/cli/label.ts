@@ -1,10 +1,11 @@
 /** `assay label`: labels of files, written, shown and taken away. */
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   AppraiseError,
   clearTree,
   countTree,
+  type EvmLabelling,
   type FileDetail,
   type LabelOptions,
   type LabelSummary,
@@ -34,6 +35,8 @@ interface LabelCommandOptions extends TreeCommandOptions {
   readonly cert?: string;
   readonly keyid?: string;
   readonly passFile?: string;
+  readonly evm?: 'hmac' | 'sign' | 'portable';
+  readonly evmKey?: string;
 }
 
 export function register(program: Command): void {
@@ -46,6 +49,17 @@ export function register(program: Command): void {
     .option('--cert <file>', 'the certificate of that key, whose key id the signatures carry')
     .option('--keyid <hex>', 'the key id that the signatures carry, instead')
     .option('--pass-file <file>', 'first line: the passphrase of the key, or the PIN of the token')
+    .addOption(
+      new Option('--evm <mode>', 'write security.evm too: HMAC, signature of this inode, or of any copy').choices([
+        'hmac',
+        'sign',
+        'portable',
+      ]),
+    )
+    .option(
+      '--evm-key <file>',
+      'for hmac: payload of the kernel’s evm-key; else a private key (left out: that of --sign)',
+    )
     .option('--journal <file>', 'remember in this file what is labelled: what did not change is not read again')
     .option('--dry-run', 'change nothing, say what would be')
     .option('--verbose', 'name each file that was labelled; with --json a line for each file')
@@ -86,6 +100,7 @@ async function runLabel(tree: string, options: LabelCommandOptions): Promise<voi
     ...walkOptions(options),
     algorithm,
     ...(signer === undefined ? {} : { signer }),
+    ...(options.evm === undefined ? {} : { evm: evmLabelling(options.evm, options, signer) }),
     dryRun: options.dryRun === true,
     namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
@@ -110,6 +125,18 @@ function signerSource({ sign, cert, keyid, passFile }: LabelCommandOptions): Sig
   const secret = passFile === undefined ? undefined : (readFileSync(passFile, 'utf8').split('\n')[0] ?? '');
   if (sign.startsWith('pkcs11:')) return { uri: sign, ...naming, ...(secret === undefined ? {} : { pin: secret }) };
   return { key: readFileSync(sign), source: sign, ...naming, ...(secret === undefined ? {} : { passphrase: secret }) };
+}
+
+function evmLabelling(
+  mode: 'hmac' | 'sign' | 'portable',
+  options: LabelCommandOptions,
+  signer: SignerSource | undefined,
+): EvmLabelling {
+  const { evmKey } = options;
+  if (mode === 'hmac' && evmKey !== undefined) return { mode, key: readFileSync(evmKey) };
+  const own = evmKey === undefined ? signer : signerSource({ ...options, sign: evmKey });
+  if (mode !== 'hmac' && own !== undefined) return { mode, signer: own };
+  throw new AppraiseError('appraise.option', `--evm ${mode} needs a key`, { advice: 'name it with --evm-key' });
 }
 
 async function runClear(tree: string, options: TreeCommandOptions & { readonly dryRun?: boolean }): Promise<void> {

@@ -133,7 +133,7 @@ export class FileStatus {
 
   /** One text for one file, whatever its name. */
   get inode(): string {
-    return `${this.bytes.readUInt32LE(136)}:${this.bytes.readUInt32LE(140)}:${this.bytes.readBigUInt64LE(32)}`;
+    return `${this.device}:${this.bytes.readBigUInt64LE(32)}`;
   }
 
   get ino(): bigint {

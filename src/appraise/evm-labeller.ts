@@ -1,0 +1,54 @@
+/** Writes `security.evm` of one file after another; keys are opened once, a device's UUID is asked for once. */
+import type { DigestAlgorithm } from '../bytes/index.ts';
+import { openSigner, type Signer } from '../digsig/index.ts';
+import { EVM_XATTR, hmacLabel, type LiveOptions, readEvmMetadata, signatureLabel } from '../evm/index.ts';
+import { fileSystem, fsetXattr } from '../sys/index.ts';
+import type { EvmLabelling } from './task.ts';
+
+/** UUIDs of file systems by device: asking costs more than all the rest of a label. */
+export class FileSystemUuids {
+  readonly #known = new Map<string, Uint8Array | 'none'>();
+
+  of(fd: number, device: string): Uint8Array | 'none' {
+    const there = this.#known.get(device);
+    if (there !== undefined) return there;
+    const asked = fileSystem(fd).uuid ?? 'none';
+    this.#known.set(device, asked);
+    return asked;
+  }
+}
+
+export class EvmLabeller {
+  readonly #labelling: EvmLabelling;
+  readonly #algorithm: DigestAlgorithm;
+  readonly #signer: Signer | undefined;
+  readonly #uuids = new FileSystemUuids();
+
+  /** @throws what opening the key throws */
+  constructor(labelling: EvmLabelling, algorithm: DigestAlgorithm) {
+    this.#labelling = labelling;
+    this.#algorithm = algorithm;
+    this.#signer = labelling.mode === 'hmac' ? undefined : openSigner(labelling.signer);
+  }
+
+  /**
+   * Call it when every other attribute stands. True where the label was written, false where it was right already.
+   * @throws {SysError}
+   */
+  label(fd: number, device: string): boolean {
+    const portable = this.#labelling.mode === 'portable';
+    const options: LiveOptions = portable ? { portable } : { uuid: this.#uuids.of(fd, device) };
+    const { metadata, label: old } = readEvmMetadata(fd, options);
+    const label =
+      this.#signer === undefined || this.#labelling.mode === 'hmac'
+        ? hmacLabel(this.#key(), metadata)
+        : signatureLabel(this.#signer, this.#algorithm, metadata, { portable });
+    if (old?.equals(label) === true) return false;
+    fsetXattr(fd, EVM_XATTR, label);
+    return true;
+  }
+
+  #key(): Uint8Array {
+    return this.#labelling.mode === 'hmac' ? this.#labelling.key : new Uint8Array();
+  }
+}
