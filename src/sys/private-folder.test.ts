@@ -39,6 +39,14 @@ test('a folder that is missing is made for this user alone, its parents too', as
   assert.equal(modeOf(join(root, 'made')), 0o700);
 });
 
+test('many who make the same folders at once all have them', async () => {
+  for (let round = 0; round < 10; round++) {
+    const path = join(root, `round ${round}`, 'below', 'deeper');
+    await Promise.all(Array.from({ length: 8 }, () => privateFolder(path)));
+    assert.equal(modeOf(path), 0o700);
+  }
+});
+
 test('a folder that others may read is tightened', async () => {
   const path = folder('readable', 0o755);
   writeFileSync(join(path, 'kept'), 'kept');

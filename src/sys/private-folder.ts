@@ -44,9 +44,9 @@ export async function privateFolder(path: string, { tighten = true }: PrivateFol
 async function makeFolder(path: string): Promise<void> {
   const refused = await tryFolder(path);
   if (refused === undefined || refused.code === 'EEXIST') return;
+  if (refused.code !== 'ENOENT') throw refused;
   const parent = dirname(path);
-  if (refused.code !== 'ENOENT' || existsSync(parent)) throw refused;
-  await makeFolder(parent);
+  if (!existsSync(parent)) await makeFolder(parent); // another may have made it since
   const again = await tryFolder(path);
   if (again !== undefined && again.code !== 'EEXIST') throw again;
 }
