@@ -94,6 +94,23 @@ test('a room is entered through its index', () => {
 /** Doors beside the index: pure tables that the dashboard bundles, without the room's Node code behind them. */
 const ALLOWED_DOORS = new Set(['verify/findings.ts']);
 
+test('no file imports itself through others, for types neither', () => {
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const follow = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) {
+      circles.push([...path.slice(path.indexOf(file)), file].map((name) => relative(SRC, name)).join(' → '));
+    }
+    if (done.has(file)) return;
+    done.add(file);
+    for (const { target } of importsOf(file)) {
+      if (/^\..*\.tsx?$/.test(target)) follow(resolve(dirname(file), target), [...path, file]);
+    }
+  };
+  for (const file of sourceFiles()) follow(file, []);
+  assert.deepEqual(circles, []);
+});
+
 test('a package of one room stays in that room', () => {
   const wrong: string[] = [];
   for (const file of sourceFiles().filter((name) => !isTest(name))) {

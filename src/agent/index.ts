@@ -1,7 +1,8 @@
 /** The attester: measures where the kernel does not, and collects evidence. */
 
-export { type Attester, collectEvidence, type LogSources } from './attest/attester.ts';
+export { type Attester, collectEvidence } from './attest/attester.ts';
 export { type HostIdentity, loadIdentity } from './attest/identity.ts';
+export type { LogSources } from './attest/log-sources.ts';
 export { pcrBanks, readBank, tpmExtender } from './attest/tpm-extender.ts';
 export { AgentError, type AgentErrorCode } from './error.ts';
 export { IMA_PCR } from './measure/entry.ts';

@@ -1,27 +1,8 @@
 /** Collects evidence: the TPM quotes first, the logs are read after, so that they reach at least what was quoted. */
-import type {
-  BootLogEvidence,
-  Evidence,
-  EvidenceRequest,
-  GrowingLogEvidence,
-  Measurer,
-  Observation,
-} from '../../evidence/index.ts';
+import type { Evidence, EvidenceRequest } from '../../evidence/index.ts';
 import type { TpmClient } from '../../tpm/index.ts';
+import type { LogSources } from './log-sources.ts';
 import { quotedValues, takeQuote } from './quoted-values.ts';
-
-/** Where this host's logs come from: the kernel's files, or the agent's own list. */
-export interface LogSources {
-  readonly measurer: Measurer;
-  /** Runs `work` while this agent extends nothing; a kernel goes on when it wants to. */
-  whileStill<T>(work: () => Promise<T>): Promise<T>;
-  bootLog(want: EvidenceRequest['bootLog']): Promise<BootLogEvidence>;
-  /** From this byte on; from the start where the list is shorter (the kernel began a new one). */
-  imaLog(offset: number): Promise<GrowingLogEvidence>;
-  userspaceLog(offset: number): Promise<GrowingLogEvidence>;
-  /** What was seen beside the list: words for findings, never vouched for. */
-  observations(): readonly Observation[];
-}
 
 export interface Attester {
   readonly tpm: TpmClient;

@@ -1,10 +1,30 @@
 /** This host's logs as evidence wants them, for a kernel that measures and for an agent that does. */
 import { digest } from '../../bytes/index.ts';
-import type { BootLogEvidence, Evidence, EvidenceRequest, TpmKind } from '../../evidence/index.ts';
+import type {
+  BootLogEvidence,
+  Evidence,
+  EvidenceRequest,
+  GrowingLogEvidence,
+  Measurer,
+  Observation,
+  TpmKind,
+} from '../../evidence/index.ts';
 import type { HostMeasurer } from '../measure/host-measurer.ts';
 import type { MeasurementLog } from '../measure/measurement-log.ts';
 import { readBootLog, readGrowing, readImaList, readUserspaceLog } from '../sources.ts';
-import type { LogSources } from './attester.ts';
+
+/** Where this host's logs come from: the kernel's files, or the agent's own list. */
+export interface LogSources {
+  readonly measurer: Measurer;
+  /** Runs `work` while this agent extends nothing; a kernel goes on when it wants to. */
+  whileStill<T>(work: () => Promise<T>): Promise<T>;
+  bootLog(want: EvidenceRequest['bootLog']): Promise<BootLogEvidence>;
+  /** From this byte on; from the start where the list is shorter (the kernel began a new one). */
+  imaLog(offset: number): Promise<GrowingLogEvidence>;
+  userspaceLog(offset: number): Promise<GrowingLogEvidence>;
+  /** What was seen beside the list: words for findings, never vouched for. */
+  observations(): readonly Observation[];
+}
 
 /** Kernel IMA: list and PCR 10 are the kernel's. */
 export function kernelSources(tpmKind: TpmKind): LogSources {

@@ -10,8 +10,9 @@ import { encode, extendPcr, TPMT_PUBLIC, TpmClient } from '../../tpm/index.ts';
 import { verify } from '../../verify/index.ts';
 import { EmbeddedTpm, inProcessTransport } from '../../vtpm/index.ts';
 import { encodeEntry as encodeOwnEntry } from '../measure/entry.ts';
-import { collectEvidence, type LogSources } from './attester.ts';
+import { collectEvidence } from './attester.ts';
 import { loadIdentity } from './identity.ts';
+import type { LogSources } from './log-sources.ts';
 
 const SELECTION = { bank: 'sha256', pcrs: [0, 7, 10] } as const;
 const REQUEST = { selection: SELECTION, imaOffset: 0, bootLog: 'bytes', userspaceLogOffset: 0 } as const;

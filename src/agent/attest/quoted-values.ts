@@ -8,7 +8,7 @@ import { ImaError, ListReplay, type ReplayOptions } from '../../ima/index.ts';
 import { checkQuote, quote, type SignedQuote, type TpmClient } from '../../tpm/index.ts';
 import { AgentError } from '../error.ts';
 import { IMA_PCR } from '../measure/entry.ts';
-import type { LogSources } from './attester.ts';
+import type { LogSources } from './log-sources.ts';
 import { readBank } from './tpm-extender.ts';
 
 type Values = Awaited<ReturnType<typeof readBank>>;

@@ -17,6 +17,7 @@ import {
   type PlannedAuthorization,
   rollNonces,
 } from './authorization.ts';
+import type { CommandExecutor } from './command-executor.ts';
 import type { Session } from './session.ts';
 
 export interface ExecuteOptions<H> {
@@ -37,7 +38,7 @@ const DEFAULT_TIMEOUT_MS = 180_000;
 const RETRY_CODES: readonly number[] = [TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING];
 const MAX_RETRIES = 8;
 
-export class TpmClient {
+export class TpmClient implements CommandExecutor {
   readonly #transport: Transport;
   readonly #timeoutMs: number;
   #last: Promise<unknown> = Promise.resolve();

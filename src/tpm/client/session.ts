@@ -6,7 +6,7 @@ import { TpmError } from '../errors.ts';
 import { isAsymmetric, shareSecret } from '../secret-sharing.ts';
 import { deriveSessionKey } from '../session-crypto.ts';
 import { TPM_RH, type TPMA_SESSION, type TPMI_ALG_HASH, type TPMT_PUBLIC, type TPMT_SYM_DEF } from '../structures.ts';
-import type { TpmClient } from './client.ts';
+import type { CommandExecutor } from './command-executor.ts';
 
 export interface SessionOptions {
   readonly type: 'hmac' | 'policy' | 'trial';
@@ -59,7 +59,7 @@ export class Session {
   }
 
   /** TPM2_StartAuthSession (Part 3, 11.1). */
-  static async start(tpm: TpmClient, options: SessionOptions): Promise<Session> {
+  static async start(tpm: CommandExecutor, options: SessionOptions): Promise<Session> {
     const authHash = options.authHash ?? 'sha256';
     const nonceCaller = randomBytes(digestInfo(authHash).size);
     const salt = makeSalt(options.salt);
@@ -80,7 +80,7 @@ export class Session {
     return new Session(sessionHandle, options, boundTo, key, [nonceCaller, nonceTPM]);
   }
 
-  async flush(tpm: TpmClient): Promise<void> {
+  async flush(tpm: CommandExecutor): Promise<void> {
     await tpm.execute(TPM2_FlushContext, { flushHandle: this.handle });
   }
 }

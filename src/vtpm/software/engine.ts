@@ -12,14 +12,10 @@ import {
 } from '../../tpm/index.ts';
 import { answerSessions, authorize, type CommandContext } from './authorization.ts';
 import { checkLoaded, entity } from './entities.ts';
-import type { Invocation } from './handler.ts';
 import { HANDLERS } from './handlers.ts';
 import { MAX_COMMAND_SIZE } from './limits.ts';
 import type { Machine } from './machine.ts';
 import { numberedRc, Refusal } from './refusal.ts';
-
-/** A handler whose types were checked where it was declared. */
-export type ErasedHandler = (machine: Machine, request: object, invocation: Invocation) => object;
 
 /** Total: any bytes give a response. */
 export function executeCommand(machine: Machine, bytes: Uint8Array, locality: number): Uint8Array<ArrayBuffer> {

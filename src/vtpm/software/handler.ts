@@ -13,5 +13,8 @@ export type Handler<N extends CommandName> = (
   invocation: Invocation,
 ) => ResponseOf<(typeof COMMANDS)[N]>;
 
+/** A handler whose types were checked where it was declared. */
+export type ErasedHandler = (machine: Machine, request: object, invocation: Invocation) => object;
+
 /** The actions of a chapter of Part 3, by command. Each refuses with {@link Refusal} and nothing else. */
 export type Handlers = { readonly [N in CommandName]?: Handler<N> };

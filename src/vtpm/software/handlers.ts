@@ -18,7 +18,7 @@ import { random } from './commands/random.ts';
 import { session } from './commands/session.ts';
 import { signature } from './commands/signature.ts';
 import { startup } from './commands/startup.ts';
-import type { ErasedHandler } from './engine.ts';
+import type { ErasedHandler } from './handler.ts';
 import { IMPLEMENTED } from './implemented.ts';
 
 const CHAPTERS = {
