@@ -6,6 +6,7 @@ import type { AttestationResult, Enrolment, HostState, VerifyInput } from '../ve
 import type { EnrolmentTpm } from './enrolment-tpm.ts';
 import type { Intake } from './intake.ts';
 import type { Live } from './live.ts';
+import type { OpenStreams } from './open-streams.ts';
 import type { ReferenceCache } from './reference-cache.ts';
 import type { Store } from './store/store.ts';
 
@@ -49,6 +50,7 @@ export interface ServerContext {
   readonly references: ReferenceCache;
   readonly live: Live;
   readonly intake: Intake;
+  readonly streams: OpenStreams;
   readonly log: Logger;
   /** The server's clock, ms since the epoch. */
   readonly now: () => number;

@@ -14,6 +14,7 @@ import { buildApp, type Site } from './http/build-app.ts';
 import { Intake } from './intake.ts';
 import type { Listener } from './listener.ts';
 import { Live } from './live.ts';
+import { OpenStreams } from './open-streams.ts';
 import { sweepSilent } from './reachability.ts';
 import { ReferenceCache } from './reference-cache.ts';
 import { approvePending, giveReference, replaceReference } from './references.ts';
@@ -116,6 +117,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     references: new ReferenceCache(store.read, judgement.compileReference),
     live: new Live(),
     intake: new Intake({ maxBody: settings.maxEvidenceBytes, now }),
+    streams: new OpenStreams(),
     log,
     now,
   };

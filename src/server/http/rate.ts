@@ -6,11 +6,12 @@ import { ServerError } from '../error.ts';
 import type { Unwelcome } from '../intake.ts';
 import type { App } from './app.ts';
 import { MeteredBody } from './metered-body.ts';
+import { whenClosed } from './when-closed.ts';
 
 const WINDOW_MS = 10_000;
 
 /** One count per host, token, or address of who has neither. */
-function callerOf(request: FastifyRequest): string {
+export function callerOf(request: FastifyRequest): string {
   const { identity } = request;
   if (identity === undefined) return `address:${request.ip}`;
   return identity.kind === 'agent' ? `host:${identity.hostId}` : `token:${identity.token}`;
@@ -46,8 +47,7 @@ export function limitBytes(app: App, { intake }: ServerContext): void {
     }
     const body = intake.open(caller);
     const metered = new MeteredBody(body, tellWait);
-    // Comes whatever becomes of the request.
-    reply.raw.once('close', () => {
+    whenClosed(reply.raw, () => {
       body.close();
       metered.destroy();
     });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { attest, enrol, type Service, startService } from '../../../test/fleet/service.ts';
 
@@ -93,4 +94,73 @@ test('evidence that changes nothing is no event, and is seen all the same', asyn
   await new Promise((resolve) => setTimeout(resolve, 200));
   await attest(client, token, host.evidence(next));
   assert.deepEqual(kinds(await events), []);
+});
+
+interface OpenStream {
+  readonly status: number;
+  readonly text: () => string;
+  close(): void;
+}
+
+/** An answer's head has come; a stream stays open. */
+function openStream(service: Service, token: string): Promise<OpenStream> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const sent = request(`${service.local.url}/api/events`, { headers, agent: false }, (response) => {
+      let text = '';
+      response.on('data', (part: Buffer) => (text += part.toString('utf8')));
+      response.on('error', () => undefined);
+      const opened = { status: response.statusCode ?? 0, text: () => text, close: () => void sent.destroy() };
+      if (opened.status === 200) resolve(opened);
+      else response.once('end', () => resolve(opened));
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+test('a token has eight streams, asked for one after the other or all at once, and another token its own', async () => {
+  await using service = await startService();
+  const viewer = await service.server.bearerToken('viewer', '');
+  const opened = await Promise.all(Array.from({ length: 12 }, () => openStream(service, viewer)));
+  const [refused, ...others] = opened.filter(({ status }) => status !== 200);
+  assert.equal(opened.length - others.length - 1, 8);
+  assert.equal(refused?.status, 429);
+  assert.match(
+    refused.text(),
+    /"code":"rate\.limited","message":"this token or session has 8 streams open; close one"/,
+  );
+  assert.equal(
+    (await service.client.send('/api/events', { token: viewer })).status,
+    429,
+    'over TLS it is the same token',
+  );
+  const other = await openStream(service, await service.server.bearerToken('viewer', ''));
+  assert.equal(other.status, 200);
+
+  opened.find(({ status }) => status === 200)?.close();
+  let again = await openStream(service, viewer);
+  for (let i = 0; i < 50 && again.status === 429; i++) again = await openStream(service, viewer); // the end is on its way
+  assert.equal(again.status, 200);
+  for (const stream of [...opened, other, again]) stream.close();
+});
+
+test('streams whose reader goes before they have begun are not counted on', async () => {
+  await using service = await startService();
+  const token = await service.server.bearerToken('viewer', '');
+  const port = Number(new URL(service.local.url).port);
+  for (let i = 0; i < 20; i++) {
+    const socket = connect(port, '127.0.0.1');
+    const text = `GET /api/events HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+    await new Promise<void>((resolve) => socket.write(text, () => resolve()));
+    if (i % 2 === 0) socket.resetAndDestroy();
+    else socket.destroy();
+  }
+  const opened: OpenStream[] = [];
+  for (let i = 0; i < 100 && opened.length < 8; i++) {
+    const stream = await openStream(service, token);
+    if (stream.status === 200) opened.push(stream);
+  }
+  assert.equal(opened.length, 8);
+  for (const stream of opened) stream.close();
 });

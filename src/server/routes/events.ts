@@ -4,10 +4,11 @@ import Type from 'typebox';
 import type { ServerContext } from '../context.ts';
 import { ServerError } from '../error.ts';
 import type { App } from '../http/app.ts';
+import { callerOf } from '../http/rate.ts';
+import { whenClosed } from '../http/when-closed.ts';
 import type { Sighting } from '../live.ts';
 import { eventRange, eventsAfter, type StoredEvent } from '../store/events.ts';
 
-const MAX_STREAMS = 256;
 const PING_MS = 15_000;
 const PAGE = 200;
 /** A stream whose reader takes nothing for so long is closed; it can come back with Last-Event-ID. */
@@ -23,14 +24,23 @@ export function eventRoutes(app: App, ctx: ServerContext, stopping: AbortSignal)
     produces: ['text/event-stream'],
   };
   app.get('/events', { config: { access: 'viewer' }, schema }, async (request, reply) => {
-    if (ctx.live.subscribers >= MAX_STREAMS) throw new ServerError('server.busy', 'too many streams are open');
+    takePlace(ctx, callerOf(request), reply.raw);
     const named = request.headers['last-event-id'];
     const after = typeof named === 'string' && /^\d{1,15}$/.test(named) ? Number(named) : request.query.after;
     const range = await eventRange(ctx.store.read);
     reply.hijack();
+    if (reply.raw.closed) return; // the client went meanwhile
     reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     new EventStream(ctx, reply.raw, after ?? range.last).open(range, stopping);
   });
+}
+
+/** Before anything is waited for; given back when the response ends, however it ends. */
+function takePlace({ streams }: ServerContext, caller: string, response: ServerResponse): void {
+  const place = streams.take(caller);
+  if (place === 'own') throw new ServerError('rate.limited', 'this token or session has 8 streams open; close one');
+  if (place === 'full') throw new ServerError('server.busy', 'too many streams are open', { advice: 'try again' });
+  whenClosed(response, () => streams.release(caller));
 }
 
 class EventStream {
