@@ -60,20 +60,22 @@ async function measure(fsync: 'full' | 'off'): Promise<Measured> {
   }
 }
 
-interface Served {
+export interface Served {
   readonly serving: Serving;
   readonly cpuSeconds: () => Promise<number>;
+  /** The longest that the event loop was held up since the last call, ms. */
+  readonly loopDelay: () => Promise<number>;
   readonly stop: () => Promise<void>;
 }
 
-function serve(options: ServeOptions): Promise<Served> {
+export function serve(options: ServeOptions): Promise<Served> {
   const child = spawn(process.execPath, [SERVE, JSON.stringify(options)], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const cpuSeconds = (): Promise<number> => {
-    child.send('cpu');
-    return new Promise((resolve) => child.once('message', (seconds) => resolve(Number(seconds))));
+  const ask = (what: 'cpu' | 'delay'): Promise<number> => {
+    child.send(what);
+    return new Promise((resolve) => child.once('message', (answer) => resolve(Number(answer))));
   };
   const stop = (): Promise<void> => {
     child.kill('SIGTERM');
@@ -83,7 +85,14 @@ function serve(options: ServeOptions): Promise<Served> {
     let text = '';
     child.stdout?.on('data', (part: Buffer) => {
       text += part.toString('utf8');
-      if (text.endsWith('\n')) resolve({ serving: JSON.parse(text), cpuSeconds, stop });
+      if (text.endsWith('\n')) {
+        resolve({
+          serving: JSON.parse(text),
+          cpuSeconds: () => ask('cpu'),
+          loopDelay: () => ask('delay'),
+          stop,
+        });
+      }
     });
     child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
   });

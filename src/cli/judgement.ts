@@ -3,4 +3,10 @@ import { checkManifest, compileReference } from '../reference/index.ts';
 import type { Judgement } from '../server/index.ts';
 import { requestFor, verify } from '../verify/index.ts';
 
-export const JUDGEMENT: Judgement = { verify, requestFor, parseReference: checkManifest, compileReference };
+export const JUDGEMENT: Judgement = {
+  verify,
+  requestFor,
+  parseReference: checkManifest,
+  compileReference,
+  module: import.meta.url,
+};

@@ -44,12 +44,12 @@ interface Outcome {
  * @throws {ServerError} `nonce.…`, `challenge.conflict`, `host.unknown`
  */
 export async function attest(ctx: ServerContext, hostId: string, bytes: Uint8Array): Promise<EvidenceAnswer> {
-  const evidence = EvidenceCodec.decode(bytes);
+  const sent = EvidenceCodec.decode(bytes);
   const now = ctx.now();
-  const known = await readKnown(ctx.store.read, hostId, evidence.nonce, now);
+  const known = await readKnown(ctx.store.read, hostId, sent.nonce, now);
   const reference = known.host.reference_id === null ? undefined : await ctx.references.get(known.host.reference_id);
-  const result = ctx.judgement.verify({
-    evidence,
+  const { result, evidence } = await ctx.verifying.verify(hostId, {
+    evidence: sent,
     enrolment: known.enrolment,
     reference,
     state: known.state.state,

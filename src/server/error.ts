@@ -15,6 +15,7 @@ const STATUS_OF = {
   'reference.nothing-pending': 409,
   'server.busy': 503,
   'server.stopping': 503,
+  'server.verifier-died': 503,
   'server.fault': 500,
   'server.listen': 500,
   'store.in-use': 500,

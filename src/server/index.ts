@@ -1,8 +1,9 @@
 /** The service: registrar, verifier, live events. */
-export type { Judgement, Settings } from './context.ts';
+export type { Settings } from './context.ts';
 export type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 export { ServerError, type ServerErrorCode } from './error.ts';
 export { joinCommand } from './join-command.ts';
+export type { Judgement } from './judgement.ts';
 export type { Listener } from './listener.ts';
 export type { Demonstration, DemonstrationState } from './routes/demonstration.ts';
 export type { FindingView } from './routes/host-body.ts';

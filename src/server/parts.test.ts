@@ -1,7 +1,7 @@
 /** Hosts whose lists come in parts, through the whole service. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attest, type Client, enrol, RefusedError, type Service, startService } from '../../test/fleet/service.ts';
+import { attest, type Client, enrol, type Service, startService } from '../../test/fleet/service.ts';
 import type { SimulatedHost } from '../../test/fleet/simulated-host.ts';
 import type { Challenge, EvidenceAnswer } from '../evidence/index.ts';
 
@@ -112,16 +112,4 @@ test('a host that makes progress without end is told to be untrusted after a bou
   }
   const found = await service.server.host(hostId);
   assert.deepEqual([found?.verdict, found?.standing.map(({ code }) => code)], ['untrusted', ['ima.list-behind-quote']]);
-});
-
-test('of two parts for one state only one counts', async () => {
-  await using service = await startService();
-  const host = service.host({ name: 'twice' });
-  measureMany(host, 'a');
-  host.partLimit = PART;
-  const { token, challenge } = await enrolled(service, host);
-  const evidence = host.evidence(challenge);
-  const both = await Promise.allSettled([1, 2].map(() => attest(service.client, token, evidence)));
-  const [refused] = both.filter((each) => each.status === 'rejected');
-  assert.ok(refused?.reason instanceof RefusedError && refused.reason.code === 'nonce.replayed');
 });

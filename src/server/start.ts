@@ -5,13 +5,14 @@ import type { Logger } from 'pino';
 import type { ReferenceManifest } from '../reference/index.ts';
 import { privateFolder } from '../sys/index.ts';
 import { newToken, type TokenOptions } from './auth/token.ts';
-import type { Judgement, ServerContext, Settings } from './context.ts';
+import type { ServerContext, Settings } from './context.ts';
 import type { EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 import { enrolmentWithTpm } from './enrolment-with-tpm.ts';
 import { ServerError } from './error.ts';
 import type { App } from './http/app.ts';
 import { buildApp, type Site } from './http/build-app.ts';
 import { Intake } from './intake.ts';
+import type { Judgement } from './judgement.ts';
 import type { Listener } from './listener.ts';
 import { Live } from './live.ts';
 import { OpenStreams } from './open-streams.ts';
@@ -26,6 +27,7 @@ import { findReference } from './store/references.ts';
 import { openStore, type StoreOptions } from './store/store.ts';
 import { deleteExpiredTokens, insertToken } from './store/tokens.ts';
 import { tlsIdentity } from './tls.ts';
+import { VerifyPool } from './verify-pool.ts';
 
 export interface ServerOptions {
   /** Holds the store and the TLS certificate; made where it is not there. One server at a time uses it. */
@@ -113,6 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     store,
     settings,
     judgement,
+    verifying: new VerifyPool({ judgement }),
     tpm,
     references: new ReferenceCache(store.read, judgement.compileReference),
     live: new Live(),
@@ -253,6 +256,7 @@ async function stopAll(apps: readonly App[], ctx: ServerContext): Promise<void> 
   }, 50);
   await Promise.all(apps.map((app) => app.close()));
   clearInterval(closing);
+  await ctx.verifying.close();
   await ctx.store.close();
 }
 

@@ -3,4 +3,10 @@ import { checkManifest, compileReference } from '../../src/reference/index.ts';
 import type { Judgement } from '../../src/server/index.ts';
 import { requestFor, verify } from '../../src/verify/index.ts';
 
-export const judgement: Judgement = { verify, requestFor, parseReference: checkManifest, compileReference };
+export const JUDGEMENT: Judgement = {
+  verify,
+  requestFor,
+  parseReference: checkManifest,
+  compileReference,
+  module: import.meta.url,
+};

@@ -5,9 +5,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { pino } from 'pino';
 import { startServer } from '../../src/server/index.ts';
-import { judgement } from './judgement.ts';
+import { JUDGEMENT } from './judgement.ts';
 
 export interface ServeOptions {
   readonly dataFolder: string;
@@ -28,7 +29,7 @@ const options: ServeOptions = JSON.parse(process.argv[2] ?? '');
 const server = await startServer({
   dataFolder: options.dataFolder,
   listeners: [{ kind: 'tls', address: '127.0.0.1', port: 0 }],
-  judgement,
+  judgement: JUDGEMENT,
   ekRoots: [{ certificate: Buffer.from(options.root, 'base64'), assurance: 'hardware' }],
   log: pino({ level: 'warn' }, pino.destination(2)),
   settings: { requestsPerSecond: 1_000_000 },
@@ -38,8 +39,16 @@ process.once('SIGTERM', () => {
   if (process.connected) process.disconnect();
   void server.stop();
 });
-// A benchmark asks over IPC what it has cost so far, in seconds of CPU.
-process.on('message', () => {
+const delay = monitorEventLoopDelay({ resolution: 1 });
+// A benchmark asks over IPC what it has cost so far, in seconds of CPU, or how long the event loop was held up since it
+// last asked, at most, in milliseconds.
+process.on('message', (asked) => {
+  if (asked === 'delay') {
+    process.send?.(delay.max / 1e6);
+    delay.reset();
+    delay.enable();
+    return;
+  }
   const { user, system } = process.cpuUsage();
   process.send?.((user + system) / 1e6);
 });

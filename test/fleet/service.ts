@@ -22,7 +22,7 @@ import {
 } from '../../src/evidence/index.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../src/server/index.ts';
 import { type TestAuthority, testAuthority } from './authority.ts';
-import { judgement } from './judgement.ts';
+import { JUDGEMENT } from './judgement.ts';
 import { SimulatedHost, type SimulatedHostOptions } from './simulated-host.ts';
 
 export interface Answer {
@@ -153,7 +153,7 @@ export async function startService(overrides: Partial<ServerOptions> = {}): Prom
       { kind: 'dashboard', address: '127.0.0.1', port: 0 },
       { kind: 'tls', address: '127.0.0.1', port: 0 },
     ],
-    judgement,
+    judgement: JUDGEMENT,
     ekRoots: [{ certificate: authority.certificate, assurance: 'hardware' }],
     log: pino({ level: 'silent' }),
     ...overrides,
