@@ -43,7 +43,9 @@ export class Appraiser {
   }
 
   run(batch: Batch): BatchResult {
-    return runBatch(batch, false, (path, result) => this.#one(path, batch.linksSettled, result));
+    return runBatch(batch, this.#task.digestsIn !== undefined, (path, result) =>
+      this.#one(path, batch.linksSettled, result),
+    );
   }
 
   #one(path: Buffer, linksSettled: boolean, result: BatchTally): FileOutcome | undefined {
@@ -56,12 +58,18 @@ export class Appraiser {
         return undefined;
       }
       const label = fgetXattr(fd, this.#task.attribute);
-      const found = this.#judge(fd, label, (algorithm) => this.#reader.digest(fd, path, this.#digester(algorithm)));
+      let known: Buffer | undefined;
+      const found = this.#judge(fd, label, (algorithm) => {
+        const digest = this.#reader.digest(fd, path, this.#digester(algorithm));
+        if (algorithm === this.#task.digestsIn) known = digest;
+        return digest;
+      });
+      const detail = known === undefined ? {} : { digest: known };
       result.files += 1;
       result.bytes += this.#before.size;
-      if (found === undefined) return { change: 'good' };
+      if (found === undefined) return { change: 'good', ...detail };
       result.bad.push({ path: withoutNul(path), ...found });
-      return { change: 'bad' };
+      return { change: 'bad', ...detail };
     } finally {
       closeFile(fd);
     }

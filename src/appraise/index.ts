@@ -8,6 +8,7 @@ export {
   directoryCauses,
   directoryCauseWords,
 } from './directory/appraise-directories.ts';
+export { type ClearDirectoriesOptions, clearDirectories } from './directory/clear-directories.ts';
 export { FileDigests } from './directory/file-digests.ts';
 export {
   type LabelDirectoriesOptions,

@@ -114,6 +114,9 @@ export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly requireSignature?: boolean;
   /** Hears of each file whose label does not hold, in any order. */
   readonly onBad?: (file: BadFile) => void;
+  /** Report each file to `onFile`, with its digest where judging its label has computed it in this algorithm. */
+  readonly digestsIn?: DigestAlgorithm;
+  readonly onFile?: (file: FileDetail) => void;
 }
 
 /**
@@ -130,7 +133,8 @@ export async function appraiseTree(tree: string, options: AppraiseOptions = {}):
   try {
     const attribute = `${options.namespace ?? 'security'}.ima`;
     const hmac = evmHmacKey === undefined ? {} : { evmHmacKey };
-    const judged = { attribute, keys, evmKeys, ...hmac, requireSignature };
+    const digests = options.digestsIn === undefined ? {} : { digestsIn: options.digestsIn };
+    const judged = { attribute, keys, evmKeys, ...hmac, requireSignature, ...digests };
     const task: Task = { kind: 'appraise', root: root.fd, oneFileSystem, ...judged };
     return await run(root, task, { ...options, jobs }, undefined);
   } finally {

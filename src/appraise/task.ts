@@ -69,6 +69,8 @@ export interface AppraiseTask {
   /** Digest labels do not do: the kernel's appraise_type=imasig. */
   readonly requireSignature: boolean;
   readonly oneFileSystem: boolean;
+  /** Each file is reported, with its digest where judging its label has computed it in this algorithm. */
+  readonly digestsIn?: DigestAlgorithm;
 }
 
 export interface KeyFileBytes {

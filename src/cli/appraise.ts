@@ -7,15 +7,17 @@ import {
   type AppraiseOptions,
   appraiseTree,
   type BadFile,
+  type FileDetail,
   type KeyFileBytes,
 } from '../appraise/index.ts';
 import { DigsigError, readPublicKeys } from '../digsig/index.ts';
 import { EVM_KEY_SIZE } from '../evm/index.ts';
+import { type AppraiseDirectoriesFlags, addAppraiseDirectoryOptions, DirectoryAppraisal } from './directory-labels.ts';
 import { withReports } from './label.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
-import { addTreeOptions, collect, pathJson, pathText, type TreeCommandOptions, walkOptions } from './tree-options.ts';
+import { addTreeOptions, collect, pathJson, pathText, walkOptions } from './tree-options.ts';
 
-interface AppraiseCommandOptions extends TreeCommandOptions {
+interface AppraiseCommandOptions extends AppraiseDirectoriesFlags {
   readonly key?: readonly string[];
   readonly keyring?: string;
   readonly evmKey?: readonly string[];
@@ -41,15 +43,17 @@ export function register(program: Command): void {
     )
     .addHelpText('after', HELP)
     .action(run);
-  addTreeOptions(appraise);
+  addAppraiseDirectoryOptions(addTreeOptions(appraise));
 }
 
 const HELP = `
 Each file whose label does not hold is a line: path, the kernel's word for the cause, expected and found. The exit code is
-then 1, as where a file could not be judged.
+then 1, as where a file could not be judged. Where the tree's top has a directory label (label --directories), directories
+are judged too: a file that was renamed, swapped, deleted, added, moved or changed is named with what happened to it.
 
 Example:
-  assay appraise /usr --one-file-system --key /etc/keys/x509_ima.der --require-signature`;
+  assay appraise /usr --one-file-system --key /etc/keys/x509_ima.der --require-signature
+  assay appraise /srv/image/root --key key.der --directories --least-version 7`;
 
 async function run(tree: string, options: AppraiseCommandOptions): Promise<void> {
   const keys = [...(options.key ?? []), ...filesOf(options.keyring)].map(
@@ -64,7 +68,15 @@ async function run(tree: string, options: AppraiseCommandOptions): Promise<void>
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
   };
   const onBad = (file: BadFile): void => printBad(file, options.json === true);
-  await withReports(tree, options, (reports) => appraiseTree(tree, { ...asked, ...reports, onBad }));
+  const directories = DirectoryAppraisal.of(tree, options, keys);
+  const hears =
+    directories === undefined
+      ? {}
+      : { digestsIn: directories.algorithm, onFile: (file: FileDetail) => directories.took(file) };
+  const isWhole = await withReports(tree, options, (reports) =>
+    appraiseTree(tree, { ...asked, ...hears, ...reports, onBad }),
+  );
+  if (isWhole) directories?.judge();
 }
 
 /** Certificates and public keys, and one HMAC key: what is no key in PEM or DER. */

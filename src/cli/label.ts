@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import {
   AppraiseError,
+  clearDirectories,
   clearTree,
   countTree,
   type EvmLabelling,
@@ -16,6 +17,7 @@ import {
 import { digestInfo, toHex } from '../bytes/index.ts';
 import { parseKeyId, type SignerSource } from '../digsig/index.ts';
 import { getXattr, listXattrs } from '../sys/index.ts';
+import { addLabelDirectoryOptions, DirectoryLabelling, type LabelDirectoriesFlags } from './directory-labels.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import {
   addTreeOptions,
@@ -26,7 +28,7 @@ import {
   walkOptions,
 } from './tree-options.ts';
 
-interface LabelCommandOptions extends TreeCommandOptions {
+interface LabelCommandOptions extends LabelDirectoriesFlags {
   readonly hash: string;
   readonly journal?: string;
   readonly dryRun?: boolean;
@@ -67,7 +69,7 @@ export function register(program: Command): void {
     .addHelpText('after', LABEL_HELP)
     .enablePositionalOptions()
     .action(runLabel);
-  addTreeOptions(label);
+  addLabelDirectoryOptions(addTreeOptions(label));
   label
     .command('show')
     .description("Show the labels of a file: every attribute of the kernel's integrity subsystem")
@@ -89,8 +91,9 @@ export function register(program: Command): void {
 const LABEL_HELP = `
 A file that cannot be labelled is named with its cause, and the rest is done; the exit code is then 1.
 
-Examples:
+Example:
   assay label /srv/image/root --one-file-system
+  assay label /srv/image/root --sign key.pem --cert key.der --directories --root-path /
   assay label / --one-file-system --exclude 'var/log/**' --journal /var/lib/assay/labels --dry-run`;
 
 async function runLabel(tree: string, options: LabelCommandOptions): Promise<void> {
@@ -105,9 +108,16 @@ async function runLabel(tree: string, options: LabelCommandOptions): Promise<voi
     namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
     ...(options.journal === undefined ? {} : { journal: options.journal }),
-    ...(options.verbose === true ? { onFile: (file: FileDetail) => printFile(file, algorithm, options) } : {}),
   };
-  await withReports(tree, options, (reports) => labelTree(tree, { ...asked, ...reports }));
+  const directories =
+    options.directories === undefined ? undefined : new DirectoryLabelling(tree, options, algorithm, signer);
+  const onFile = (file: FileDetail): void => {
+    directories?.took(file);
+    if (options.verbose === true) printFile(file, algorithm, options);
+  };
+  const hears = options.verbose === true || directories !== undefined ? { onFile } : {};
+  const isWhole = await withReports(tree, options, (reports) => labelTree(tree, { ...asked, ...hears, ...reports }));
+  if (isWhole) directories?.write();
 }
 
 /** @throws {DigsigError} for a key id that is none */
@@ -145,6 +155,18 @@ async function runClear(tree: string, options: TreeCommandOptions & { readonly d
   const jobs = options.jobs === undefined ? {} : { jobs: options.jobs };
   const asked = { ...walkOptions(options), ...jobs, attributes, dryRun: options.dryRun === true };
   await withReports(tree, options, (reports) => clearTree(tree, { ...asked, ...reports }));
+  const asJson = options.json === true;
+  const directories = clearDirectories(tree, {
+    namespace,
+    oneFileSystem: options.oneFileSystem === true,
+    dryRun: options.dryRun === true,
+    onProblem: (problem) => {
+      process.exitCode = 1;
+      reportProblem(problem, asJson);
+    },
+  });
+  if (asJson) printJson({ directories });
+  else if (directories > 0) printLine(`${directories} directory labels taken away`);
 }
 
 export interface Reports {
@@ -153,12 +175,12 @@ export interface Reports {
   readonly signal: AbortSignal;
 }
 
-/** Runs with progress on a terminal; the first SIGINT ends the run after the batches that are begun, the journal whole. */
+/** Runs with progress on a terminal; the first SIGINT ends the run after the batches that are begun, the journal whole. Tells whether it went to the end. */
 export async function withReports(
   tree: string,
   options: TreeCommandOptions & { readonly dryRun?: boolean },
   run: (reports: Reports) => Promise<LabelSummary>,
-): Promise<void> {
+): Promise<boolean> {
   const stopped = new AbortController();
   const stop = (): void => stopped.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
@@ -177,6 +199,7 @@ export async function withReports(
   if (asJson) printJson(summary);
   else printSummary(summary, options.dryRun === true);
   if (!summary.finished || summary.problems > 0 || summary.changes.bad > 0) process.exitCode = 1;
+  return summary.finished;
 }
 
 function printFile(file: FileDetail, algorithm: string, options: LabelCommandOptions): void {

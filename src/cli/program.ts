@@ -44,6 +44,7 @@ export async function buildProgram(loaded: readonly string[]): Promise<Command> 
     .version(VERSION)
     .addHelpText('after', HELP)
     .configureOutput({ outputError: () => undefined })
+    .enablePositionalOptions()
     .exitOverride();
   for (const [name, noun] of Object.entries(NOUNS)) {
     if (loaded.includes(name)) (await noun.load()).register(program);

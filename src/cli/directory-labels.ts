@@ -1,0 +1,215 @@
+/** What `label` and `appraise` do with directories: `security.assay.dir`. */
+import { dirname, relative, resolve, sep } from 'node:path';
+import type { Command } from 'commander';
+import {
+  AppraiseError,
+  appraiseDirectories,
+  type BadDirectory,
+  directoryCauseWords,
+  type FileDetail,
+  FileDigests,
+  type KeyFileBytes,
+  LABEL_FORMS,
+  type LabelForm,
+  labelDirectories,
+  rootLabelOf,
+} from '../appraise/index.ts';
+import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
+import { Keyring, readPublicKeys, type SignerSource } from '../digsig/index.ts';
+import { escapeControls, printJson, printLine } from './terminal.ts';
+import { pathJson, pathText, reportProblem, type TreeCommandOptions } from './tree-options.ts';
+
+export interface LabelDirectoriesFlags extends TreeCommandOptions {
+  readonly directories?: true | LabelForm;
+  readonly rootPath?: string;
+  readonly treeVersion?: bigint;
+  readonly journal?: string;
+  readonly dryRun?: boolean;
+}
+
+export function addLabelDirectoryOptions(command: Command): Command {
+  return command
+    .option('--directories [form]', 'label directories too: portable (default), or bound to inode numbers', parseForm)
+    .option('--root-path <path>', "with --directories: what the tree's top is called where it will be used")
+    .option(
+      '--tree-version <n>',
+      "with --directories: the tree's version (left out: a later one each time)",
+      parseVersion,
+    );
+}
+
+function parseForm(text: string): LabelForm {
+  const form = LABEL_FORMS.find((one) => one === text);
+  if (form !== undefined) return form;
+  throw new AppraiseError('appraise.option', `--directories ${text}: no such form`, {
+    advice: `use ${LABEL_FORMS.join(' or ')}; a tree is named before --directories, or after another option`,
+  });
+}
+
+function parseVersion(text: string): bigint {
+  if (/^\d{1,18}$/.test(text)) return BigInt(text);
+  throw new AppraiseError('appraise.option', `'${text}' is no version`, { advice: 'give a whole number' });
+}
+
+/** Collects the digests of a labelling run, and writes the directories' labels after it. */
+export class DirectoryLabelling {
+  readonly #tree: string;
+  readonly #flags: LabelDirectoriesFlags;
+  readonly #signer: SignerSource | undefined;
+  readonly #digests: FileDigests;
+
+  /** @throws {AppraiseError} for options that a whole directory cannot be judged with */
+  constructor(
+    tree: string,
+    flags: LabelDirectoriesFlags,
+    algorithm: DigestAlgorithm,
+    signer: SignerSource | undefined,
+  ) {
+    refuseParts(tree, flags);
+    this.#tree = tree;
+    this.#flags = flags;
+    this.#signer = signer;
+    this.#digests = new FileDigests(algorithm);
+  }
+
+  took({ path, digest }: FileDetail): void {
+    if (digest !== undefined) this.#digests.add(path, digest);
+  }
+
+  /** Sets the exit code 1 where a directory could not be labelled. */
+  write(): void {
+    const { directories, rootPath, treeVersion, xattrUser, dryRun, json } = this.#flags;
+    const result = labelDirectories(this.#tree, {
+      digests: this.#digests,
+      form: directories === undefined || directories === true ? 'portable' : directories,
+      now: Date.now() / 1000,
+      namespace: xattrUser === true ? 'user' : 'security',
+      dryRun: dryRun === true,
+      onProblem: (problem) => reportProblem(problem, json === true),
+      ...(this.#signer === undefined ? {} : { signer: this.#signer }),
+      ...(rootPath === undefined ? {} : { rootPath }),
+      ...(treeVersion === undefined ? {} : { version: treeVersion }),
+    });
+    if (result.problems > 0) process.exitCode = 1;
+    const { root } = result;
+    if (json === true) {
+      const top = root && { digest: toHex(root.digest), version: Number(root.version), path: root.path };
+      printJson({ directories: result.directories, ...(top === undefined ? {} : { root: top }) });
+      return;
+    }
+    const words = result.directories === 1 ? 'directory' : 'directories';
+    printLine(`${result.directories} ${words} labelled${this.#signer === undefined ? ', unprotected: no --sign' : ''}`);
+    if (root !== undefined) printLine(`tree ${root.path}: version ${root.version}, ${toHex(root.digest)}`);
+  }
+}
+
+function refuseParts(tree: string, { include, exclude, fs, journal }: LabelDirectoriesFlags): void {
+  if (include !== undefined || exclude !== undefined || fs !== undefined) {
+    throw new AppraiseError('appraise.option', '--directories covers every entry of a directory', {
+      advice: 'leave --include, --exclude and --fs out, or label parts of the tree as trees of their own',
+    });
+  }
+  if (journal === undefined) return;
+  const path = relative(resolve(tree), dirname(resolve(journal)));
+  if (path !== '..' && !path.startsWith(`..${sep}`)) {
+    throw new AppraiseError(
+      'appraise.option',
+      `--journal ${journal}: changes the tree whose directories are labelled`,
+      {
+        advice: 'keep the journal outside of the tree',
+      },
+    );
+  }
+}
+
+export interface AppraiseDirectoriesFlags extends TreeCommandOptions {
+  readonly directories?: boolean;
+  readonly leastVersion?: bigint;
+  readonly rootPath?: string;
+}
+
+export function addAppraiseDirectoryOptions(command: Command): Command {
+  return command
+    .option('--directories', 'a tree without directory labels does not do (left out: judged where the top has one)')
+    .option('--no-directories', 'leave directory labels alone')
+    .option('--least-version <n>', 'the version of the tree that you know: an older one is found', parseVersion)
+    .option('--root-path <path>', 'what the tree was labelled as');
+}
+
+/** Collects the digests of an appraisal, and judges the directories' labels after it. */
+export class DirectoryAppraisal {
+  readonly #tree: string;
+  readonly #flags: AppraiseDirectoriesFlags;
+  readonly #form: LabelForm;
+  readonly #digests: FileDigests;
+  readonly #keyring: Keyring | undefined;
+
+  /** @returns undefined where directories are not to be judged @throws {AppraiseError} {@link ParseError} {@link DigsigError} */
+  static of(
+    tree: string,
+    flags: AppraiseDirectoriesFlags,
+    keys: readonly KeyFileBytes[],
+  ): DirectoryAppraisal | undefined {
+    if (flags.directories === false) return undefined;
+    const label = rootLabelOf(tree, flags.xattrUser === true ? 'user' : 'security');
+    if (label === undefined && flags.directories !== true) return undefined;
+    return new DirectoryAppraisal(tree, flags, label ?? { algorithm: 'sha256', form: 'portable' }, keys);
+  }
+
+  private constructor(
+    tree: string,
+    flags: AppraiseDirectoriesFlags,
+    label: { readonly algorithm: DigestAlgorithm; readonly form: LabelForm },
+    keys: readonly KeyFileBytes[],
+  ) {
+    this.#tree = tree;
+    this.#flags = flags;
+    this.#form = label.form;
+    this.#digests = new FileDigests(label.algorithm);
+    const found = keys.flatMap(({ bytes, source }) => readPublicKeys(bytes, { source }));
+    this.#keyring = keys.length === 0 ? undefined : new Keyring(found);
+  }
+
+  get algorithm(): DigestAlgorithm {
+    return this.#digests.algorithm;
+  }
+
+  took({ path, digest }: FileDetail): void {
+    if (digest !== undefined) this.#digests.add(path, digest);
+  }
+
+  /** Sets the exit code 1 where a label does not hold. */
+  judge(): void {
+    const { leastVersion, rootPath, xattrUser, json } = this.#flags;
+    const result = appraiseDirectories(this.#tree, {
+      digests: this.#digests,
+      form: this.#form,
+      namespace: xattrUser === true ? 'user' : 'security',
+      onBad: (bad) => printBad(bad, json === true),
+      onProblem: (problem) => reportProblem(problem, json === true),
+      ...(this.#keyring === undefined ? {} : { keyring: this.#keyring }),
+      ...(leastVersion === undefined ? {} : { leastVersion }),
+      ...(rootPath === undefined ? {} : { rootPath }),
+    });
+    if (result.bad > 0 || result.problems > 0) process.exitCode = 1;
+    const { directories, bad, version } = result;
+    const isVerified = this.#keyring !== undefined && !result.isUnprotected;
+    if (json === true) {
+      printJson({ directories, bad, isVerified, ...(version === undefined ? {} : { version: Number(version) }) });
+      return;
+    }
+    const told = bad === 0 ? `${directories} directories hold` : `${bad} findings in ${directories} directories`;
+    printLine(`${told}${version === undefined ? '' : `, version ${version}`}`);
+    if (!isVerified && bad === 0)
+      printLine('who labelled them is not verified (unprotected): label with --sign, appraise with --key');
+  }
+}
+
+function printBad({ path, cause, expected, found }: BadDirectory, asJson: boolean): void {
+  if (asJson) {
+    printJson({ ...pathJson(path), cause, expected, found });
+    return;
+  }
+  const words = `${cause}: ${directoryCauseWords(cause)}: expected ${expected}, found ${found}`;
+  printLine(escapeControls(`${pathText(path)}: ${words}`));
+}

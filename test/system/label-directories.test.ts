@@ -1,0 +1,113 @@
+/** Directory labels as people use them: `assay label --directories`, attacks on the tree, `assay appraise`. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+const ASSAY = join(import.meta.dirname, '../../bin/assay');
+const FILES_A_FOLDER = 300;
+
+describe('directory labels of a tree', () => {
+  let folder = '';
+  const at = (name: string): string => join(folder, 'tree', name);
+
+  function assay(...args: readonly string[]) {
+    const { status, stdout, stderr } = spawnSync(ASSAY, args, { cwd: folder, encoding: 'utf8' });
+    return { status, stdout, stderr };
+  }
+
+  const label = (...more: readonly string[]) =>
+    assay('label', 'tree', '--xattr-user', '--sign', 'key.pem', '--directories', '--root-path', '/', ...more);
+  const appraise = (...more: readonly string[]) =>
+    assay('appraise', 'tree', '--xattr-user', '--key', 'key.pub', ...more);
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'assay-label-directories-'));
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    writeFileSync(join(folder, 'key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    writeFileSync(join(folder, 'key.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+    for (const name of ['small', 'large', 'small/deep']) {
+      mkdirSync(at(name), { recursive: true });
+      const count = name === 'large' ? FILES_A_FOLDER : 5;
+      for (let i = 0; i < count; i++) writeFileSync(at(`${name}/file-${i}`), `${name} ${i}`);
+    }
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  test('an untouched tree holds; its version is known', () => {
+    const labelled = label('--tree-version', '7', '--json');
+    assert.equal(labelled.status, 0, labelled.stderr);
+    const last: unknown = JSON.parse(labelled.stdout.trim().split('\n').at(-1) ?? '');
+    assert.match(
+      JSON.stringify(last),
+      /^\{"directories":4,"root":\{"digest":"[0-9a-f]{64}","version":7,"path":"\/"\}\}$/,
+    );
+    const held = appraise('--directories', '--least-version', '7', '--root-path', '/');
+    assert.equal(held.status, 0, held.stdout + held.stderr);
+    assert.match(held.stdout, /4 directories hold, version 7/);
+    assert.equal(appraise('--least-version', '8').status, 1);
+    assert.match(appraise('--root-path', '/usr').stdout, /other-root/);
+  });
+
+  const attacks: readonly (readonly [string, () => void, RegExp])[] = [
+    [
+      'a rename',
+      () => renameSync(at('large/file-7'), at('large/renamed')),
+      /^large\/renamed: entry-renamed: .*file-7/m,
+    ],
+    [
+      'a swap',
+      () => {
+        renameSync(at('large/file-1'), at('x'));
+        renameSync(at('large/file-2'), at('large/file-1'));
+        renameSync(at('x'), at('large/file-2'));
+      },
+      /^large\/file-[12]: entries-swapped: .*file-/m,
+    ],
+    ['a deletion', () => unlinkSync(at('small/deep/file-3')), /^small\/deep\/file-3: entry-deleted/m],
+    ['an addition', () => writeFileSync(at('large/new'), 'new'), /^large\/new: entry-added/m],
+    [
+      'a change of type',
+      () => {
+        unlinkSync(at('small/file-0'));
+        symlinkSync('file-1', at('small/file-0'));
+      },
+      /^small\/file-0: entry-type-changed/m,
+    ],
+  ];
+
+  for (const [name, attack, expected] of attacks) {
+    test(`${name} is named, while every unsigned label was written anew`, () => {
+      assert.equal(label().status, 0);
+      attack();
+      const found = appraise();
+      assert.equal(found.status, 1);
+      assert.match(found.stdout, expected);
+      // Who has no key can only write labels that say they are nobody's
+      assert.equal(assay('label', 'tree', '--xattr-user', '--directories').status, 0);
+      const rewritten = appraise('--require-signature');
+      assert.equal(rewritten.status, 1);
+      assert.match(rewritten.stdout, /unprotected/);
+    });
+  }
+
+  test('parts of directories, and a journal within the tree, are refused', () => {
+    for (const more of [
+      ['--exclude', '*.tmp'],
+      ['--journal', join(folder, 'tree/journal')],
+    ]) {
+      const refused = label(...more);
+      assert.equal(refused.status, 2, refused.stdout);
+      assert.doesNotMatch(refused.stderr, /\n {4}at /);
+    }
+  });
+
+  test('labels are taken away again', () => {
+    label();
+    assert.match(assay('label', 'clear', 'tree', '--xattr-user').stdout, /4 directory labels taken away/);
+    assert.match(appraise('--directories').stdout, /missing-directory-label/);
+  });
+});
