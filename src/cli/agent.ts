@@ -1,7 +1,7 @@
 /** `assay agent run`: the agent of a host whose server is elsewhere. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import {
   AgentError,
   attestUntilVerdict,
@@ -48,7 +48,11 @@ export function register(program: Command): void {
     .command('run')
     .description('Enrol this host if need be, then attest it again and again')
     .requiredOption('--server <url>', 'https://HOST:PORT of the server')
-    .option('--fingerprint <hex>', "SHA-256 of the server's certificate; left out: the machine's authorities decide")
+    .option(
+      '--fingerprint <hex>',
+      "SHA-256 of the server's certificate; left out: the machine's authorities decide",
+      parseFingerprint,
+    )
     .option('--extend', 'extend PCR 10 of a hardware TPM, where the kernel has no IMA')
     .option('--interval <seconds>', 'attest more often than the server asks')
     .option('--once', 'attest once; the exit code is the verdict')
@@ -58,11 +62,14 @@ export function register(program: Command): void {
 
 async function runAgent(options: Options): Promise<void> {
   const interval = intervalOf(options);
-  const folder = join(await prepareDataFolder(options.data), 'agent');
   const connection = new ServerConnection({
     url: options.server,
     ...(options.fingerprint === undefined ? {} : { fingerprint: options.fingerprint }),
   });
+  const folder = join(await prepareDataFolder(options.data), 'agent');
+  const kept = await readEnrolment(folder);
+  const isEnrolled = kept !== undefined && kept.server === connection.url;
+  if (!isEnrolled) joinToken(); // where it is missing, before the TPM is opened
   await withTpm(options, async ({ tpm, kind }) => {
     let nudge = (): void => {};
     const agent = await startHostAgent({
@@ -75,8 +82,8 @@ async function runAgent(options: Options): Promise<void> {
     });
     try {
       let challenge: Challenge | undefined;
-      let enrolment = await readEnrolment(folder);
-      if (enrolment === undefined || enrolment.server !== connection.url) {
+      let enrolment = isEnrolled ? kept : undefined;
+      if (enrolment === undefined) {
         const identity = { identity: agent.identity, measurer: agent.measurer, hostName: hostname() };
         ({ enrolment, challenge } = await enrol(connection, { tpm, tpmKind: kind, ...identity, joinToken, folder }));
       }
@@ -100,6 +107,13 @@ async function runAgent(options: Options): Promise<void> {
       connection.close();
     }
   });
+}
+
+/** SHA-256 in hex, as the server prints it (`sha256:…`) or as openssl does (with colons). */
+function parseFingerprint(text: string): string {
+  const hex = text.replace(/^sha256:/i, '').replaceAll(':', '');
+  if (/^[0-9a-fA-F]{64}$/.test(hex)) return hex.toLowerCase();
+  throw new InvalidArgumentError('a fingerprint is 64 hex digits, with sha256: before them or not');
 }
 
 function intervalOf({ interval }: Options): { readonly interval?: number } {

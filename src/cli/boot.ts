@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { parseBootLog, type ReplayedPcrs, replayBootLog } from '../boot/index.ts';
 import { ParseError } from '../bytes/index.ts';
+import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
 
@@ -29,10 +30,12 @@ export function register(program: Command): void {
 function replay(path: string, asJson: boolean): void {
   const bytes = readInput(path, MAX_LOG_SIZE);
   if (bytes.length > MAX_LOG_SIZE) {
-    throw new ParseError('parse.too-large', 'event log', MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
+    throw new ParseError('parse.too-large', path, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
   }
-  const log = parseBootLog(bytes);
-  const pcrs = replayBootLog(log);
+  const { log, pcrs } = inFile(path, () => {
+    const parsed = parseBootLog(bytes);
+    return { log: parsed, pcrs: replayBootLog(parsed) };
+  });
   if (asJson) {
     printJson({ format: log.format, events: log.events.length, pcrs });
   } else {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { AssayError } from '../bytes/index.ts';
 import type { EkRoot } from '../server/index.ts';
 import { parsePemBundle } from '../tpm/index.ts';
+import { inFile } from './in-file.ts';
 
 class EkRootError extends AssayError {
   readonly code = 'ek-root.empty';
@@ -15,7 +16,8 @@ export async function readEkRoots(files: readonly string[], assurance: EkRoot['a
 }
 
 async function readRoots(file: string, assurance: EkRoot['assurance']): Promise<EkRoot[]> {
-  const certificates = parsePemBundle(await readFile(file, 'utf8'));
+  const text = await readFile(file, 'utf8');
+  const certificates = inFile(file, () => parsePemBundle(text));
   if (certificates.length === 0) {
     throw new EkRootError(`${file} holds no certificate`, { advice: 'give X.509 certificates in PEM' });
   }

@@ -4,10 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { collectEvidence, pcrBanks, startHostAgent } from '../agent/index.ts';
-import { fromHex, toHex } from '../bytes/index.ts';
+import { toHex } from '../bytes/index.ts';
 import { EvidenceCodec, type PcrBank } from '../evidence/index.ts';
 import { TpmError, writePublicFile } from '../tpm/index.ts';
 import { prepareDataFolder } from './data-folder.ts';
+import { parseNonce } from './parse-nonce.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { printJson, printLine } from './terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
@@ -22,12 +23,9 @@ Example:
 /** 16 and 23 are for debugging and applications, 17–22 for a DRTM: quoted where they are asked for. */
 const DEFAULT_PCRS = Array.from({ length: 16 }, (_, index) => index);
 
-/** What every TPM takes as qualifying data: the largest digest (Part 2, 10.4.3, TPM2B_DATA). */
-const MAX_NONCE = 64;
-
 interface Options extends TpmOptions {
   readonly output: string;
-  readonly nonce?: string;
+  readonly nonce?: Uint8Array;
   readonly bank: string;
   readonly pcrs: readonly number[];
   readonly akPublic?: string;
@@ -44,7 +42,7 @@ export function register(program: Command): void {
     .command('collect')
     .description('Quote the PCRs, read the logs, write both to a file')
     .requiredOption('-o, --output <file>', 'where the evidence goes (CBOR)')
-    .option('--nonce <hex>', 'what the verifier asked for, up to 64 bytes; left out: random, and printed')
+    .option('--nonce <hex>', 'what the verifier asked for, up to 64 bytes; left out: random, and printed', parseNonce)
     .option('--bank <name>', 'the PCR bank to quote', 'sha256')
     .addOption(new Option('--pcrs <list>', 'the PCRs to quote').argParser(parsePcrs).default(DEFAULT_PCRS, '0–15'))
     .option('--ak-public <file>', 'write the attestation key there (TPM2B_PUBLIC, as tpm2-tools do)')
@@ -55,7 +53,7 @@ export function register(program: Command): void {
 }
 
 async function run(options: Options): Promise<void> {
-  const nonce = nonceOf(options);
+  const nonce = options.nonce ?? randomBytes(32);
   const dataFolder = join(await prepareDataFolder(options.data), 'agent');
   await withTpm(options, async ({ tpm, kind }) => {
     const bank = activeBank(options.bank, await pcrBanks(tpm));
@@ -77,13 +75,6 @@ async function run(options: Options): Promise<void> {
       await agent.stop();
     }
   });
-}
-
-function nonceOf(options: Options): Uint8Array {
-  if (options.nonce === undefined) return randomBytes(32);
-  const nonce = fromHex(options.nonce, '--nonce');
-  if (nonce.length >= 1 && nonce.length <= MAX_NONCE) return nonce;
-  throw new TpmError('tpm.argument', `--nonce has ${nonce.length} bytes; a quote takes 1 to ${MAX_NONCE}`);
 }
 
 function activeBank(name: string, banks: readonly PcrBank[]): PcrBank {

@@ -16,6 +16,7 @@ import {
   StreamedReplay,
 } from '../ima/index.ts';
 import { pcrTable } from './boot.ts';
+import { inFile } from './in-file.ts';
 import { readFully, withInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 
@@ -66,10 +67,12 @@ function* chunksOf(fd: number): Generator<Buffer> {
 
 function replay(path: string, options: { hash: string; json?: boolean }): void {
   const stream = new StreamedReplay({ banks: parseBanks(options.hash) });
-  withInput(path, (fd) => {
-    for (const chunk of chunksOf(fd)) stream.push(chunk);
+  inFile(path, () => {
+    withInput(path, (fd) => {
+      for (const chunk of chunksOf(fd)) stream.push(chunk);
+    });
+    stream.end();
   });
-  stream.end();
   const { entries, violations, templates, badTemplateDigests, badCount } = stream.replay;
   const pcrs = stream.replay.pcrs();
   if (badCount > 0) process.exitCode = 1;
@@ -96,10 +99,12 @@ function show(path: string, options: { json?: boolean }): void {
       else printLine(lineOf(entry));
     }
   };
-  withInput(path, (fd) => {
-    for (const chunk of chunksOf(fd)) print(reader.push(chunk));
+  inFile(path, () => {
+    withInput(path, (fd) => {
+      for (const chunk of chunksOf(fd)) print(reader.push(chunk));
+    });
+    print(reader.end());
   });
-  print(reader.end());
 }
 
 function describeEntry({ fields, ...entry }: MeasurementEntry): object {
@@ -154,7 +159,7 @@ interface CheckOptions {
 async function runCheck(path: string, options: CheckOptions, command: Command): Promise<void> {
   // Before the list: the kernel lists an entry before it extends the PCR, so the list is then never behind.
   const pcrs = await realPcrs(options, command);
-  const result = withInput(path, (fd) => checkList(chunksOf(fd), pcrs));
+  const result = inFile(path, () => withInput(path, (fd) => checkList(chunksOf(fd), pcrs)));
   const ok = listHolds(result);
   if (!ok) process.exitCode = 1;
   if (options.json === true) printJson({ ok, ...result });
@@ -162,10 +167,11 @@ async function runCheck(path: string, options: CheckOptions, command: Command): 
 }
 
 function realPcrs(options: CheckOptions, command: Command): Promise<PcrValues> {
-  if (options.pcrs !== undefined && options.tpm === undefined) {
-    return Promise.resolve(parsePcrText(readFileSync(options.pcrs, 'utf8')));
+  const { pcrs } = options;
+  if (pcrs !== undefined && options.tpm === undefined) {
+    return Promise.resolve(inFile(pcrs, () => parsePcrText(readFileSync(pcrs, 'utf8'))));
   }
-  if (options.pcrs === undefined && options.tpm !== undefined) {
+  if (pcrs === undefined && options.tpm !== undefined) {
     return readTpmPcrs(options.tpm === true ? process.env.ASSAY_TPM : options.tpm);
   }
   return command.error('give the PCR values with --pcrs FILE or --tpm');

@@ -30,7 +30,7 @@ test('every command’s help has an example and no default that only a program c
   assert.ok(commands.length > NOUN_NAMES.length + 5);
   for (const { path, command } of commands) {
     const help = helpOf(command);
-    assert.match(help, /\nExample:\n {2}.*\bassay /, `${path} --help`);
+    assert.match(help, /\nExamples?:\n {2}.*\bassay /, `${path} --help`);
     assert.doesNotMatch(help, /\(default: [[{]/, `${path} --help`);
     const takesJson = command.options.some(({ long }) => long === '--json');
     // A noun that takes an argument is a verb too: assay label TREE

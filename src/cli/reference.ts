@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { compileReference, MAX_MANIFEST_BYTES, parseManifest, referenceFromList } from '../reference/index.ts';
+import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 
@@ -33,7 +34,7 @@ export function register(program: Command): void {
 
 /** Reads and compiles a manifest that a command names. */
 export function readReference(path: string): ReturnType<typeof compileReference> {
-  return compileReference(parseManifest(readInput(path, MAX_MANIFEST_BYTES).toString('utf8')));
+  return inFile(path, () => compileReference(parseManifest(readInput(path, MAX_MANIFEST_BYTES).toString('utf8'))));
 }
 
 function check(path: string, options: { json?: boolean }): void {
@@ -54,7 +55,8 @@ function check(path: string, options: { json?: boolean }): void {
 
 function fromList(path: string, options: { output: string; name: string; json?: boolean }): void {
   const list = readInput(path, MAX_LIST_BYTES);
-  const { manifest, skipped } = referenceFromList(list, { name: options.name, created: new Date().toISOString() });
+  const about = { name: options.name, created: new Date().toISOString() };
+  const { manifest, skipped } = inFile(path, () => referenceFromList(list, about));
   const text = `${JSON.stringify(manifest, undefined, 1)}\n`;
   if (options.output === '-') {
     process.stdout.write(text);

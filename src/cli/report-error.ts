@@ -51,8 +51,14 @@ export function reportUnwritable(error: NodeJS.ErrnoException): ExitCode {
 /** Prints the error for people on stderr and, with `--json`, as an object on stdout. Returns the exit code. */
 export function reportError(error: unknown, asJson: boolean): ExitCode {
   const { code, message, advice, exitCode } = describe(error);
-  const line = advice === undefined ? message : `${message}; ${advice}`;
+  const line = advice === undefined ? message : `${message}; ${asClause(advice)}`;
   process.stderr.write(`assay: ${escapeControls(line, code === 'internal')}\n`);
   if (asJson) printJson({ error: { code, message, ...(advice === undefined ? {} : { advice }) } });
   return exitCode;
+}
+
+/** Advice of the tables is a sentence of its own; after a semicolon it is a clause. */
+function asClause(advice: string): string {
+  const start = /^[A-Z][a-z]/.test(advice) ? advice.charAt(0).toLowerCase() + advice.slice(1) : advice;
+  return start.replace(/\.$/, '');
 }

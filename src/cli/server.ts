@@ -1,12 +1,12 @@
 /** `assay server run`: registrar and verifier for a fleet. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import pino from 'pino';
-import { parseManifest } from '../reference/index.ts';
 import { type EkRoot, joinCommand, type Listener, startServer } from '../server/index.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { readEkRoots } from './ek-roots.ts';
 import { JUDGEMENT } from './judgement.ts';
+import { readReference } from './reference.ts';
 import { untilStopped } from './signals.ts';
 import { printJson, printLine } from './terminal.ts';
 import { WEB_ROOT } from './web-root.ts';
@@ -79,8 +79,7 @@ function parseInterval(text: string): number {
 const DEFAULT_REFERENCE = 'default';
 
 async function run(options: Options): Promise<void> {
-  const reference =
-    options.reference === undefined ? undefined : parseManifest(readFileSync(options.reference, 'utf8'));
+  const reference = options.reference === undefined ? undefined : readReference(options.reference).manifest;
   const ekRoots = await rootsOf(options);
   const dataFolder = await prepareDataFolder(options.data);
   const listeners: Listener[] = [

@@ -19,6 +19,7 @@ import {
   writePcrValues,
   writePublicFile,
 } from '../tpm/index.ts';
+import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine, styled } from './terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
@@ -140,11 +141,11 @@ interface CheckOptions extends QuoteFiles {
 }
 
 function runCheck(options: CheckOptions): void {
-  const { key, area } = readPublicFile(readFile(options.public));
+  const { key, area } = inFile(options.public, () => readPublicFile(readFile(options.public)));
   const { failures, attestation } = checkQuote({
     message: readFile(options.message),
     signature: readFile(options.signature),
-    pcrs: readPcrValues(readFile(options.pcrs)),
+    pcrs: inFile(options.pcrs, () => readPcrValues(readFile(options.pcrs))),
     key,
     qualification: options.qualification,
     acceptSha1: options.allowSha1 === true,

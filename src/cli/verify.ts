@@ -1,7 +1,7 @@
 /** `assay verify`: judges evidence in a file. */
 import type { KeyObject } from 'node:crypto';
 import { type Command, Option } from 'commander';
-import { AssayError, type ExitCode, fromHex } from '../bytes/index.ts';
+import { AssayError, type ExitCode } from '../bytes/index.ts';
 import {
   EVIDENCE_LIMITS,
   type Evidence,
@@ -22,6 +22,8 @@ import {
   type Verdict,
   verify,
 } from '../verify/index.ts';
+import { inFile } from './in-file.ts';
+import { parseNonce } from './parse-nonce.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { readInput } from './read-input.ts';
 import { readReference } from './reference.ts';
@@ -46,7 +48,7 @@ Example:
   assay verify evidence.cbor --ak ak.pub --reference reference.json --nonce 00112233…`;
 
 interface Options {
-  readonly nonce: string;
+  readonly nonce: Uint8Array;
   readonly ak?: string;
   readonly enrolment?: string;
   readonly pcrs?: readonly number[];
@@ -71,7 +73,7 @@ export function register(program: Command): void {
     .command('verify')
     .description('Verify evidence in a file and say whether the machine is what its reference says')
     .argument('<evidence>', 'evidence, as `assay evidence collect` writes it')
-    .requiredOption('--nonce <hex>', 'the nonce that the evidence must answer')
+    .requiredOption('--nonce <hex>', 'the nonce that the evidence must answer', parseNonce)
     .option('--ak <file>', 'the attestation key: TPM2B_PUBLIC, TPMT_PUBLIC, PEM or DER')
     .addOption(
       new Option('--enrolment <file>', 'the enrolment record, instead of --ak').conflicts(['ak', 'pcrs', 'measurer']),
@@ -90,14 +92,15 @@ export function register(program: Command): void {
 }
 
 function run(path: string, options: Options): void {
-  const evidence = EvidenceCodec.decode(readInput(path, EVIDENCE_LIMITS.evidence));
+  const binding = bindingOf(options);
+  const evidence = inFile(path, () => EvidenceCodec.decode(readInput(path, EVIDENCE_LIMITS.evidence)));
   const reference = options.reference === undefined ? undefined : readReference(options.reference);
   const result = verify({
     evidence,
-    enrolment: enrolmentOf(evidence, reference?.manifest.boot, options),
+    enrolment: enrolmentOf(binding, evidence, reference?.manifest.boot),
     reference,
     state: undefined,
-    nonce: fromHex(options.nonce, '--nonce'),
+    nonce: options.nonce,
     now: Date.now(),
     lastAttempt: true,
   });
@@ -107,16 +110,33 @@ function run(path: string, options: Options): void {
   process.exitCode = EXIT_CODES[verdict];
 }
 
+/** What binds the evidence to a TPM: a whole enrolment, or a key and what the person says of the host. */
+type Binding = Enrolment | StatedKey;
+
+interface StatedKey {
+  readonly path: string;
+  readonly ak: Uint8Array;
+  readonly pcrs: readonly number[] | undefined;
+  readonly measurer: Measurer | undefined;
+}
+
+function bindingOf({ ak: path, enrolment, pcrs, measurer }: Options): Binding | undefined {
+  if (enrolment !== undefined) {
+    return inFile(enrolment, () => parseEnrolmentRecord(readInput(enrolment, KEY_LIMIT).toString('utf8')));
+  }
+  return path === undefined ? undefined : { path, ak: inFile(path, () => attestationKey(path)), pcrs, measurer };
+}
+
 function enrolmentOf(
+  binding: Binding | undefined,
   { quote }: Evidence,
   boot: BootReference | undefined,
-  { ak, enrolment, pcrs, measurer }: Options,
 ): Enrolment | undefined {
-  if (enrolment !== undefined) return parseEnrolmentRecord(readInput(enrolment, KEY_LIMIT).toString('utf8'));
-  if (ak === undefined) return undefined;
+  if (binding === undefined || !('ak' in binding)) return binding;
+  const { path, ak, pcrs, measurer } = binding;
   const bank = bankToAsk(quote, boot);
   const selection = { bank, pcrs: pcrs ?? pcrsToAsk(quote, bank, boot) };
-  return { hostId: ak, akPublic: attestationKey(ak), selection, measurer, assurance: undefined };
+  return { hostId: path, akPublic: ak, selection, measurer, assurance: undefined };
 }
 
 /** The evidence chooses only among the banks that the reference names: in another one its boot would go unjudged. */

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { certificateIssuer } from '../../tpm/index.ts';
 import { AgentError } from '../error.ts';
 import { ServerConnection } from './connection.ts';
 
@@ -42,5 +45,23 @@ test('an answer that trickles for ever is given up', { timeout: 10_000 }, async 
   const port = await listening(t, trickling);
   const connection = new ServerConnection({ url: `http://127.0.0.1:${port}` }, { deadline: 200 });
   await assert.rejects(connection.post('/', new Uint8Array(0)), isUnreachable);
+  connection.close();
+});
+
+test('a certificate that no authority vouches for is told from a silent server, with what to give', async (t) => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { issueCertificate } = await certificateIssuer();
+  const dates = { from: new Date(Date.now() - 1000), until: new Date(Date.now() + 60_000) };
+  const own = issueCertificate(
+    { subject: 'a server', issuer: 'a server', ...dates, publicKey, extensions: [] },
+    privateKey,
+  );
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const port = await listening(t, https.createServer({ key, cert: new X509Certificate(own).toString() }));
+  const connection = new ServerConnection({ url: `https://127.0.0.1:${port}` });
+  await assert.rejects(connection.post('/', new Uint8Array(0)), {
+    code: 'agent.server-untrusted',
+    advice: /--fingerprint sha256:/,
+  });
   connection.close();
 });

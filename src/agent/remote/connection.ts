@@ -136,7 +136,22 @@ async function readBounded(answer: http.IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** What node:tls says where no authority of the machine vouches for the certificate (X509_verify_cert's reasons, and the name). */
+const UNTRUSTED =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_ALTNAME_INVALID)/;
+
 function unreachable(url: string, cause: unknown): AgentError {
+  if (cause instanceof Error && 'code' in cause && UNTRUSTED.test(String(cause.code))) {
+    return new AgentError(
+      'agent.server-untrusted',
+      `no authority of this machine vouches for ${url}: ${cause.message}`,
+      {
+        advice:
+          'give --fingerprint sha256:…, which the server prints when it starts and its dashboard shows with the join line',
+        cause,
+      },
+    );
+  }
   const detail = cause instanceof Error ? cause.message : String(cause);
   return new AgentError('agent.server-unreachable', `no answer from ${url}: ${detail}`, {
     advice: 'look whether the server runs and the address is right',
