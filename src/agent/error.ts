@@ -5,7 +5,7 @@ export type AgentErrorCode =
   | 'agent.list-contradicts-pcr'
   /** A hardware TPM is extended only where that was asked for. */
   | 'agent.extend-not-allowed'
-  /** The measuring thread ended by itself. */
+  /** The measuring process ended by itself, or could go on with nothing. */
   | 'agent.measurer-failed'
   /** A log that is there cannot be read. */
   | 'agent.log-unreadable'

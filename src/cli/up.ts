@@ -92,11 +92,13 @@ async function run(options: Options): Promise<void> {
     },
   });
   progress.done();
+  // Before anything is shown: whoever sees it may stop us at once.
+  const stopped = options.once === true ? Promise.resolve() : untilStopped();
   try {
     show(up, options);
     process.exitCode = EXIT_CODES[up.host.verdict ?? 'unknown'];
     isLive = true;
-    if (options.once !== true) await untilStopped();
+    await stopped;
   } finally {
     await up.stop();
   }

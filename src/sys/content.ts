@@ -40,16 +40,18 @@ const CHUNK = Buffer.allocUnsafeSlow(1 << 20);
  * more; if it changes again, what was read last counts, as with IMA's open-writers violation nobody can say better.
  * @param fd open for reading, of a regular file; its position is not used
  * @param limit bytes beyond which nothing is hashed
+ * @param onRead called after each part that was read
  */
 export function hashContent<A extends DigestAlgorithm>(
   fd: number,
   algorithms: readonly A[],
   limit = MAX_HASHED,
+  onRead?: () => void,
 ): HashedContent<A> {
   let before = identityOf(fstatSync(fd, { bigint: true }));
   for (let attempt = 1; ; attempt++) {
     if (before.size > limit) return { identity: before, digests: undefined };
-    const digests = readAndHash(fd, algorithms, limit);
+    const digests = readAndHash(fd, algorithms, limit, onRead);
     const after = identityOf(fstatSync(fd, { bigint: true }));
     if (attempt === 2 || identityKey(before) === identityKey(after)) return { identity: after, digests };
     before = after;
@@ -61,11 +63,13 @@ function readAndHash<A extends DigestAlgorithm>(
   fd: number,
   algorithms: readonly A[],
   limit: number,
+  onRead: (() => void) | undefined,
 ): Record<A, Buffer> | undefined {
   const states = algorithms.map((name) => [name, createHash(digestInfo(name).opensslName)] as const);
   for (let position = 0; ; ) {
     const length = readSync(fd, CHUNK, 0, CHUNK.length, position);
     if (length === 0) break;
+    onRead?.();
     const part = CHUNK.subarray(0, length);
     for (const [, state] of states) state.update(part);
     position += length;

@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import { toHex } from '../../bytes/index.ts';
 import type { Observation } from '../../evidence/index.ts';
 import { decodePath } from '../../ima/index.ts';
@@ -7,9 +5,11 @@ import { AgentError } from '../error.ts';
 import { listedName } from './entry.ts';
 import type { MeasurementLog } from './measurement-log.ts';
 import type { MeasuredFile } from './measurer.ts';
+import { MeasuringProcess } from './measuring-process.ts';
 import type { ProcessWalk, StaleFile } from './processes.ts';
+import { HELD_UP, type Unmeasured, unmeasuredDigest } from './unmeasured.ts';
 import type { WatchReport } from './watch.ts';
-import { STOPPED, UNREAD, type WatchWorkerData } from './watch-control.ts';
+import type { WatchMessage } from './watch-control.ts';
 
 export interface HostMeasurerOptions {
   readonly log: MeasurementLog;
@@ -19,9 +19,11 @@ export interface HostMeasurerOptions {
   readonly md5?: boolean;
   /** Where fanotify does not tell of executions: how often to look at all processes, in ms. Left out: 1000. */
   readonly pollEvery?: number;
+  /** How long a file may give nothing, in ms, before measuring goes on without it. Left out: 10,000. */
+  readonly patience?: number;
   /** Called when files have been listed and PCR 10 extended with them. */
   readonly onListed?: (files: readonly MeasuredFile[]) => void;
-  /** Called once where measuring ends by itself: the log or the thread failed. */
+  /** Called once where measuring ends by itself: the log or the measuring process failed. */
   readonly onFailure?: (error: unknown) => void;
 }
 
@@ -34,28 +36,29 @@ export interface WatchState {
   readonly gaps: number;
 }
 
-/** Measures this host from now on: everything in use first, then each execution. Hashes in a thread of its own. */
+/** Each costs one `patience` without measuring: beyond, somebody makes them on purpose. */
+const MAX_UNANSWERED = 100;
+
+/**
+ * Measures this host from now on: everything in use first, then each execution. Hashes in a process of its own, which is
+ * given up for another one where a file holds it up.
+ */
 export class HostMeasurer {
   readonly #options: HostMeasurerOptions;
-  readonly #control = new Int32Array(new SharedArrayBuffer(8));
-  readonly #worker: Worker;
   readonly #first = Promise.withResolvers<ProcessWalk>();
+  readonly #unanswered = new Set<string>();
+  #process: MeasuringProcess;
   #listing: Promise<void> = Promise.resolve();
   #state: WatchState = { by: 'starting', reasons: [], gaps: 0 };
   #hiddenProcesses = 0;
   #unreadableFiles = 0;
   #observations: readonly Observation[] = [];
   #isFailed = false;
+  #isStopped = false;
 
   constructor(options: HostMeasurerOptions) {
     this.#options = options;
-    const { fanotify = true, md5 = false, pollEvery = 1000 } = options;
-    const workerData: WatchWorkerData = { control: this.#control, fanotify, md5, pollEvery };
-    const entry = import.meta.url.endsWith('.ts') ? './watch-worker.ts' : './watch-worker.js';
-    this.#worker = new Worker(new URL(entry, import.meta.url), { workerData, trackUnmanagedFds: false });
-    this.#worker.on('message', (report: WatchReport) => this.#receive(report));
-    this.#worker.on('error', (cause) => this.#fail(cause));
-    this.#worker.on('exit', () => this.#fail(undefined));
+    this.#process = this.#start();
     this.#first.promise.catch(() => undefined); // onFailure has it too
   }
 
@@ -68,7 +71,7 @@ export class HostMeasurer {
     const missed = [
       counted(this.#hiddenProcesses, 'process', 'processes', 'may not be looked at'),
       counted(this.#unreadableFiles, 'file', 'files', 'in use cannot be read'),
-      counted(this.#state.gaps, 'time', 'times', 'executions went unseen, as there were too many'),
+      counted(this.#state.gaps, 'time', 'times', 'executions went unseen: there were too many, or a file gave nothing'),
     ];
     return { ...this.#state, reasons: [...this.#state.reasons, ...missed.filter((one) => one !== undefined)] };
   }
@@ -78,21 +81,49 @@ export class HostMeasurer {
     return this.#observations;
   }
 
-  /** Ends the thread; what it reported before is listed still. */
+  /** Ends measuring, within seconds whatever holds it up; what was reported before is listed still. */
   async stop(): Promise<void> {
-    Atomics.store(this.#control, STOPPED, 1);
-    Atomics.notify(this.#control, STOPPED);
-    Atomics.notify(this.#control, UNREAD);
-    if (this.#worker.threadId >= 0) await once(this.#worker, 'exit');
+    this.#isStopped = true;
+    await this.#process.stop();
     await this.#listing.catch(() => undefined);
   }
 
-  #receive(report: WatchReport): void {
-    this.#listing = this.#listing.then(() => this.#handle(report)).catch((error) => this.#fail(error));
-    this.#listing.finally(() => {
-      Atomics.sub(this.#control, UNREAD, 1);
-      Atomics.notify(this.#control, UNREAD);
-    });
+  #start(): MeasuringProcess {
+    const { fanotify = true, md5 = false, pollEvery = 1000, patience = 10_000 } = this.#options;
+    const settings = { fanotify, md5, pollEvery, patience, unanswered: [...this.#unanswered] };
+    const started: MeasuringProcess = new MeasuringProcess(
+      settings,
+      (message) => this.#receive(message, started),
+      (isOrderly) => {
+        if (!(isOrderly && this.#isStopped)) this.#fail(undefined);
+      },
+    );
+    return started;
+  }
+
+  #receive(message: WatchMessage, from: MeasuringProcess): void {
+    if (message.kind === 'failed') this.#fail(message.error);
+    else if (message.kind === 'stuck') this.#goOnWithout(message.path);
+    else if (message.kind !== 'ended') this.#inTurn(() => this.#handle(message)).finally(() => from.listed());
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#listing = this.#listing.then(work).catch((error) => this.#fail(error));
+    return this.#listing;
+  }
+
+  /** The file stands in the list as unreadable, and what ended while nobody looked as a gap. */
+  #goOnWithout(path: string): void {
+    if (this.#isStopped || this.#isFailed) return;
+    void this.#process.giveUp();
+    this.#unanswered.add(path);
+    if (this.#unanswered.size > MAX_UNANSWERED) {
+      this.#fail(new AgentError('agent.measurer-failed', `more than ${MAX_UNANSWERED} files in use cannot be read`));
+      return;
+    }
+    this.#state = { ...this.#state, gaps: this.#state.gaps + 1 };
+    this.#inTurn(() => this.#list([unmeasured(path, 'unreadable'), unmeasured(HELD_UP, 'gap', BigInt(Date.now()))]));
+    this.#process = this.#start();
   }
 
   async #handle(report: WatchReport): Promise<void> {
@@ -126,15 +157,20 @@ export class HostMeasurer {
   }
 
   #fail(cause: unknown): void {
-    const isStopped = Atomics.exchange(this.#control, STOPPED, 1) !== 0;
-    if (this.#isFailed || (isStopped && cause === undefined)) return;
+    if (this.#isFailed || (this.#isStopped && cause === undefined)) return;
     this.#isFailed = true;
     const error =
       cause ??
-      new AgentError('agent.measurer-failed', 'the measuring thread ended', { advice: 'start the agent again' });
+      new AgentError('agent.measurer-failed', 'the measuring process ended', { advice: 'start the agent again' });
+    void this.#process.giveUp();
     this.#first.reject(error);
     this.#options.onFailure?.(error);
   }
+}
+
+function unmeasured(path: string, why: Unmeasured, detail = 0n): MeasuredFile {
+  const sha256 = unmeasuredDigest(why, detail);
+  return { path: Buffer.from(path, 'latin1'), sha256, state: 'elsewhere', unmeasured: why };
 }
 
 function counted(count: number, one: string, many: string, what: string): string | undefined {

@@ -15,6 +15,25 @@ export interface MeasuredFile {
   readonly unmeasured?: Unmeasured;
 }
 
+/** Told of each file that is about to be touched: what lies on a file system that does not answer holds this thread up. */
+export interface Progress {
+  readonly begin: (name: string) => void;
+  readonly moved: () => void;
+  readonly end: () => void;
+}
+
+export interface FileMeasurerOptions {
+  /** Compute MD5 along with SHA-256, for a comparison with dpkg's checksums. */
+  readonly md5?: boolean;
+  /** Bytes; left out: MAX_HASHED. */
+  readonly limit?: number;
+  /** Files, as the kernel names them, that are not to be touched. */
+  readonly unanswered?: ReadonlySet<string>;
+  readonly progress?: Progress;
+}
+
+const UNWATCHED: Progress = { begin: () => undefined, moved: () => undefined, end: () => undefined };
+
 export interface Measurement {
   readonly file: MeasuredFile;
   /** This path with this digest was not given out before. */
@@ -39,11 +58,28 @@ export class FileMeasurer {
   readonly #limit: number | undefined;
   readonly #byIdentity = new Map<string, MeasuredFile>();
   readonly #given = new Set<string>();
+  readonly #unanswered: ReadonlySet<string>;
+  readonly #progress: Progress;
 
-  /** @param options.md5 compute MD5 along with SHA-256, for a comparison with dpkg's checksums; options.limit: bytes, left out MAX_HASHED */
-  constructor(options: { md5?: boolean; limit?: number } = {}) {
+  constructor(options: FileMeasurerOptions = {}) {
     this.#withMd5 = options.md5 ?? false;
     this.#limit = options.limit;
+    this.#unanswered = options.unanswered ?? new Set();
+    this.#progress = options.progress ?? UNWATCHED;
+  }
+
+  /**
+   * Runs `work`, which looks at the file of this name (one character a byte) and may wait for its file system; a file
+   * that gave nothing before is `unreadable` at once.
+   */
+  touching<T>(name: string, work: () => T): T | Measurement {
+    if (this.#unanswered.has(name)) return this.giveUnmeasured(name, 'unreadable');
+    this.#progress.begin(name);
+    try {
+      return work();
+    } finally {
+      this.#progress.end();
+    }
   }
 
   /**
@@ -94,10 +130,10 @@ export class FileMeasurer {
 
   #read(content: string | number) {
     const algorithms = this.#withMd5 ? (['sha256', 'md5'] as const) : (['sha256'] as const);
-    if (typeof content === 'number') return hashContent(content, algorithms, this.#limit);
+    if (typeof content === 'number') return hashContent(content, algorithms, this.#limit, this.#progress.moved);
     const fd = openSync(content, constants.O_RDONLY);
     try {
-      return hashContent(fd, algorithms, this.#limit);
+      return hashContent(fd, algorithms, this.#limit, this.#progress.moved);
     } finally {
       closeSync(fd);
     }

@@ -43,7 +43,8 @@ export function walkProcesses(measurer: FileMeasurer, between = (): void => unde
   let unreadableFiles = 0;
   let skipped = 0;
   for (const processes of uses.values()) {
-    const result = measureFirst(processes, measurer);
+    const name = processes[0]?.mapping.name ?? '';
+    const result = measurer.touching(name, () => measureFirst(processes, measurer));
     between();
     if (result === 'gone') continue;
     if (result === undefined) skipped++;

@@ -7,8 +7,9 @@ import { digest } from '../../bytes/index.ts';
 /** `too-long`: longer than MAX_HASHED; `unreadable`: in use, and no one may read it; `gap`: executions went unseen. */
 export type Unmeasured = 'too-long' | 'unreadable' | 'gap';
 
-/** Name of a gap's entry: no path, as it names no file. */
+/** Names of a gap's entry: no path, as it names no file. Executions were too many; a file that gave nothing held us up. */
 export const GAP = 'gap:fanotify-queue-overflow';
+export const HELD_UP = 'gap:measuring-held-up';
 
 /**
  * SHA-256 over `assay unmeasured`, NUL, the reason, NUL, and a detail in decimal: the size of a file that is too long, 0

@@ -132,9 +132,13 @@ class ExecutionSource {
   #measure(fd: number, pid: number): readonly MeasuredFile[] {
     let link: string | undefined;
     try {
-      link = readlinkSync(`/proc/self/fd/${fd}`, 'latin1');
-      const stats = fstatSync(fd, { bigint: true });
-      const measured = this.#options.measurer.measure({ link, stats, pid, isShared: false }, fd);
+      const name = readlinkSync(`/proc/self/fd/${fd}`, 'latin1');
+      link = name;
+      const { measurer } = this.#options;
+      const measured = measurer.touching(name, () => {
+        const stats = fstatSync(fd, { bigint: true });
+        return measurer.measure({ link: name, stats, pid, isShared: false }, fd);
+      });
       return measured?.isNew ? [measured.file] : [];
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;
