@@ -53,7 +53,7 @@ test('a certificate that no authority vouches for is told from a silent server, 
   const { issueCertificate } = await certificateIssuer();
   const dates = { from: new Date(Date.now() - 1000), until: new Date(Date.now() + 60_000) };
   const own = issueCertificate(
-    { subject: 'a server', issuer: 'a server', ...dates, publicKey, extensions: [] },
+    { subject: 'a server', issuer: 'a server', ...dates, publicKey, extensions: {} },
     privateKey,
   );
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
