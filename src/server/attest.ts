@@ -16,7 +16,7 @@ import { bySeverity } from './by-severity.ts';
 import { newChallenge } from './challenge.ts';
 import type { ServerContext } from './context.ts';
 import { ServerError } from './error.ts';
-import { keepEvidence } from './keep-evidence.ts';
+import { keepEvidence, keepRestOfList } from './keep-evidence.ts';
 import { consumeChallenge, findChallenge, insertChallenge, type StoredChallenge } from './store/challenges.ts';
 import { type Attester, findAttester, type StoredEnrolment } from './store/enrolments.ts';
 import { insertEvent } from './store/events.ts';
@@ -57,8 +57,9 @@ export async function attest(ctx: ServerContext, hostId: string, bytes: Uint8Arr
     now,
   });
   const { intervalMs } = ctx.settings;
-  const next = newChallenge(ctx, { enrolment: known.enrolment, state: result.state, reference }, now);
+  const next = newChallenge(ctx, { enrolment: known.enrolment, state: result.state, reference }, ctx.now());
   const changed = await ctx.store.write((trx) => writeOutcome(trx, known, evidence, { result, next, now, intervalMs }));
+  await keepRestOfList(ctx.store.write, hostId, evidence, known.state.state, result);
   if (changed) ctx.live.notify();
   ctx.live.sighted({ hostId, lastSeenAt: now, measured: result.measured });
   return answerOf(result, next, intervalMs);

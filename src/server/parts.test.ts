@@ -62,6 +62,28 @@ test('while parts come, the host keeps the verdict that it had', async () => {
   assert.equal(last?.measured, 401);
 });
 
+test('all of a list that is stored in several transactions is shown, and goes on', async () => {
+  await using service = await startService();
+  const host = service.host({ name: 'kept' });
+  host.measureMany(Array.from({ length: 5000 }, (_, index) => [`/opt/${'d'.repeat(2000)}/${index}`, 'a']));
+  const { token, hostId, challenge } = await enrolled(service, host);
+  const { next } = await attest(service.client, token, host.evidence(challenge));
+  host.measure('/usr/bin/later', '2');
+  await attest(service.client, token, host.evidence(next));
+  const viewer = await service.server.bearerToken('viewer', '');
+  const path = `/api/hosts/${hostId}/measurements?order=newest&limit=3`;
+  const { total, items } = (await service.client.json(path, { token: viewer })) as Listed;
+  assert.equal(total, 5002);
+  assert.deepEqual(
+    items.map(({ index, path: file }) => [index, file.split('/').at(-1)]),
+    [
+      [5001, 'later'],
+      [5000, '4999'],
+      [4999, '4998'],
+    ],
+  );
+});
+
 interface Listed {
   readonly total: number;
   readonly items: readonly { readonly index: number; readonly path: string }[];
