@@ -8,6 +8,7 @@ export {
   type ImaResult,
   type ImaStatus,
 } from './appraise.ts';
+export { INTEGRITY_AUDIT, type IntegrityRecord, parseIntegrityRecord } from './audit.ts';
 export {
   BOOT_AGGREGATE,
   type BootAggregateCheck,

@@ -1,4 +1,5 @@
 /** System calls: the only room with a native module. It loads when the first call is made, not before. */
+export { type AuditEvent, AuditSocket, decodeAuditMessage } from './audit.ts';
 export { type BeneathOptions, closeFile, FileStatus, openBeneath, requireOpenat2, STATE_SIZE } from './beneath.ts';
 export { type FileIdentity, type HashedContent, hashContent, identityKey, identityOf, MAX_HASHED } from './content.ts';
 export { type EntryType, readDirectory } from './directory.ts';

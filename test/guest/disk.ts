@@ -1,4 +1,4 @@
-/** The images that a guest boots from, made without mounting anything and without root. */
+/** The images that a guest boots from, made without root. */
 import { execFile } from 'node:child_process';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -8,11 +8,23 @@ const run = promisify(execFile);
 const SBIN = { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
 
 /** An ext4 image that holds `tree`: IMA's built-in `tcb` policy leaves tmpfs and rootfs out, ext4 it measures. */
-export async function makeDisk(tree: Tree, image: string, megabytes: number): Promise<void> {
+export async function makeDisk(
+  tree: Tree,
+  image: string,
+  megabytes: number,
+  features: readonly string[] = [],
+): Promise<void> {
   const staging = `${image}.tree`;
   layOut(tree, staging);
   await makeSparse(image, megabytes);
-  const options = ['-q', '-F', '-E', 'root_owner=0:0,lazy_itable_init=0', '-O', '^has_journal'];
+  const options = [
+    '-q',
+    '-F',
+    '-E',
+    'root_owner=0:0,lazy_itable_init=0',
+    '-O',
+    ['^has_journal', ...features].join(','),
+  ];
   await run('mkfs.ext4', [...options, '-d', staging, image], { env: SBIN });
   await rm(staging, { recursive: true });
 }
@@ -21,6 +33,19 @@ export async function makeDisk(tree: Tree, image: string, megabytes: number): Pr
 export async function replaceOnDisk(image: string, path: string, source: string): Promise<void> {
   for (const command of [`rm ${path}`, `write ${source} ${path}`, `set_inode_field ${path} mode 0100755`]) {
     await run('debugfs', ['-w', '-R', command, image], { env: SBIN });
+  }
+}
+
+/** Mounts an image over a loop device, for labels that depend on inode numbers. Needs root. */
+export async function whileMounted<T>(image: string, work: (root: string) => T | Promise<T>): Promise<T> {
+  const place = `${image}.mounted`;
+  await mkdir(place, { recursive: true });
+  await run('mount', ['-t', 'ext4', '-o', 'loop', image, place], { env: SBIN });
+  try {
+    return await work(place);
+  } finally {
+    await run('umount', [place], { env: SBIN });
+    await rm(place, { recursive: true });
   }
 }
 

@@ -3,7 +3,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manufactureSwtpm, Swtpm, type SwtpmBank } from '../../src/vtpm/index.ts';
-import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, writeExchange } from './disk.ts';
+import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, whileMounted, writeExchange } from './disk.ts';
 import {
   type Accelerator,
   accelerators,
@@ -23,6 +23,8 @@ export interface GuestOptions {
   readonly tree: Tree;
   readonly banks: readonly SwtpmBank[];
   readonly diskMegabytes?: number;
+  /** Features of ext4 beside the usual ones. */
+  readonly diskFeatures?: readonly string[];
 }
 
 export interface BootOptions {
@@ -47,6 +49,11 @@ export interface Guest extends AsyncDisposable {
   boot(options: BootOptions): Promise<Boot>;
   /** Changes a file on the disk while the machine is off. */
   replaceFile(path: string, text: string): Promise<void>;
+  /**
+   * Mounts the disk while the machine is off and does `work` below the mount point, which it is given.
+   * @throws where this user may not mount
+   */
+  onDisk<T>(work: (root: string) => T | Promise<T>): Promise<T>;
   /** Root certificate of the vTPM's manufacturer. */
   readonly caRoot: string;
   /** The initramfs' image, whose content the kernel measures into PCR 9. */
@@ -86,7 +93,7 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
     authority: place('tpm-ca'),
     banks: options.banks,
   });
-  await makeDisk(tree, place('disk'), options.diskMegabytes ?? 64);
+  await makeDisk(tree, place('disk'), options.diskMegabytes ?? 64, options.diskFeatures);
   await makeInitramfs(place('initramfs'));
   await copyFile(FIRMWARE_VARIABLES, place('variables'));
   const hardware = {
@@ -107,6 +114,7 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
       await writeFile(place('replacement'), text);
       await replaceOnDisk(place('disk'), path, place('replacement'));
     },
+    onDisk: (work) => whileMounted(place('disk'), work),
     async [Symbol.asyncDispose]() {
       await rm(folder, { recursive: true, force: true });
     },

@@ -33,10 +33,13 @@ export function busyboxTree(): Tree {
 }
 
 /** The Node that runs this test, and the shared libraries that the loader names for it. */
-export function nodeTree(): Tree {
-  const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g);
+export const nodeTree = (): Tree => programTree(process.execPath, '/usr/bin/node');
+
+/** A program of this machine with its shared libraries. */
+export function programTree(program: string, place = program): Tree {
+  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).matchAll(/(\/\S+) \(0x/g);
   return {
-    '/usr/bin/node': { copy: process.execPath },
+    [place]: { copy: program },
     ...Object.fromEntries([...libraries].map(([, path = '']) => [path, { copy: path }] as const)),
   };
 }

@@ -22,6 +22,7 @@ const PACKAGE_OF = {
   getfattr: 'attr',
   'softhsm2-util': 'softhsm2',
   unshare: 'util-linux',
+  keyctl: 'keyutils',
   'dpkg-query': 'dpkg',
 } as const;
 
@@ -55,4 +56,10 @@ export function requires(...programs: readonly Program[]): { skip: string | fals
 export function requiresPath(variable: string, what: string): { skip: string | false } {
   const path = process.env[variable];
   return skipUnless(path !== undefined && existsSync(path) ? [] : [`${what} (its place in ${variable})`]);
+}
+
+/** Options for a test that mounts an image. Not a package that CI could install, so that it is skipped there too. */
+export function requiresMounts(): { skip: string | false } {
+  const mounts = process.getuid?.() === 0 && existsSync('/dev/loop-control');
+  return { skip: mounts ? false : 'needs root and loop devices' };
 }

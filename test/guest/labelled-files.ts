@@ -1,0 +1,104 @@
+/** Files with labels, put on a guest's disk while the machine is off, and what our appraisal says of them. */
+import { appendFileSync, chmodSync, chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { labelTree } from '../../src/appraise/index.ts';
+import { type DigestAlgorithm, digest } from '../../src/bytes/index.ts';
+import { type Keyring, type Signer, signDigest } from '../../src/digsig/index.ts';
+import { appraiseEvm, EVM_XATTR, hmacLabel, readEvmMetadata, signatureLabel } from '../../src/evm/index.ts';
+import { type AppraiseType, appraiseIma, encodeImaDigest, encodeImaSignature, IMA_XATTR } from '../../src/ima/index.ts';
+import { fileSystem, getXattr, setXattr } from '../../src/sys/index.ts';
+
+const PROGRAM = '#!/bin/sh\necho hello\n';
+
+/** Does something to a file. */
+export type Preparation = (file: string) => void;
+
+/**
+ * One file, what is to be said of it (`pass`, or operation and cause of the kernel's audit record), and what was done to
+ * it, which began as an unlabelled program of root.
+ */
+export type LabelledFile = readonly [name: string, says: string, ...prepared: Preparation[]];
+
+const FOLDER = '/srv';
+
+/** The file's place in the guest. */
+export const placeOf = ([name]: LabelledFile): string => join(FOLDER, name);
+
+export function placeFiles(root: string, files: readonly LabelledFile[]): void {
+  for (const labelled of files) {
+    const [, , ...prepared] = labelled;
+    const file = join(root, placeOf(labelled));
+    writeFileSync(file, PROGRAM, { mode: 0o755 });
+    for (const prepare of prepared) prepare(file);
+  }
+}
+
+/** What the kernel has loaded when it judges. */
+export interface Judge {
+  readonly type: AppraiseType;
+  /** Of the keyring `_ima`. */
+  readonly keyring: Keyring;
+  /** Left out: EVM is not on. */
+  readonly evm?: { readonly hmacKey?: Uint8Array; readonly keyring?: Keyring };
+}
+
+/** Our judgement of a file of the mounted disk, in the words of {@link LabelledFile}. */
+export function ourJudgement(file: string, { type, keyring, evm }: Judge): string {
+  const { metadata, label } = readEvmMetadata(file);
+  const evmResult = evm === undefined ? undefined : appraiseEvm({ xattr: label, metadata, ...evm });
+  const content = readFileSync(file);
+  const { status, op, cause } = appraiseIma({
+    xattr: getXattr(file, IMA_XATTR),
+    type,
+    keyring,
+    fileDigest: (algorithm) => digest(algorithm, content),
+    ...(evmResult === undefined ? {} : { evmStatus: evmResult.status }),
+  });
+  return status === 'pass' ? 'pass' : `${op} ${cause}`;
+}
+
+/** Gives every file of the disk a digest and an HMAC: what a machine under appraisal starts from. */
+export async function labelWholeDisk(root: string, hmacKey: Uint8Array): Promise<void> {
+  await labelTree(root);
+  const { uuid } = fileSystem(root);
+  for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const file = join(entry.parentPath, entry.name);
+    const { metadata } = readEvmMetadata(file, uuid === undefined ? {} : { uuid });
+    setXattr(file, EVM_XATTR, hmacLabel(hmacKey, metadata));
+  }
+}
+
+export const digestOf = (file: string, algorithm: DigestAlgorithm = 'sha256'): Buffer =>
+  digest(algorithm, readFileSync(file));
+
+export const setHash: Preparation = (file) => setXattr(file, IMA_XATTR, encodeImaDigest('sha256', digestOf(file)));
+
+/** Gives `security.ima` the value that `label` makes for the file. */
+export const setIma =
+  (label: (file: string) => Uint8Array): Preparation =>
+  (file) =>
+    setXattr(file, IMA_XATTR, label(file));
+
+/** Format 2, over the content. */
+export const sign = (signer: Signer, algorithm: DigestAlgorithm = 'sha256'): Preparation =>
+  setIma((file) => encodeImaSignature(signDigest(signer, algorithm, digestOf(file, algorithm))));
+
+export const setHmac =
+  (key: Uint8Array): Preparation =>
+  (file) =>
+    setXattr(file, EVM_XATTR, hmacLabel(key, readEvmMetadata(file).metadata));
+
+export const signMetadata =
+  (signer: Signer, { portable = false } = {}): Preparation =>
+  (file) => {
+    const { metadata } = readEvmMetadata(file, { portable });
+    setXattr(file, EVM_XATTR, signatureLabel(signer, 'sha256', metadata, { portable }));
+  };
+
+export const changeContent: Preparation = (file) => appendFileSync(file, '# changed\n');
+export const changeMode: Preparation = (file) => chmodSync(file, 0o4755);
+export const giveTo =
+  (uid: number): Preparation =>
+  (file) =>
+    chownSync(file, uid, 0);
