@@ -10,6 +10,7 @@ export {
 } from './directory/appraise-directories.ts';
 export { type ClearDirectoriesOptions, clearDirectories } from './directory/clear-directories.ts';
 export { FileDigests } from './directory/file-digests.ts';
+export { beginsLikeSignedLabel } from './directory/label.ts';
 export {
   type LabelDirectoriesOptions,
   type LabelledDirectories,

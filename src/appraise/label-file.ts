@@ -13,6 +13,7 @@ import {
   STATE_SIZE,
 } from '../sys/index.ts';
 import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
+import { beginsLikeSignedLabel } from './directory/label.ts';
 import { EvmLabeller } from './evm-labeller.ts';
 import { journalHolds } from './journal.ts';
 import { withoutNul } from './paths.ts';
@@ -66,6 +67,7 @@ export class Labeller {
         return undefined;
       }
       const digest = this.#reader.digest(fd, path, this.#digester);
+      if (this.#signer !== undefined && beginsLikeSignedLabel(fd)) throw new FileProblem('directory-label-content');
       const written = this.#write(fd, this.#labelOf(digest));
       const evmWritten = !this.#task.dryRun && this.#evm?.label(fd, this.#before.device) === true;
       const change = written === 'same' && evmWritten ? 'replaced' : written;

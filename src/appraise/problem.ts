@@ -17,6 +17,8 @@ const PROBLEMS = {
     'the file system has no inode generations, which EVM hashes; only a portable signature is without them',
   'path-too-long': 'the path is longer than the kernel takes',
   'read-failed': 'could not be read',
+  'directory-label-content':
+    'begins like what a directory label signs: a signature of this file would be one of such a label, so it is not made',
   busy: 'is in use by the kernel (a swap file, or a program that is written)',
   other: 'the kernel refused',
 } as const satisfies Readonly<Record<string, string>>;

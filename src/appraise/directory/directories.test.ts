@@ -17,6 +17,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Keyring, readPublicKeys } from '../../digsig/index.ts';
 import { getXattr, removeXattr, setXattr } from '../../sys/index.ts';
+import { labelTree } from '../label.ts';
+import type { Problem } from '../problem.ts';
 import { type AppraiseDirectoriesOptions, appraiseDirectories } from './appraise-directories.ts';
 import { FileDigests } from './file-digests.ts';
 import { type LabelDirectoriesOptions, labelDirectories } from './label-directories.ts';
@@ -191,6 +193,16 @@ test('an older signed subtree put back is named, and an older tree where its kee
   for (const [name, value] of before) setXattr(tree.at(name), 'user.assay.dir', value ?? Buffer.alloc(0));
   assert.deepEqual(tree.appraise(), []);
   assert.deepEqual(tree.appraise({ leastVersion: 2000n }), [': older-tree (version 2000 or later → version 1000)']);
+});
+
+test('what would be signed as a directory label is signed as no file', async () => {
+  using tree = new Tree();
+  tree.write('etc/a', 'assay directory label 1\0and so on');
+  const problems: string[] = [];
+  const onProblem = (problem: Problem): number => problems.push(`${Buffer.from(problem.path)}: ${problem.code}`);
+  await labelTree(tree.path, { signer, namespace: 'user', jobs: 1, onProblem });
+  assert.deepEqual(problems, ['etc/a: directory-label-content']);
+  assert.equal(getXattr(tree.at('etc/a'), 'user.ima'), undefined);
 });
 
 test('another key’s signature is none', () => {

@@ -1,4 +1,5 @@
 /** The label of a directory: the value of `security.assay.dir`. */
+import { readSync } from 'node:fs';
 import {
   ByteReader,
   ByteWriter,
@@ -95,7 +96,13 @@ function encodeSigned({ form, algorithm, place, version, digest: value, detail }
  * A file that begins so must never be signed as a file: IMA signs the bare digest of a file's content, and that signature
  * would then be one of a directory label too.
  */
-export const SIGNED_DOMAIN = Buffer.from('assay directory label 1\0', 'latin1');
+const SIGNED_DOMAIN = Buffer.from('assay directory label 1\0', 'latin1');
+
+/** True for a file that must not be signed as a file. @param fd open for reading; its position is not used */
+export function beginsLikeSignedLabel(fd: number): boolean {
+  const start = Buffer.alloc(SIGNED_DOMAIN.length);
+  return readSync(fd, start, 0, start.length, 0) === start.length && start.equals(SIGNED_DOMAIN);
+}
 
 /** What a label's signature signs: H(domain ‖ label without signature), H being the label's own algorithm. */
 export function signedDigest(label: Unsigned): Buffer {

@@ -1,5 +1,6 @@
 /** `security.ima`: hashes and signatures of files. */
 import { writeFileSync } from 'node:fs';
+import { beginsLikeSignedLabel } from '../../appraise/index.ts';
 import { type DigestAlgorithm, digestInfo } from '../../bytes/index.ts';
 import {
   formatKeyId,
@@ -53,6 +54,12 @@ export function signatureOver(
 
 export function signFile(path: string, signer: Signer, options: EvmctlOptions, out: Output): void {
   const { algorithm } = options;
+  if (withRegularFile(path, beginsLikeSignedLabel)) {
+    throw new EvmctlError(
+      'evmctl.file',
+      `${path}: begins like what a directory label signs, and is not signed as a file`,
+    );
+  }
   const value = fileDigest(path, algorithm);
   out.detail(`hash(${algorithm}): ${value.toString('hex')}`);
   const signature = Buffer.concat([Buffer.of(SIGNATURE), signatureOver(signer, algorithm, value, options)]);
