@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TpmClient } from '../tpm/index.ts';
+import { EmbeddedTpm, inProcessTransport } from '../vtpm/index.ts';
 import { startHostAgent } from './run.ts';
 
 test('a data folder that others may write to is refused before the TPM is asked and anything is put there', async (t) => {
@@ -25,4 +26,23 @@ test('a data folder that others may write to is refused before the TPM is asked 
   await assert.rejects(started, { code: 'sys.folder-not-private' });
   assert.equal(commands, 0);
   assert.deepEqual(readdirSync(dataFolder), []);
+});
+
+test('an agent that cannot start leaves nothing running', async (t) => {
+  for (const [name, content] of [
+    ['ak.public', Buffer.from('no key')],
+    ['ima', Buffer.from('no folder')],
+  ] as const) {
+    const folder = mkdtempSync(join(tmpdir(), 'assay-run-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const embedded = await EmbeddedTpm.open(join(folder, 'tpm'), { durable: false });
+    const tpm = new TpmClient(inProcessTransport(embedded, 'test', () => embedded.close()));
+    const dataFolder = join(folder, 'data');
+    mkdirSync(dataFolder, { mode: 0o700 });
+    writeFileSync(join(dataFolder, name), content);
+    writeFileSync(join(dataFolder, 'ak.private'), content);
+    await assert.rejects(startHostAgent({ tpm, tpmKind: 'software', dataFolder }));
+    assert.ok(!process.getActiveResourcesInfo().includes('ProcessWrap'));
+    await tpm.close();
+  }
 });

@@ -40,9 +40,13 @@ export interface HostAgent {
 export async function startHostAgent(options: HostAgentOptions): Promise<HostAgent> {
   const { tpm, tpmKind, dataFolder } = options;
   await privateFolder(dataFolder); // before anything in it is believed, or put there
-  const measuring = await startMeasuring(options);
+  await using started = new AsyncDisposableStack(); // where a later part fails, the earlier ones end
   const identity = await loadIdentity(tpm, dataFolder);
+  started.defer(() => identity.ek.release());
+  started.defer(() => identity.ak.release());
+  const measuring = await startMeasuring(options, started);
   const sources: LogSources = usesKernelList(tpmKind) ? kernelSources(tpmKind) : userSpaceSources(tpmKind, measuring);
+  const running = started.move();
   return {
     attester: { tpm, akHandle: identity.ak.handle, sources },
     identity,
@@ -51,12 +55,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
     get limits() {
       return measuring?.host.state.reasons ?? [];
     },
-    async stop() {
-      await measuring?.host.stop();
-      await measuring?.log.close();
-      await identity.ak.release();
-      await identity.ek.release();
-    },
+    stop: () => running.disposeAsync(),
   };
 }
 
@@ -65,12 +64,14 @@ function usesKernelList(tpmKind: TpmKind): boolean {
   return tpmKind === 'device' && kernelHasIma();
 }
 
-async function startMeasuring(options: HostAgentOptions) {
+async function startMeasuring(options: HostAgentOptions, started: AsyncDisposableStack) {
   const { tpm, tpmKind, dataFolder, extend, ...measurerOptions } = options;
   if (usesKernelList(tpmKind) || (tpmKind === 'device' && extend !== true)) return undefined;
   const extender = tpmExtender(tpm, tpmKind);
   const log = await MeasurementLog.open(join(dataFolder, 'ima'), extender, { extend: extend === true });
+  started.defer(() => log.close());
   const host = new HostMeasurer({ ...measurerOptions, log });
+  started.defer(() => host.stop());
   const { fresh } = await host.ready;
   return { log, host, initial: fresh };
 }
