@@ -133,12 +133,16 @@ class Fleet {
   }
 }
 
-/** Whole lines: a killed process may leave a part of one. */
+/** Whole lines: a killed process may leave a part of one. @throws where one is no verdict but the error that ended it */
 function linesOf(output: string): AgentSays[] {
   return output
     .split('\n')
     .slice(0, -1)
-    .map((line) => JSON.parse(line));
+    .map((line) => {
+      const said = JSON.parse(line);
+      if ('error' in said) throw new Error(`the agent ended: ${line}`);
+      return said;
+    });
 }
 
 /** Starts another new program every few milliseconds, until told to stop. */

@@ -215,7 +215,7 @@ for (const fanotify of [true, false]) {
       await log.close();
     });
     const first = await measurer.ready;
-    assert.equal(log.entries, first.fresh.length + 1);
+    assert.ok(log.entries >= first.fresh.length + 1); // more where a program was started meanwhile
     await eventually('watching', () => (measurer.state.by === means ? true : undefined));
     if (fanotify) {
       // Ended long before anyone could have looked at it.
