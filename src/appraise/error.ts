@@ -7,6 +7,8 @@ export type AppraiseErrorCode =
   | 'appraise.not-a-journal'
   /** Options that do not go together, or a value that is out of range. */
   | 'appraise.option'
+  /** What is to be imported is neither a manifest nor an archive that this reads. */
+  | 'appraise.not-portable'
   /** A worker thread ended before its work. */
   | 'appraise.worker';
 

@@ -31,6 +31,10 @@ export {
   labelTree,
   MAX_JOBS,
 } from './label.ts';
+export type { ExportSummary } from './portable/entry-writer.ts';
+export { EXPORT_FORMATS, type ExportFormat, type ExportOptions, exportLabels } from './portable/export.ts';
+export { importLabels } from './portable/import.ts';
+export type { ImportChange, ImportOptions, ImportSummary } from './portable/import-run.ts';
 export { type Problem, type ProblemCode, problemCodes, problemWords } from './problem.ts';
 export type { AppraiseCause, BadFile, EvmLabelling, FileDetail, KeyFileBytes, LabelChange } from './task.ts';
 export type { TreeCounts, TreeProgress, TreeRunOptions } from './tree-run.ts';

@@ -20,6 +20,17 @@ const PROBLEMS = {
   'directory-label-content':
     'begins like what a directory label signs: a signature of this file would be one of such a label, so it is not made',
   busy: 'is in use by the kernel (a swap file, or a program that is written)',
+  missing: 'is not in the tree',
+  'other-type': 'is of another type in the tree; nothing was done to it',
+  'other-content': 'has other content in the tree than the labels were made for; nothing was done to it',
+  'other-metadata':
+    'has another mode, owner or capability than its EVM label was made for; nothing was done to it, --metadata sets them',
+  'other-labels': 'does not bear these labels',
+  'unsafe-path': 'is no path that leads to a file beneath the tree; nothing was done',
+  'unsupported-entry': 'is an entry that is not taken from an archive: a sparse file, or a type that is not known',
+  'other-file':
+    'is a file of its own in the tree, and in the archive a further name of another; nothing was done to it',
+  'torn-entry': 'changed while it was archived; what the archive holds of it does not fit its labels',
   other: 'the kernel refused',
 } as const satisfies Readonly<Record<string, string>>;
 

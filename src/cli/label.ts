@@ -18,6 +18,8 @@ import { digestInfo, toHex } from '../bytes/index.ts';
 import { parseKeyId, type SignerSource } from '../digsig/index.ts';
 import { getXattr, listXattrs } from '../sys/index.ts';
 import { addLabelDirectoryOptions, DirectoryLabelling, type LabelDirectoriesFlags } from './directory-labels.ts';
+import { registerExport } from './label-export.ts';
+import { registerImport } from './label-import.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import {
   addTreeOptions,
@@ -86,6 +88,8 @@ export function register(program: Command): void {
     .addHelpText('after', '\nExample:\n  assay label clear /srv/image/root --dry-run')
     .action(runClear);
   addTreeOptions(clear);
+  registerExport(label);
+  registerImport(label);
 }
 
 const LABEL_HELP = `

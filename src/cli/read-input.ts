@@ -3,6 +3,13 @@ import { closeSync, openSync, readSync } from 'node:fs';
 
 const CHUNK_SIZE = 1 << 20;
 
+/** A descriptor for `path`, for one who reads it over many turns of the event loop. */
+export function openInput(path: string): { readonly fd: number; close(): void } {
+  if (path === '-') return { fd: 0, close: () => undefined };
+  const fd = openSync(path, 'r');
+  return { fd, close: () => closeSync(fd) };
+}
+
 /** Calls `use` with an open descriptor for `path`. */
 export function withInput<Result>(path: string, use: (fd: number) => Result): Result {
   if (path === '-') return use(0);

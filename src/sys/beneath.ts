@@ -119,6 +119,19 @@ export class FileStatus {
     return this.bytes.readUInt16LE(28);
   }
 
+  get uid(): number {
+    return this.bytes.readUInt32LE(20);
+  }
+
+  get gid(): number {
+    return this.bytes.readUInt32LE(24);
+  }
+
+  /** When the content changed last: nanoseconds since 1970, negative before. */
+  get modifiedNs(): bigint {
+    return this.bytes.readBigInt64LE(112) * 1_000_000_000n + BigInt(this.bytes.readUInt32LE(120));
+  }
+
   get type(): FileType {
     return TYPE_OF_MODE.get(this.mode & TYPE_MASK) ?? 'socket';
   }

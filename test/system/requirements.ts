@@ -21,6 +21,8 @@ const PACKAGE_OF = {
   evmctl: 'ima-evm-utils',
   getfattr: 'attr',
   'softhsm2-util': 'softhsm2',
+  bsdtar: 'libarchive-tools',
+  tar: 'tar',
   unshare: 'util-linux',
   keyctl: 'keyutils',
   'dpkg-query': 'dpkg',
