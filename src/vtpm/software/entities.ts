@@ -45,6 +45,11 @@ function nvEntity(nvIndex: NvIndex, handle: number): Entity {
 }
 
 function objectEntity(machine: Machine, handle: number): Entity {
+  const sequence = machine.volatile.sequences.get(handle);
+  // Part 1, 32.4: a sequence has the empty Name and no policy, and its value is not guarded against guessing
+  if (sequence !== undefined) {
+    return { handle, name: NONE, authValue: sequence.authValue, policy: NO_POLICY, isDaExempt: true };
+  }
   const { publicArea, sensitive, name } = machine.object(handle);
   return {
     handle,
@@ -77,7 +82,8 @@ export function checkLoaded(machine: Machine, handle: number, position: number):
   const atHandle = (rc: number): Refusal => new Refusal(rcWith(rc, { kind: 'handle', number: position + 1 }));
   switch (handleType(handle)) {
     case TPM_HT.TRANSIENT:
-      if (!volatile.transients.has(handle)) throw new Refusal(TPM_RC.REFERENCE_H0 + position);
+      if (!volatile.transients.has(handle) && !volatile.sequences.has(handle))
+        throw new Refusal(TPM_RC.REFERENCE_H0 + position);
       return;
     case TPM_HT.PERSISTENT: {
       const object = permanent.persistents.get(handle);
@@ -128,6 +134,7 @@ export function isAuthValueAvailable(machine: Machine, subject: Entity, role: Au
     return NV_WRITES.has(commandName) ? authwrite === true : authread === true;
   }
   if (type !== TPM_HT.TRANSIENT && type !== TPM_HT.PERSISTENT) return true;
+  if (machine.volatile.sequences.has(subject.handle)) return role === 'user';
   const { publicArea, sensitive } = machine.object(subject.handle);
   if (sensitive === undefined || role === 'dup') return false;
   const { userWithAuth, adminWithPolicy } = publicArea.objectAttributes;
@@ -144,6 +151,7 @@ export function isPolicyAvailable(machine: Machine, subject: Entity, role: AuthR
     return NV_READS.has(commandName) ? policyread === true : true;
   }
   if (type === TPM_HT.TRANSIENT || type === TPM_HT.PERSISTENT) {
+    if (machine.volatile.sequences.has(subject.handle)) return false;
     return machine.object(subject.handle).sensitive !== undefined;
   }
   return subject.policy.digest.length > 0;

@@ -79,7 +79,8 @@ export class Machine {
 
   /** A transient or persistent object that the engine found loaded. */
   object(handle: number): LoadedObject {
-    const { transients } = this.volatile;
+    const { transients, sequences } = this.volatile;
+    if (sequences.has(handle)) refuse('SEQUENCE');
     return transients.get(handle) ?? this.permanent.persistents.get(handle) ?? refuse('HANDLE');
   }
 
@@ -115,8 +116,10 @@ export class Machine {
 
   flush(handle: number): void {
     const type = handleType(handle);
-    if (type === TPM_HT.TRANSIENT) this.volatile.transients.delete(handle);
-    else {
+    if (type === TPM_HT.TRANSIENT) {
+      this.volatile.transients.delete(handle);
+      this.volatile.sequences.delete(handle);
+    } else {
       this.volatile.sessions.delete(handle);
       this.volatile.savedSessions.delete(handle);
     }

@@ -20,6 +20,7 @@ import { selectPcrs } from './pcr-banks.ts';
 import { isEccPair, isSupportedCurve } from './private-key.ts';
 import { storageKeyBits } from './protection.ts';
 import { refuse } from './refusal.ts';
+import type { Sequence } from './sequence.ts';
 import type { LoadedObject } from './state.ts';
 import { creationTicket } from './tickets.ts';
 
@@ -272,15 +273,25 @@ const FIRST_TRANSIENT = 0x80000000;
 
 /** Puts an object into the first free slot. @throws {Refusal} `OBJECT_MEMORY` */
 export function addTransient(machine: Machine, object: LoadedObject): number {
-  const { transients } = machine.volatile;
-  for (let handle = FIRST_TRANSIENT; handle < FIRST_TRANSIENT + MAX_TRANSIENT; handle++) {
-    if (transients.has(handle)) continue;
-    transients.set(handle, object);
-    return handle;
-  }
-  return refuse('OBJECT_MEMORY');
+  const handle = freeHandle(machine);
+  machine.volatile.transients.set(handle, object);
+  return handle;
 }
 
-export function requireSlot(machine: Machine): void {
-  if (machine.volatile.transients.size >= MAX_TRANSIENT) refuse('OBJECT_MEMORY');
+export function addSequence(machine: Machine, sequence: Sequence): number {
+  const handle = freeHandle(machine);
+  machine.volatile.sequences.set(handle, sequence);
+  return handle;
+}
+
+function freeHandle(machine: Machine): number {
+  requireSlot(machine);
+  const { transients, sequences } = machine.volatile;
+  let handle = FIRST_TRANSIENT;
+  while (transients.has(handle) || sequences.has(handle)) handle++;
+  return handle;
+}
+
+export function requireSlot({ volatile }: Machine): void {
+  if (volatile.transients.size + volatile.sequences.size >= MAX_TRANSIENT) refuse('OBJECT_MEMORY');
 }

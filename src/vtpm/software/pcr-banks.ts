@@ -29,6 +29,14 @@ export function pcrAttributes(pcr: number): PcrAttributes {
   return DRTM[pcr - 17] ?? DEBUG;
 }
 
+export function mayExtend(pcr: number, locality: number): boolean {
+  return ((pcrAttributes(pcr).extendLocalities >> locality) & 1) === 1;
+}
+
+export function mayReset(pcr: number, locality: number): boolean {
+  return ((pcrAttributes(pcr).resetLocalities >> locality) & 1) === 1;
+}
+
 /** PCRs of a dynamic launch: all ones until the launch resets them to zero. */
 export function isDynamic(pcr: number): boolean {
   return pcr >= 17 && pcr <= 22;

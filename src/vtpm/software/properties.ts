@@ -113,7 +113,7 @@ function variableProperties(machine: Machine): readonly (readonly [number, numbe
     [TPM_PT.HR_LOADED_AVAIL, MAX_LOADED_SESSIONS - volatile.sessions.size],
     [TPM_PT.HR_ACTIVE, active],
     [TPM_PT.HR_ACTIVE_AVAIL, MAX_ACTIVE_SESSIONS - active],
-    [TPM_PT.HR_TRANSIENT_AVAIL, MAX_TRANSIENT - volatile.transients.size],
+    [TPM_PT.HR_TRANSIENT_AVAIL, MAX_TRANSIENT - volatile.transients.size - volatile.sequences.size],
     [TPM_PT.HR_PERSISTENT, permanent.persistents.size],
     [TPM_PT.HR_PERSISTENT_AVAIL, MAX_PERSISTENT - permanent.persistents.size],
     [TPM_PT.NV_COUNTERS, counters],

@@ -67,6 +67,7 @@ function initialVolatile(permanent: Permanent): Volatile {
     sessions: new Map(),
     savedSessions: new Map(),
     transients: new Map(),
+    sequences: new Map(),
   };
 }
 
@@ -104,6 +105,7 @@ export class SoftwareTpm {
   /** Forgets transient objects and loaded sessions, as a resource manager does for a program that has gone. */
   releaseHandles(): void {
     this.#machine.volatile.transients.clear();
+    this.#machine.volatile.sequences.clear();
     this.#machine.volatile.sessions.clear();
   }
 

@@ -29,6 +29,7 @@ import {
   uint64,
 } from '../../tpm/index.ts';
 import { MAX_ACTIVE_SESSIONS, MAX_NV_INDEX_SIZE, MAX_NV_INDICES, MAX_PERSISTENT, MAX_TRANSIENT } from './limits.ts';
+import type { Sequence } from './sequence.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -199,6 +200,8 @@ export interface Volatile
   sessions: Map<number, Session>;
   savedSessions: Map<number, bigint>;
   transients: Map<number, LoadedObject>;
+  /** Beside the transient objects, whose places they take. They are in no saved state: a program ends its own. */
+  sequences: Map<number, Sequence>;
 }
 
 export function openVolatile(saved: SavedVolatile): Volatile {
@@ -208,6 +211,7 @@ export function openVolatile(saved: SavedVolatile): Volatile {
     sessions: new Map(saved.sessions.map((session) => [session.handle, { ...session }])),
     savedSessions: new Map(saved.savedSessions.map(({ handle, contextId }) => [handle, contextId])),
     transients: new Map(saved.transients.map(({ handle, object }) => [handle, object])),
+    sequences: new Map(),
   };
 }
 

@@ -99,7 +99,7 @@ function handlesOf(machine: Machine, property: number): readonly number[] {
         TPM_RH.PLATFORM_NV,
       ];
     case TPM_HT.TRANSIENT:
-      return [...volatile.transients.keys()];
+      return [...volatile.transients.keys(), ...volatile.sequences.keys()].sort((a, b) => a - b);
     case TPM_HT.PERSISTENT:
       return [...permanent.persistents.keys()];
     default:

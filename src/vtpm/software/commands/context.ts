@@ -60,8 +60,8 @@ export const context = {
 
   /** 28.4 */
   TPM2_FlushContext(machine, { flushHandle }) {
-    const { transients, sessions, savedSessions } = machine.volatile;
-    const isKnown = transients.has(flushHandle) || sessions.has(flushHandle) || savedSessions.has(flushHandle);
+    const { transients, sequences, sessions, savedSessions } = machine.volatile;
+    const isKnown = [transients, sequences, sessions, savedSessions].some((loaded) => loaded.has(flushHandle));
     if (!isKnown) refuse('HANDLE', 'flushHandle');
     machine.flush(flushHandle);
     return {};

@@ -3,20 +3,18 @@ import { digest, digestInfo } from '../../../bytes/index.ts';
 import { TPM_RH } from '../../../tpm/index.ts';
 import type { Handlers } from '../handler.ts';
 import { isImplementedHash, PCR_COUNT } from '../limits.ts';
-import { extendPcr, pcrAttributes, pcrChanged, selectPcrs, setPcr } from '../pcr-banks.ts';
+import { extendPcr, mayExtend, mayReset, pcrChanged, selectPcrs, setPcr } from '../pcr-banks.ts';
 import { refuse } from '../refusal.ts';
 
 /** TPML_DIGEST holds eight. */
 const DIGESTS_A_READ = 8;
-
-const maySo = (localities: number, locality: number): boolean => ((localities >> locality) & 1) === 1;
 
 export const pcr = {
   /** 22.2 */
   TPM2_PCR_Extend(machine, { pcrHandle, digests }, { locality }) {
     if (digests.some(({ hashAlg }) => !isImplementedHash(hashAlg))) refuse('HASH', 'digests');
     if (pcrHandle === TPM_RH.NULL) return {};
-    if (!maySo(pcrAttributes(pcrHandle).extendLocalities, locality)) refuse('LOCALITY');
+    if (!mayExtend(pcrHandle, locality)) refuse('LOCALITY');
     for (const { hashAlg, digest: value } of digests) extendPcr(machine, hashAlg, pcrHandle, value);
     if (digests.length > 0) pcrChanged(machine, pcrHandle);
     return {};
@@ -29,7 +27,7 @@ export const pcr = {
       digest: digest(hashAlg, eventData),
     }));
     if (pcrHandle === TPM_RH.NULL) return { digests };
-    if (!maySo(pcrAttributes(pcrHandle).extendLocalities, locality)) refuse('LOCALITY');
+    if (!mayExtend(pcrHandle, locality)) refuse('LOCALITY');
     for (const { hashAlg, digest: value } of digests) extendPcr(machine, hashAlg, pcrHandle, value);
     pcrChanged(machine, pcrHandle);
     return { digests };
@@ -60,7 +58,7 @@ export const pcr = {
 
   /** 22.8 */
   TPM2_PCR_Reset(machine, { pcrHandle }, { locality }) {
-    if (!maySo(pcrAttributes(pcrHandle).resetLocalities, locality)) refuse('LOCALITY');
+    if (!mayReset(pcrHandle, locality)) refuse('LOCALITY');
     for (const hash of machine.volatile.banks.keys()) {
       setPcr(machine, hash, pcrHandle, new Uint8Array(digestInfo(hash).size));
     }

@@ -40,6 +40,7 @@ function startClear(machine: Machine, isRestart: boolean, locality: number): voi
     // Saved sessions survive a Restart (Part 1, 30.4), not a Reset
     savedSessions: kept?.savedSessions ?? new Map(),
     transients: new Map(),
+    sequences: new Map(),
   };
   if (kept === undefined) permanent.resetCount++;
   markStartupLocality(machine.volatile, locality);
@@ -47,7 +48,7 @@ function startClear(machine: Machine, isRestart: boolean, locality: number): voi
 
 /** 9.3: a TPM Resume: all that TPM2_Shutdown(STATE) kept is back, the PCRs that are not kept start anew. */
 function resume(machine: Machine, kept: Volatile): void {
-  machine.volatile = { ...kept, isStarted: true, sessions: new Map(), transients: new Map() };
+  machine.volatile = { ...kept, isStarted: true, sessions: new Map(), transients: new Map(), sequences: new Map() };
   machine.volatile.restartCount++;
   for (const digests of machine.volatile.banks.values()) {
     for (const [pcr, value] of digests.entries()) {
