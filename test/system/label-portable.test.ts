@@ -433,3 +433,17 @@ test('an export that cannot be whole leaves no file, and none into its own tree'
     assert.equal(existsSync(join(tree, 'labels')), false);
   });
 });
+
+test('a device is written to and not replaced; a full one is said', async () => {
+  await withFolder(async (folder) => {
+    const tree = await makeTree(folder);
+    const device = join(folder, 'device');
+    symlinkSync('/dev/full', device);
+    const { status, stderr } = label('export', tree, '-o', device, ...USER);
+    assert.equal(status, 2);
+    assert.match(stderr, /the disk is full/);
+    assert.equal(readlinkSync(device), '/dev/full');
+    assert.equal(statSync(device).isCharacterDevice(), true);
+    assert.deepEqual(readdirSync(folder).sort(), ['device', 'tree']);
+  });
+});

@@ -1,6 +1,16 @@
 /** Writes an export: to standard output, or to a file that appears under its name when it is whole. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 
 const BUFFER_SIZE = 1 << 20;
 const WAIT = new Int32Array(new SharedArrayBuffer(4));
@@ -13,12 +23,15 @@ export class Output {
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);
   #filled = 0;
 
-  /** @param path a file that is replaced, or `-` @throws the error of node:fs */
+  /** @param path a file that is replaced, a FIFO or device that is written to, or `-` @throws the error of node:fs */
   constructor(path: string) {
-    this.#path = path;
-    this.#aside = path === '-' ? undefined : `${path}.${randomBytes(8).toString('hex')}.new`;
+    this.#path = path === '-' || !existsSync(path) ? path : realpathSync(path);
+    // Nothing but a regular file is replaced: /dev/null is to stay what it is.
+    const isStream = path === '-' || (existsSync(path) && !statSync(path).isFile());
+    this.#aside = isStream ? undefined : `${this.#path}.${randomBytes(8).toString('hex')}.new`;
     // Labels and digests of a tree tell who reads them what is in it: a new file is this user's alone.
-    this.#fd = this.#aside === undefined ? STDOUT : openSync(this.#aside, 'wx', 0o600);
+    if (this.#aside !== undefined) this.#fd = openSync(this.#aside, 'wx', 0o600);
+    else this.#fd = path === '-' ? STDOUT : openSync(path, 'w');
   }
 
   write(bytes: Uint8Array): void {
@@ -58,8 +71,7 @@ export class Output {
 
   /** After {@link finish}, or instead of it: what was begun goes. */
   close(): void {
-    if (this.#aside === undefined) return;
-    closeSync(this.#fd);
-    rmSync(this.#aside, { force: true });
+    if (this.#fd !== STDOUT) closeSync(this.#fd);
+    if (this.#aside !== undefined) rmSync(this.#aside, { force: true });
   }
 }
