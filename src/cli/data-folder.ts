@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { AssayError } from '../bytes/index.ts';
+import { AssayError, type ExitCode } from '../bytes/index.ts';
 import { privateFolder, replaceFile, SysError } from '../sys/index.ts';
 import { systemErrorWords } from './system-errors.ts';
 
@@ -11,7 +11,11 @@ import { systemErrorWords } from './system-errors.ts';
 export class DataFolderError extends AssayError {
   readonly code: 'data-folder.unusable' | 'data-folder.not-private' | 'data-folder.not-ours' | 'data-folder.in-use';
 
-  constructor(code: DataFolderError['code'], message: string, options: { advice: string; cause?: unknown }) {
+  constructor(
+    code: DataFolderError['code'],
+    message: string,
+    options: { advice: string; exitCode?: ExitCode; cause?: unknown },
+  ) {
     super(message, options);
     this.code = code;
   }

@@ -11,7 +11,8 @@ import { prepareDataFolder } from './data-folder.ts';
 import { parseNonce } from './parse-nonce.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { printJson, printLine } from './terminal.ts';
-import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
+import { UsageError } from './usage-error.ts';
+import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from './with-tpm.ts';
 
 const HELP = `
 Give the nonce that the verifier chose; one that you chose yourself proves nothing to anybody else.
@@ -41,7 +42,7 @@ export function register(program: Command): void {
     .addHelpText('after', '\nExample:\n  assay evidence collect -o evidence.cbor')
     .command('collect')
     .description('Quote the PCRs, read the logs, write both to a file')
-    .requiredOption('-o, --output <file>', 'where the evidence goes (CBOR)')
+    .requiredOption('-o, --output <file>', 'where the evidence goes (CBOR); - is standard output')
     .option('--nonce <hex>', 'what the verifier asked for, up to 64 bytes; left out: random, and printed', parseNonce)
     .option('--bank <name>', 'the PCR bank to quote', 'sha256')
     .addOption(new Option('--pcrs <list>', 'the PCRs to quote').argParser(parsePcrs).default(DEFAULT_PCRS, '0–15'))
@@ -53,9 +54,12 @@ export function register(program: Command): void {
 }
 
 async function run(options: Options): Promise<void> {
+  const toStdout = options.output === '-';
+  if (toStdout) refuseStdout(options);
   const nonce = options.nonce ?? randomBytes(32);
   const dataFolder = join(await prepareDataFolder(options.data), 'agent');
-  await withTpm(options, async ({ tpm, kind }) => {
+  await withTpm(options, async (opened) => {
+    const { tpm, kind } = opened;
     const bank = activeBank(options.bank, await pcrBanks(tpm));
     const agent = await startHostAgent({ tpm, tpmKind: kind, dataFolder, extend: options.extend === true });
     try {
@@ -66,15 +70,29 @@ async function run(options: Options): Promise<void> {
         userspaceLogOffset: 0,
       } as const;
       const evidence = EvidenceCodec.encode(await collectEvidence(agent.attester, nonce, request));
-      writeFileSync(options.output, evidence);
+      if (toStdout) process.stdout.write(evidence);
+      else writeFileSync(options.output, evidence);
       const { ak, ekCertificates } = agent.identity;
       if (options.akPublic !== undefined) writeFileSync(options.akPublic, writePublicFile(ak.area));
       if (options.ekCertificate !== undefined) writeFileSync(options.ekCertificate, certificateOf(ekCertificates));
-      report(options, { bytes: evidence.length, nonce: toHex(nonce), measurer: agent.measurer, bank });
+      report(options, {
+        bytes: evidence.length,
+        nonce: toHex(nonce),
+        measurer: agent.measurer,
+        bank,
+        ...demonstrationField(opened),
+      });
     } finally {
       await agent.stop();
     }
   });
+}
+
+/** Evidence is binary: on a terminal it does harm, and with --json standard output is taken. */
+function refuseStdout({ json }: Options): void {
+  const advice = 'name a file with -o';
+  if (json === true) throw new UsageError('standard output takes the evidence or --json, not both', advice);
+  if (process.stdout.isTTY) throw new UsageError('evidence is binary, and standard output is a terminal', advice);
 }
 
 function activeBank(name: string, banks: readonly PcrBank[]): PcrBank {
@@ -90,7 +108,19 @@ function certificateOf([certificate]: readonly Uint8Array[]): Uint8Array {
   throw new TpmError('tpm.unsupported', 'the TPM holds no endorsement certificate', { exitCode: 3 });
 }
 
-function report(options: Options, made: { bytes: number; nonce: string; measurer: string; bank: PcrBank }): void {
+interface Made {
+  readonly bytes: number;
+  readonly nonce: string;
+  readonly measurer: string;
+  readonly bank: PcrBank;
+  readonly demonstration?: true;
+}
+
+function report(options: Options, made: Made): void {
   if (options.json === true) printJson({ evidence: options.output, ...made, pcrs: options.pcrs });
-  else printLine(`${options.output}: ${made.bytes} bytes of evidence for nonce ${made.nonce}`);
+  else {
+    const line = `${made.bytes} bytes of evidence for nonce ${made.nonce}`;
+    if (options.output === '-') process.stderr.write(`assay: ${line}\n`);
+    else printLine(`${options.output}: ${line}`);
+  }
 }

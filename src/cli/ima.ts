@@ -75,13 +75,19 @@ function replay(path: string, options: { hash: string; json?: boolean }): void {
   });
   const { entries, violations, templates, badTemplateDigests, badCount } = stream.replay;
   const pcrs = stream.replay.pcrs();
+  // The kernel's own list begins with boot_aggregate, whatever the policy.
+  if (entries === 0) process.exitCode = 3;
   if (badCount > 0) process.exitCode = 1;
   if (options.json === true) {
     printJson({ entries, violations, templates: Object.fromEntries(templates), badTemplateDigests, pcrs });
     return;
   }
+  if (entries === 0) {
+    printLine('the list is empty: IMA is off in this kernel, or the file was cut; it says nothing about the PCRs');
+    return;
+  }
   const counts = [...templates].map(([name, count]) => `${count} ${name}`).join(', ');
-  printLine(`${entries} entries (${counts || 'none'}), ${violations} violations`);
+  printLine(`${entries} entries (${counts}), ${violations} violations`);
   printLine(badCount === 0 ? 'every template digest is right' : describeBad(badTemplateDigests, badCount));
   printLine(pcrTable(pcrs));
 }
@@ -172,7 +178,7 @@ function realPcrs(options: CheckOptions, command: Command): Promise<PcrValues> {
     return Promise.resolve(inFile(pcrs, () => parsePcrText(readFileSync(pcrs, 'utf8'))));
   }
   if (pcrs === undefined && options.tpm !== undefined) {
-    return readTpmPcrs(options.tpm === true ? process.env.ASSAY_TPM : options.tpm);
+    return readTpmPcrs(options.tpm === true ? process.env.ASSAY_TPM : options.tpm, options.json === true);
   }
   return command.error('give the PCR values with --pcrs FILE or --tpm');
 }
@@ -181,12 +187,12 @@ function realPcrs(options: CheckOptions, command: Command): Promise<PcrValues> {
 const IMA_PCRS = Array.from({ length: 11 }, (_, index) => index);
 
 /** The TPM's code is loaded only here: every other verb starts without it. */
-async function readTpmPcrs(name: string | undefined): Promise<PcrValues> {
+async function readTpmPcrs(name: string | undefined, json: boolean): Promise<PcrValues> {
   const [{ withTpm }, { pcrBanks, readBank }] = await Promise.all([
     import('./with-tpm.ts'),
     import('../agent/index.ts'),
   ]);
-  return await withTpm(name === undefined ? {} : { tpm: name }, async ({ tpm }) => {
+  return await withTpm({ json, ...(name === undefined ? {} : { tpm: name }) }, async ({ tpm }) => {
     const values: { [bank in PcrBank]?: Record<string, string> } = {};
     for (const bank of await pcrBanks(tpm)) {
       const pcrs = Object.entries(await readBank(tpm, bank, IMA_PCRS));

@@ -7,6 +7,7 @@ import { prepareDataFolder } from './data-folder.ts';
 import { readEkRoots } from './ek-roots.ts';
 import { JUDGEMENT } from './judgement.ts';
 import { readReference } from './reference.ts';
+import { inUse, noteRunning } from './running.ts';
 import { untilStopped } from './signals.ts';
 import { printJson, printLine } from './terminal.ts';
 import { WEB_ROOT } from './web-root.ts';
@@ -94,7 +95,10 @@ async function run(options: Options): Promise<void> {
     settings: { intervalMs: options.interval * 1000, defaultReference: DEFAULT_REFERENCE },
     ...(existsSync(WEB_ROOT) ? { webRoot: WEB_ROOT } : {}),
     log: pino({ level: process.env.ASSAY_LOG ?? 'info' }, pino.destination(2)),
+  }).catch((error: unknown) => {
+    throw inUse(dataFolder, error);
   });
+  const forget = await noteRunning(dataFolder, 'assay server run', server.urls[0] ?? '');
   try {
     if (reference !== undefined) await server.putReference(DEFAULT_REFERENCE, reference);
     const label = 'given out at the start';
@@ -109,6 +113,7 @@ async function run(options: Options): Promise<void> {
     }
     await untilStopped();
   } finally {
+    await forget();
     await server.stop();
   }
 }

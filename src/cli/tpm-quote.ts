@@ -22,7 +22,7 @@ import {
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine, styled } from './terminal.ts';
-import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
+import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from './with-tpm.ts';
 
 /** The largest of these files is the PCR file, whose 64 lists take 34 KB. */
 const FILE_LIMIT = 256 * 1024;
@@ -97,12 +97,16 @@ async function makeQuote(options: QuoteOptions): Promise<void> {
   const selection = parsePcrSelection(options.selection);
   const hash = options.hash ?? (options.key === 'p384' ? 'sha384' : 'sha256');
   const template = attestationKeyTemplate(options.key, hash);
-  const made = await withTpm(options, ({ tpm }) => quoteWithNewKey(tpm, template, options.qualification, selection));
+  const { made, demonstration } = await withTpm(options, async (opened) => ({
+    made: await quoteWithNewKey(opened.tpm, template, options.qualification, selection),
+    demonstration: demonstrationField(opened),
+  }));
   writeQuote(options, made);
   const check = options.key === 'rsapss2048' ? null : checkLine(options, hash);
   if (options.json === true) {
     const { public: publicFile, message, signature, pcrs } = options;
-    printJson({ public: publicFile, message, signature, pcrs, qualification: toHex(options.qualification), check });
+    const qualification = toHex(options.qualification);
+    printJson({ public: publicFile, message, signature, pcrs, qualification, check, ...demonstration });
     return;
   }
   printLine(

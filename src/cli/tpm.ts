@@ -19,7 +19,7 @@ import {
 import type { OpenedTpm } from '../vtpm/index.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 import { registerQuoteCommands } from './tpm-quote.ts';
-import { addTpmOptions, type TpmOptions, withTpm } from './with-tpm.ts';
+import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from './with-tpm.ts';
 
 /** Enough for keys and seeds; a TPM gives some kilobytes a second. */
 const MAX_RANDOM = 65_536;
@@ -43,16 +43,14 @@ export function register(program: Command): void {
     .option('--bank <hash>', 'sha1, sha256, sha384 or sha512 (default: sha256 where it is active)')
     .option('--json', 'print {"pcrs":{BANK:{INDEX:HEX}},"meanings":{INDEX:TEXT}}')
     .addHelpText('after', '\nExample:\n  assay tpm pcrs --bank sha256')
-    .action((options: PcrsOptions) => withTpm(options, ({ tpm: client }) => pcrs(client, options)));
+    .action((options: PcrsOptions) => withTpm(options, (opened) => pcrs(opened, options)));
   addTpmOptions(tpm.command('random'))
     .description("Print random bytes of the TPM's generator in hex")
     .argument('<count>', `how many, 1…${MAX_RANDOM}`, parseCount)
     .option('-o, --output <file>', 'write them to this file, as bytes')
     .option('--json', 'print {"random":HEX}')
     .addHelpText('after', '\nExample:\n  assay tpm random 32')
-    .action((count: number, options: RandomOptions) =>
-      withTpm(options, ({ tpm: client }) => random(client, count, options)),
-    );
+    .action((count: number, options: RandomOptions) => withTpm(options, (opened) => random(opened, count, options)));
   registerQuoteCommands(tpm);
 }
 
@@ -66,13 +64,15 @@ function parseCount(text: string): number {
 
 // --- info -------------------------------------------------------------------------------------------------------------
 
-async function info({ tpm, kind }: OpenedTpm, asJson: boolean): Promise<void> {
+async function info(opened: OpenedTpm, asJson: boolean): Promise<void> {
+  const { tpm, kind } = opened;
   const property = await fixedProperties(tpm);
   const certificates = await endorsementCertificates(tpm);
   const clock = (await tpm.execute(TPM2_ReadClock, {})).currentTime.clockInfo;
   const described = {
     tpm: tpm.description,
     kind,
+    ...demonstrationField(opened),
     manufacturer: textOf([property(TPM_PT.MANUFACTURER)]),
     vendor: textOf(VENDOR_STRINGS.map(property)),
     firmware: firmwareOf(property(TPM_PT.FIRMWARE_VERSION_1), property(TPM_PT.FIRMWARE_VERSION_2)),
@@ -188,7 +188,8 @@ interface PcrsOptions extends CommonOptions {
   readonly bank?: string;
 }
 
-async function pcrs(tpm: TpmClient, options: PcrsOptions): Promise<void> {
+async function pcrs(opened: OpenedTpm, options: PcrsOptions): Promise<void> {
+  const { tpm } = opened;
   const banks = await activeBanks(tpm);
   const bank = chooseBank(
     banks.map(({ hash }) => hash),
@@ -199,7 +200,7 @@ async function pcrs(tpm: TpmClient, options: PcrsOptions): Promise<void> {
   const meanings = Object.fromEntries(values.map(({ index }) => [index, pcrMeaning(index)]));
   if (options.json === true) {
     const hex = Object.fromEntries(values.map(({ index, value }) => [index, toHex(value)]));
-    printJson({ pcrs: { [bank]: hex }, meanings });
+    printJson({ pcrs: { [bank]: hex }, meanings, ...demonstrationField(opened) });
     return;
   }
   printLine(`${bank} bank (${banks.map(({ hash }) => hash).join(', ')} active)`);
@@ -228,10 +229,10 @@ interface RandomOptions extends CommonOptions {
   readonly output?: string;
 }
 
-async function random(tpm: TpmClient, count: number, options: RandomOptions): Promise<void> {
-  const bytes = await randomBytes(tpm, count);
+async function random(opened: OpenedTpm, count: number, options: RandomOptions): Promise<void> {
+  const bytes = await randomBytes(opened.tpm, count);
   if (options.output !== undefined) writeFileSync(options.output, bytes, { mode: 0o600 });
-  else if (options.json === true) printJson({ random: toHex(bytes) });
+  else if (options.json === true) printJson({ random: toHex(bytes), ...demonstrationField(opened) });
   else printLine(toHex(bytes));
 }
 

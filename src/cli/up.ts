@@ -9,6 +9,7 @@ import { chooseTpm } from '../vtpm/index.ts';
 import { defaultDataFolder, prepareDataFolder, softwareTpmFile } from './data-folder.ts';
 import { readEkRoots } from './ek-roots.ts';
 import { reportError } from './report-error.ts';
+import { inUse, noteRunning } from './running.ts';
 import { untilStopped } from './signals.ts';
 import { Progress, printJson, printLine } from './terminal.ts';
 import { bringUp, type Up } from './up/bring-up.ts';
@@ -70,8 +71,9 @@ async function run(options: Options): Promise<void> {
   const tell = changeTeller();
   const tpm = chooseTpm(options.tpm, softwareTpmFile(resolve(options.data ?? defaultDataFolder())));
   const ekRoots = await rootsOf(options);
+  const dataFolder = await prepareDataFolder(options.data);
   const up = await bringUp({
-    dataFolder: await prepareDataFolder(options.data),
+    dataFolder,
     port: options.once === true ? 0 : options.port,
     tpm,
     extend: options.extend === true,
@@ -90,8 +92,12 @@ async function run(options: Options): Promise<void> {
       progress.done();
       reportError(error, false);
     },
+  }).catch((error: unknown) => {
+    progress.done();
+    throw inUse(dataFolder, error);
   });
   progress.done();
+  const forget = await noteRunning(dataFolder, 'assay up', up.url);
   // Before anything is shown: whoever sees it may stop us at once.
   const stopped = options.once === true ? Promise.resolve() : untilStopped();
   try {
@@ -100,6 +106,7 @@ async function run(options: Options): Promise<void> {
     isLive = true;
     await stopped;
   } finally {
+    await forget();
     await up.stop();
   }
 }

@@ -1,8 +1,10 @@
 /** `assay vtpm`: virtual TPMs. */
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EmbeddedTpm, type ServeOptions, serveTpm } from '../vtpm/index.ts';
 import { printJson, printLine } from './terminal.ts';
+import { tellDemonstration } from './with-tpm.ts';
 
 interface Options {
   readonly tcp?: number;
@@ -34,7 +36,7 @@ export function register(program: Command): void {
     )
     .option('--unix <path>', 'a socket; the control channel is at PATH.ctrl')
     .addOption(new Option('--protocol <name>', 'how clients speak').choices(['swtpm', 'mssim']).default('swtpm'))
-    .option('--json', 'print {"address"} when it serves')
+    .option('--json', 'print {"address","control","demonstration"} when it serves')
     .addHelpText('after', HELP)
     .action(serve);
 }
@@ -46,16 +48,26 @@ function parsePort(text: string): number {
 }
 
 async function serve({ tcp, unix, protocol, state, json }: Options): Promise<void> {
+  const isNew = !existsSync(state);
   const tpm = await EmbeddedTpm.open(state);
+  if (json !== true) tellDemonstration(state, isNew);
   try {
     const served = await serveTpm(tpm, { protocol, ...(unix === undefined ? { tcp: { port: tcp ?? 0 } } : { unix }) });
-    if (json) printJson({ address: served.address });
-    else printLine(`serving ${served.address}`);
+    const control = controlOf(served.address);
+    if (json) printJson({ address: served.address, control, demonstration: true });
+    else printLine(`serving ${served.address}; its control channel is ${control}`);
     await interrupted();
     await served.close();
   } finally {
     await tpm.close();
   }
+}
+
+/** The second channel, which tpm2-tss finds by itself: the port after the first, or the path with .ctrl. */
+function controlOf(address: string): string {
+  const [, host, port] = /host=([^,]+),port=(\d+)$/.exec(address) ?? [];
+  if (port !== undefined) return `${host}:${Number(port) + 1}`;
+  return `${address.replace(/^[a-z]+:path=/, '')}.ctrl`;
 }
 
 async function interrupted(): Promise<void> {

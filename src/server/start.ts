@@ -167,7 +167,8 @@ async function listen(app: App, { kind, address, port }: Listener): Promise<stri
   try {
     await app.listen({ host: address, port });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const isTaken = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
+    const why = isTaken ? 'the port is in use' : cause instanceof Error ? cause.message : String(cause);
     throw new ServerError('server.listen', `cannot listen on ${address} port ${port}: ${why}`, {
       advice: 'choose another port, or stop what uses it',
       cause,
