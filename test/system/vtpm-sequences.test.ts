@@ -129,7 +129,12 @@ const COMMANDS: readonly Uint8Array[] = [
   completeEvent(TPM_RH.NULL, FIRST, BLOCK),
   handles,
   // HMACs
-  // Only a key that signs and decrypts has no hash of its own
+  // Only a key that signs and decrypts, or does neither, has no scheme of its own
+  loadKey('null', { sign: true }),
+  loadKey('null', { decrypt: true }),
+  loadKey('hmac', { sign: true, decrypt: true }),
+  loadKey('hmac', { decrypt: true }),
+  loadKey('hmac', {}),
   loadKey('null', { sign: true, decrypt: true }),
   startHmac('null'),
   startHmac('sha384'),

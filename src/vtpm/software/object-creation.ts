@@ -93,10 +93,8 @@ function checkSchemes(area: TPMT_PUBLIC, field: string): void {
   }
   const { scheme } = area.parameters.scheme;
   if (area.type === 'keyedhash') {
-    if (sign && decrypt && scheme !== 'null') refuse('SCHEME', field);
-    if (sign && !decrypt && scheme !== 'hmac' && (restricted || scheme !== 'null')) refuse('SCHEME', field);
-    if (!sign && decrypt && scheme !== 'xor' && (restricted || scheme !== 'null')) refuse('SCHEME', field);
-    if (!sign && !decrypt && scheme !== 'null') refuse('SCHEME', field);
+    const needed = (sign === true) === (decrypt === true) ? 'null' : sign ? 'hmac' : 'xor';
+    if (scheme !== needed) refuse('SCHEME', field);
     return;
   }
   if (isParent) {
