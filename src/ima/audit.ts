@@ -12,7 +12,7 @@ export interface IntegrityRecord {
   readonly op: string;
   /** `invalid-hash`, `missing-HMAC`, …; as this kernel says it, so not from a closed set. */
   readonly cause: string;
-  /** Bytes of the file's path, where the record is about a file. */
+  /** Where the record is about a file: bytes of its path, of which `collect_data` gives the last part alone. */
   readonly name?: Buffer;
   readonly ino?: bigint;
   /** The name of the process, as its bytes are. */

@@ -20,12 +20,13 @@ export async function makeDisk(
   const options = [
     '-q',
     '-F',
-    '-E',
-    'root_owner=0:0,lazy_itable_init=0',
     '-O',
     ['^has_journal', ...features].join(','),
+    '-E',
+    'root_owner=0:0,lazy_itable_init=0',
   ];
-  await run('mkfs.ext4', [...options, '-d', staging, image], { env: SBIN });
+  // A block of ext4 as large as a page, which fs-verity needs; mkfs takes smaller ones for small images.
+  await run('mkfs.ext4', [...options, '-b', '4096', '-d', staging, image], { env: SBIN });
   await rm(staging, { recursive: true });
 }
 

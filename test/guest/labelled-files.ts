@@ -2,10 +2,17 @@
 import { appendFileSync, chmodSync, chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { labelTree } from '../../src/appraise/index.ts';
-import { type DigestAlgorithm, digest } from '../../src/bytes/index.ts';
+import { type DigestAlgorithm, digest, toHex } from '../../src/bytes/index.ts';
 import { type Keyring, type Signer, signDigest } from '../../src/digsig/index.ts';
 import { appraiseEvm, EVM_XATTR, hmacLabel, readEvmMetadata, signatureLabel } from '../../src/evm/index.ts';
-import { type AppraiseType, appraiseIma, encodeImaDigest, encodeImaSignature, IMA_XATTR } from '../../src/ima/index.ts';
+import {
+  type AppraiseType,
+  appraiseIma,
+  encodeImaDigest,
+  encodeImaSignature,
+  IMA_XATTR,
+  type ImaAppraisal,
+} from '../../src/ima/index.ts';
 import { fileSystem, getXattr, setXattr } from '../../src/sys/index.ts';
 
 const PROGRAM = '#!/bin/sh\necho hello\n';
@@ -35,6 +42,8 @@ export function placeFiles(root: string, files: readonly LabelledFile[]): void {
 
 /** What the kernel has loaded when it judges. */
 export interface Judge {
+  /** What fs-verity will say of the file once it is enabled; left out: it is not. */
+  readonly verityDigest?: (file: string) => NonNullable<ImaAppraisal['verityDigest']>;
   readonly type: AppraiseType;
   /** Of the keyring `_ima`. */
   readonly keyring: Keyring;
@@ -43,7 +52,7 @@ export interface Judge {
 }
 
 /** Our judgement of a file of the mounted disk, in the words of {@link LabelledFile}. */
-export function ourJudgement(file: string, { type, keyring, evm }: Judge): string {
+export function ourJudgement(file: string, { type, keyring, evm, verityDigest }: Judge): string {
   const { metadata, label } = readEvmMetadata(file);
   const evmResult = evm === undefined ? undefined : appraiseEvm({ xattr: label, metadata, ...evm });
   const content = readFileSync(file);
@@ -52,6 +61,7 @@ export function ourJudgement(file: string, { type, keyring, evm }: Judge): strin
     type,
     keyring,
     fileDigest: (algorithm) => digest(algorithm, content),
+    ...(verityDigest === undefined ? {} : { verityDigest: verityDigest(file) }),
     ...(evmResult === undefined ? {} : { evmStatus: evmResult.status }),
   });
   return status === 'pass' ? 'pass' : `${op} ${cause}`;
@@ -67,6 +77,12 @@ export async function labelWholeDisk(root: string, hmacKey: Uint8Array): Promise
     const { metadata } = readEvmMetadata(file, uuid === undefined ? {} : { uuid });
     setXattr(file, EVM_XATTR, hmacLabel(hmacKey, metadata));
   }
+}
+
+/** As policies write it. */
+export function fileSystemUuid(mounted: string): string {
+  const { uuid } = fileSystem(mounted);
+  return toHex(uuid ?? Buffer.alloc(16)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 export const digestOf = (file: string, algorithm: DigestAlgorithm = 'sha256'): Buffer =>

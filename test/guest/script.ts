@@ -17,6 +17,9 @@ const line = (...words: readonly string[]): string => words.map(quote).join(' ')
 /** Runs a program. */
 export const run = (...argv: readonly string[]): Step => ({ shell: line(...argv) });
 
+/** Runs a line of shell, for redirections. */
+export const shell = (text: string): Step => run('sh', '-c', text);
+
 /** Runs a program and brings its standard output out as file `name`. */
 export const runInto = (name: string, ...argv: readonly string[]): Step => ({
   shell: `${line(...argv)} >${quote(`${OUT}/${name}`)}`,

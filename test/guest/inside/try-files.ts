@@ -3,7 +3,7 @@
  * subsystem told the audit log. Usage: LIST ANSWER, JSON files of paths and of FileAnswer.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { INTEGRITY_AUDIT, parseIntegrityRecord } from '../../../src/ima/index.ts';
 import { AuditSocket } from '../../../src/sys/index.ts';
 import type { FileAnswer } from '../file-trials.ts';
@@ -15,16 +15,16 @@ const [, , list = '', answer = ''] = process.argv;
 const paths: readonly string[] = JSON.parse(readFileSync(list, 'utf8'));
 
 using socket = new AuditSocket();
-const causes = new Map<string, string>();
+/** Inode number → operation and cause. Not by name: `collect_data` gives the last part of the path alone. */
+const causes = new Map<bigint, string>();
 
 /** Only what the appraisal says of a file: its first word counts, one call may ask at more than one hook. */
 function listen(): void {
   for (const event of socket.read()) {
     if (event.kind === 'overflow') throw new Error('audit records were lost');
     if (event.type !== INTEGRITY_AUDIT.data) continue;
-    const { op, cause, name } = parseIntegrityRecord(event.text);
-    const path = name?.toString() ?? '';
-    if (!causes.has(path)) causes.set(path, `${op} ${cause}`);
+    const { op, cause, ino } = parseIntegrityRecord(event.text);
+    if (ino !== undefined && !causes.has(ino)) causes.set(ino, `${op} ${cause}`);
   }
 }
 
@@ -38,16 +38,16 @@ const sleep = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 };
 
-const outcomes = paths.map((path) => ({ path, outcome: attempt(path) }));
-const isUnexplained = () => outcomes.some(({ path, outcome }) => outcome !== 'ok' && !causes.has(path));
+const outcomes = paths.map((path) => ({ path, ino: statSync(path, { bigint: true }).ino, outcome: attempt(path) }));
+const isUnexplained = () => outcomes.some(({ ino, outcome }) => outcome !== 'ok' && !causes.has(ino));
 const end = performance.now() + PATIENCE_MS;
 do {
   listen();
   sleep(20);
 } while (isUnexplained() && performance.now() < end);
 
-const answers = outcomes.map(({ path, outcome }): FileAnswer => {
-  const cause = causes.get(path);
+const answers = outcomes.map(({ path, ino, outcome }): FileAnswer => {
+  const cause = causes.get(ino);
   return { path, outcome, ...(cause === undefined ? {} : { cause }) };
 });
 writeFileSync(answer, JSON.stringify(answers));

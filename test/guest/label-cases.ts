@@ -1,0 +1,110 @@
+/** Files whose labels stand or do not, each in one way, for a kernel and for our appraisal to judge. */
+import type { Signer } from '../../src/digsig/index.ts';
+import { signDigest, signFileId } from '../../src/digsig/index.ts';
+import { EVM_XATTR } from '../../src/evm/index.ts';
+import { encodeImaDigest, encodeImaSignature } from '../../src/ima/index.ts';
+import { setXattr } from '../../src/sys/index.ts';
+import {
+  changeContent,
+  changeMode,
+  digestOf,
+  giveTo,
+  type LabelledFile,
+  setHash,
+  setHmac,
+  setIma,
+  sign,
+  signMetadata,
+} from './labelled-files.ts';
+
+export interface Signers {
+  /** Its certificate is in the keyring `_ima`. */
+  readonly ima: Signer;
+  /** Its certificate is in the keyring `_evm`. */
+  readonly evm: Signer;
+  /** Its certificate is nowhere. */
+  readonly stranger: Signer;
+  readonly hmacKey: Uint8Array;
+}
+
+/** What the kernel does not look at. */
+const LABEL_END = Buffer.of(1, 2);
+
+/** CAP_NET_RAW, in the form of `linux/capability.h`, VFS_CAP_REVISION_2. */
+const setCapability = (file: string): void =>
+  setXattr(file, 'security.capability', Buffer.from('0100000200200000000000000000000000000000', 'hex'));
+
+/** About `security.ima` alone. */
+export const contentFiles = ({ ima, evm, stranger }: Signers): readonly LabelledFile[] => [
+  ['hash', 'pass', setHash],
+  ['hash-sha1', 'pass', setIma((file) => encodeImaDigest('sha1', digestOf(file, 'sha1'), { legacy: true }))],
+  ['hash-and-more', 'pass', setIma((file) => Buffer.concat([encodeImaDigest('sha256', digestOf(file)), LABEL_END]))],
+  ['unlabelled', 'appraise_data missing-hash'],
+  ['hash-changed', 'appraise_data invalid-hash', setHash, changeContent],
+  [
+    'hash-cut',
+    'appraise_data invalid-hash',
+    setIma((file) => encodeImaDigest('sha256', digestOf(file)).subarray(0, 30)),
+  ],
+  ['signed', 'pass', sign(ima)],
+  ['signed-changed', 'appraise_data invalid-signature', sign(ima), changeContent],
+  ['signed-by-stranger', 'appraise_data invalid-signature', sign(stranger)],
+  ['signed-by-evm-key', 'appraise_data invalid-signature', sign(evm)],
+  [
+    'signature-cut',
+    'appraise_data invalid-signature',
+    setIma((file) => encodeImaSignature(signDigest(ima, 'sha256', digestOf(file))).subarray(0, 40)),
+  ],
+  ['signature-v0', 'appraise_data unknown', setIma(() => Buffer.from([3, 0, 4, ...Buffer.alloc(64)]))],
+  [
+    'signature-v3',
+    'appraise_data invalid-signature-version',
+    setIma((file) => encodeImaSignature(signFileId(ima, 3, 'sha256', digestOf(file)))),
+  ],
+  [
+    // Where no rule asks for fs-verity, the kernel takes what it measured for its digest.
+    'verity-signature',
+    'pass',
+    setIma((file) => encodeImaSignature(signFileId(ima, 6, 'sha256', digestOf(file)), { verity: true })),
+  ],
+  ['unknown-type', 'appraise_data unknown-ima-data', setIma(() => Buffer.of(9, 1, 2))],
+];
+
+/** About `security.evm`. */
+export function metadataFiles({ ima, evm, stranger, hmacKey }: Signers): readonly LabelledFile[] {
+  const hmac = setHmac(hmacKey);
+  const portable = signMetadata(evm, { portable: true });
+  return [
+    ['hmac', 'pass', setHash, hmac],
+    ['hmac-with-capability', 'pass', setHash, setCapability, hmac],
+    ['hmac-then-capability', 'appraise_data invalid-HMAC', setHash, hmac, setCapability],
+    ['hmac-of-other-key', 'appraise_data invalid-HMAC', setHash, setHmac(Buffer.alloc(64, 1))],
+    ['hmac-then-mode', 'appraise_data invalid-HMAC', setHash, hmac, changeMode],
+    ['hmac-then-content', 'appraise_data invalid-hash', setHash, hmac, changeContent],
+    ['hmac-then-content-and-hash', 'appraise_data invalid-HMAC', setHash, hmac, changeContent, setHash],
+    ['no-hmac', 'appraise_data missing-HMAC', setHash],
+    [
+      'evm-unknown-type',
+      'appraise_data invalid-HMAC',
+      setHash,
+      (file) => setXattr(file, EVM_XATTR, Buffer.of(9, 1, 2)),
+    ],
+    ['metadata-signed', 'pass', setHash, signMetadata(evm)],
+    ['metadata-signed-by-stranger', 'appraise_data invalid-HMAC', setHash, signMetadata(stranger)],
+    ['portable', 'pass', setHash, portable],
+    ['portable-then-mode', 'appraise_data invalid-fail-immutable', setHash, portable, changeMode],
+    ['portable-by-ima-key', 'appraise_data invalid-fail-immutable', setHash, signMetadata(ima, { portable: true })],
+  ];
+}
+
+/** Under EVM and a rule that wants signatures of the files of `owner`. */
+export function signedOnlyFiles({ ima, evm, hmacKey }: Signers, owner: number): readonly LabelledFile[] {
+  const hmac = setHmac(hmacKey);
+  const give = giveTo(owner);
+  return [
+    ['must-signed', 'pass', give, sign(ima), hmac],
+    ['must-hash', 'appraise_data IMA-signature-required', give, setHash, hmac],
+    ['must-unlabelled', 'appraise_data IMA-signature-required', give],
+    ['must-hash-portable', 'pass', give, setHash, signMetadata(evm, { portable: true })],
+  ];
+}

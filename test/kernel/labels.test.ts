@@ -1,0 +1,194 @@
+/**
+ * The judge kernel (Linux 6.12 with every integrity feature on) judges what Debian's kernel cannot: ECDSA, fs-verity
+ * signatures, SHA-384; and the labels of `guest-labels` once more, by ECDSA keys.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fromHex } from '../../src/bytes/index.ts';
+import { type Signer, signFileId } from '../../src/digsig/index.ts';
+import { encodeImaDigest, encodeImaSignature } from '../../src/ima/index.ts';
+import { EVM_FILES, HMAC_KEY, loadCertificates, loadHmacKey, loadPolicy, turnEvmOn } from '../guest/appraisal-steps.ts';
+import { answersOf, expectedAnswer, trialList, tryFiles } from '../guest/file-trials.ts';
+import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
+import { contentFiles, metadataFiles, type Signers, signedOnlyFiles } from '../guest/label-cases.ts';
+import {
+  changeContent,
+  digestOf,
+  fileSystemUuid,
+  giveTo,
+  type Judge,
+  type LabelledFile,
+  labelWholeDisk,
+  ourJudgement,
+  type Preparation,
+  placeFiles,
+  placeOf,
+  setHash,
+  setHmac,
+  setIma,
+  sign,
+} from '../guest/labelled-files.ts';
+import { run } from '../guest/script.ts';
+import { keyringOf, makeSigningKey } from '../guest/signing-key.ts';
+import { nodeTree, programTree, projectTree } from '../guest/tree.ts';
+import { requires, requiresMounts, requiresPath } from '../system/requirements.ts';
+
+const machine = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
+const programs = requires('openssl', 'keyctl', 'fsverity');
+const kernel = requiresPath('ASSAY_JUDGE_KERNEL', 'judge kernel');
+const skip = machine.skip || programs.skip || kernel.skip || requiresMounts().skip;
+
+/** Owners by which the policy tells files apart. */
+const SIGNED_ONLY = 1001;
+const VERITY_ONLY = 1002;
+
+const ec = (curve: string): string[] => ['ec', '-pkeyopt', `ec_paramgen_curve:${curve}`];
+
+/** What fs-verity gives with its defaults: SHA-256 over blocks of 4096 bytes. */
+const verityDigest = (file: string): { algorithm: 'sha256'; digest: Buffer } => {
+  const digest = execFileSync('fsverity', ['digest', '--compact', file], { encoding: 'utf8' });
+  return { algorithm: 'sha256', digest: fromHex(digest.trim()) };
+};
+
+/** Format 3 in an attribute of type 06. */
+const signVerity = (signer: Signer): Preparation =>
+  setIma((file) => encodeImaSignature(signFileId(signer, 6, 'sha256', verityDigest(file).digest), { verity: true }));
+
+describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-labels-'));
+  const ima = makeSigningKey(folder, 'ima', ec('P-256'));
+  const p384 = makeSigningKey(folder, 'p384', ec('P-384'));
+  const p521 = makeSigningKey(folder, 'p521', ec('P-521'));
+  const rsa = makeSigningKey(folder, 'rsa', ['rsa:4096']);
+  const evm = makeSigningKey(folder, 'evm', ec('P-256'));
+  const stranger = makeSigningKey(folder, 'stranger', ec('P-256'));
+  const signers: Signers = { ima: ima.signer, evm: evm.signer, stranger: stranger.signer, hmacKey: HMAC_KEY };
+
+  const contents: readonly LabelledFile[] = [
+    ...contentFiles(signers),
+    ['hash-sha384', 'pass', setIma((file) => encodeImaDigest('sha384', digestOf(file, 'sha384')))],
+    ['hash-sha3-256', 'pass', setIma((file) => encodeImaDigest('sha3-256', digestOf(file, 'sha3-256')))],
+    ['p256-sha512', 'pass', sign(ima.signer, 'sha512')],
+    ['p384', 'pass', sign(p384.signer)],
+    ['p384-sha384', 'pass', sign(p384.signer, 'sha384')],
+    ['p384-changed', 'appraise_data invalid-signature', sign(p384.signer, 'sha384'), changeContent],
+    ['p521-sha512', 'pass', sign(p521.signer, 'sha512')],
+    ['rsa4096-sha512', 'pass', sign(rsa.signer, 'sha512')],
+  ];
+  const giveToVerity = giveTo(VERITY_ONLY);
+  const verity: readonly LabelledFile[] = [
+    ['verity', 'pass', giveToVerity, signVerity(ima.signer)],
+    ['verity-p384', 'pass', giveToVerity, signVerity(p384.signer)],
+    [
+      'verity-then-content',
+      'appraise_data invalid-verity-signature',
+      giveToVerity,
+      signVerity(ima.signer),
+      changeContent,
+    ],
+    ['verity-by-stranger', 'appraise_data invalid-verity-signature', giveToVerity, signVerity(stranger.signer)],
+    ['verity-hash', 'appraise_data verity-signature-required', giveToVerity, setHash],
+    ['verity-signed-v2', 'appraise_data verity-signature-required', giveToVerity, sign(ima.signer)],
+    ['verity-unlabelled', 'appraise_data verity-signature-required', giveToVerity],
+  ];
+  const withoutVerity: readonly LabelledFile[] = [
+    ['no-verity', 'collect_data no-verity-digest', giveToVerity, signVerity(ima.signer)],
+  ];
+  const metadata = metadataFiles(signers);
+  const signedOnly: readonly LabelledFile[] = [
+    ...signedOnlyFiles(signers, SIGNED_ONLY),
+    [
+      'must-verity',
+      'appraise_data IMA-signature-required',
+      giveTo(SIGNED_ONLY),
+      signVerity(ima.signer),
+      setHmac(HMAC_KEY),
+    ],
+  ];
+
+  const keyring = keyringOf(ima, p384, p521, rsa);
+  const evmOn = { hmacKey: HMAC_KEY, keyring: keyringOf(evm) };
+  const groups: readonly { trial: string; files: readonly LabelledFile[]; judge: Judge }[] = [
+    { trial: 'contents', files: contents, judge: { type: 'hash', keyring } },
+    { trial: 'contents', files: verity, judge: { type: 'sigv3', keyring, verityDigest } },
+    { trial: 'contents', files: withoutVerity, judge: { type: 'sigv3', keyring } },
+    { trial: 'metadata', files: metadata, judge: { type: 'hash', keyring, evm: evmOn } },
+    { trial: 'metadata', files: signedOnly, judge: { type: 'imasig', keyring, evm: evmOn } },
+  ];
+
+  let guest: Guest;
+  let enforced: Boot;
+  const ours = new Map<string, string>();
+
+  before(async () => {
+    const tools = { ...programTree('/usr/bin/keyctl'), ...programTree('/usr/bin/fsverity') };
+    const tree = { ...nodeTree(), ...projectTree(), ...tools, '/srv': { folder: true } } as const;
+    guest = await makeGuest({
+      kernel: 'judge',
+      tree,
+      banks: ['sha256'],
+      diskMegabytes: 400,
+      diskFeatures: ['verity'],
+    });
+    const disk = await guest.onDisk(async (mounted) => {
+      await labelWholeDisk(mounted, HMAC_KEY);
+      for (const { files, judge } of groups) {
+        placeFiles(mounted, files);
+        for (const file of files) ours.set(file[0], ourJudgement(join(mounted, placeOf(file)), judge));
+      }
+      return fileSystemUuid(mounted);
+    });
+    const policy = [
+      `appraise fsuuid=${disk} fowner=${VERITY_ONLY} digest_type=verity appraise_type=sigv3`,
+      `appraise fsuuid=${disk} fowner=${SIGNED_ONLY} appraise_type=imasig`,
+      `appraise fsuuid=${disk}`,
+    ];
+    enforced = await guest.boot({
+      // Not appraise_tcb: where rules can be added, it wants the file that adds them signed.
+      commandLine: ['ima_appraise=enforce', 'ima_hash=sha256'],
+      files: {
+        ...EVM_FILES,
+        'ima.der': ima.certificate,
+        'p384.der': p384.certificate,
+        'p521.der': p521.certificate,
+        'rsa.der': rsa.certificate,
+        'evm.der': evm.certificate,
+        policy: `${policy.join('\n')}\n`,
+        ...trialList('contents', [...contents, ...verity, ...withoutVerity].map(placeOf)),
+        ...trialList('metadata', [...metadata, ...signedOnly].map(placeOf)),
+      },
+      script: [
+        loadCertificates('_ima', 'ima.der', 'p384.der', 'p521.der', 'rsa.der'),
+        ...verity.map((file) => run('fsverity', 'enable', placeOf(file))),
+        loadPolicy('policy'),
+        tryFiles('contents'),
+        loadCertificates('_evm', 'evm.der'),
+        ...loadHmacKey,
+        turnEvmOn(3),
+        tryFiles('metadata'),
+      ],
+    });
+  });
+  after(async () => {
+    await guest?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true });
+  });
+
+  for (const { trial, files } of groups) {
+    for (const file of files) {
+      const [name, says] = file;
+      test(`${name}: ${says}`, () => {
+        assert.equal(ours.get(name), says, 'our appraisal');
+        assert.deepEqual(
+          answersOf(enforced, trial).get(placeOf(file)),
+          expectedAnswer(placeOf(file), says),
+          'the kernel',
+        );
+      });
+    }
+  }
+});
