@@ -64,5 +64,5 @@ function fromList(path: string, options: { output: string; name: string; json?: 
   }
   writeFileSync(options.output, text);
   if (options.json === true) printJson({ files: manifest.files.length, skipped });
-  else printLine(`${manifest.files.length} files approved; ${skipped} entries name no file and were left out`);
+  else printLine(`approved ${manifest.files.length}; entries left out because they name no file: ${skipped}`);
 }

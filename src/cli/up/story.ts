@@ -1,4 +1,5 @@
 /** What `assay up` tells a person in the terminal. */
+import { readFileSync } from 'node:fs';
 import type { Assurance, EvidenceAnswer, Verdict } from '../../evidence/index.ts';
 import type { FindingView } from '../../server/index.ts';
 import { escapeControls, styled } from '../terminal.ts';
@@ -26,7 +27,7 @@ const ASSURANCE_WORDS: Readonly<Record<Assurance, string>> = {
 const SHOWN_OF_A_KIND = 4;
 const MARK: Readonly<Record<string, string>> = { untrusted: '✗', unknown: '?', warning: '!', info: '·' };
 
-export function attestationLines({ host, tpm, limits }: Up): string[] {
+export function attestationLines({ host, tpm, tpmKind, limits }: Up): string[] {
   const verdict = host.verdict ?? 'unknown';
   return [
     '',
@@ -35,12 +36,29 @@ export function attestationLines({ host, tpm, limits }: Up): string[] {
     '',
     `host      ${escapeControls(host.name)}`,
     `TPM       ${escapeControls(tpm)}`,
-    `measured  ${host.measured} entries, by ${host.measurer === 'kernel' ? 'the kernel' : 'the agent in user space'}`,
+    `measured  ${host.measured} ${host.measured === 1 ? 'entry' : 'entries'}, by ${host.measurer === 'kernel' ? 'the kernel' : 'the agent in user space'}`,
     ...limits.map((reason) => `          ${escapeControls(reason)}`),
     '',
-    ...findingLines(host.standing),
+    ...findingLines(host.standing.map((found) => ({ ...found, message: messageOf(found, tpmKind) }))),
   ];
 }
+
+/** The finding's own words, or better ones where this program knows more of this machine than the verifier does. */
+function messageOf({ code, subject, message }: FindingView, tpmKind: Up['tpmKind']): string {
+  if (code === 'boot.no-log' && tpmKind === 'software') {
+    return 'This demonstration has no firmware log: no firmware measures into a software TPM.';
+  }
+  if (code === 'file.unpackaged' && subject === process.execPath) {
+    return `${subject} is the Node that Assay itself runs in; it came with Assay and with no package, so it waits for approval.`;
+  }
+  if (code === 'file.unpackaged' && ownMappings().includes(` ${subject}\n`)) {
+    return `${subject} is loaded by Assay itself and belongs to no package, so it waits for approval.`;
+  }
+  return message;
+}
+
+/** proc(5): each line ends with the path of the file that is mapped. */
+const ownMappings = (): string => readFileSync('/proc/self/maps', 'latin1');
 
 /** Grouped by kind: a kind's advice is said once, and a kind with many findings is counted. */
 function findingLines(findings: readonly FindingView[]): string[] {
@@ -55,9 +73,17 @@ function findingLines(findings: readonly FindingView[]): string[] {
   });
 }
 
-export function welcomeLines({ dashboard, url }: Up): string[] {
+export function welcomeLines({ dashboard, url, host }: Up): string[] {
   const open = dashboard ?? `${url} (the dashboard is not built: npm run build:web)`;
-  return ['', `dashboard ${styled('underline', open)}`, '          (this link opens it once; Ctrl-C ends)', ''];
+  const waits = host.standing.some(({ code }) => code === 'file.unpackaged');
+  const approve = `approve   POST {"approve":["PATH"]} to ${url}/api/hosts/${host.id}/reference, as an operator`;
+  return [
+    '',
+    `dashboard ${styled('underline', open)}`,
+    '          (this link opens it once; Ctrl-C ends)',
+    ...(waits ? [approve] : []),
+    '',
+  ];
 }
 
 /**
