@@ -77,3 +77,16 @@ for (const args of [
     assert.match(stderr, /^[^\n]+\n$/);
   });
 }
+
+test('an empty measurement list is not right and not wrong: exit 3', () => {
+  const { status, stdout } = assay('ima', 'replay', '/dev/null');
+  assert.deepEqual([status, stdout.startsWith('the list is empty')], [3, true]);
+  assert.equal(assay('ima', 'replay', '/dev/null', '--json').status, 3);
+});
+
+test('evidence and --json do not share standard output', () => {
+  const { status, stderr } = assay('evidence', 'collect', '-o', '-', '--json', '--data', data);
+  assert.equal(status, 2);
+  assert.match(stderr, /not both; name a file with -o\n$/);
+  assert.ok(!existsSync(data));
+});
