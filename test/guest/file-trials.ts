@@ -12,8 +12,8 @@ export interface FileAnswer {
 }
 
 /** Tries the files of `IN/NAME.json` and brings out `NAME.answer`. */
-export const tryFiles = (name: string): Step =>
-  run('node', `${GUEST_PROJECT}/test/guest/inside/try-files.ts`, `${IN}/${name}.json`, `${OUT}/${name}.answer`);
+export const tryFiles = (name: string, how: 'run' | 'load' = 'run'): Step =>
+  run('node', `${GUEST_PROJECT}/test/guest/inside/try-files.ts`, how, `${IN}/${name}.json`, `${OUT}/${name}.answer`);
 
 /** What {@link tryFiles} takes, among the files handed to a boot. */
 export const trialList = (name: string, paths: readonly string[]): Record<string, string> => ({

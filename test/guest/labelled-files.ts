@@ -3,7 +3,14 @@ import { appendFileSync, chmodSync, chownSync, readdirSync, readFileSync, writeF
 import { join } from 'node:path';
 import { labelTree } from '../../src/appraise/index.ts';
 import { type DigestAlgorithm, digest, toHex } from '../../src/bytes/index.ts';
-import { type Keyring, type Signer, signDigest } from '../../src/digsig/index.ts';
+import {
+  type Keyring,
+  type Signer,
+  signDigest,
+  signModsig,
+  splitModsig,
+  verifyAppended,
+} from '../../src/digsig/index.ts';
 import { appraiseEvm, EVM_XATTR, hmacLabel, readEvmMetadata, signatureLabel } from '../../src/evm/index.ts';
 import {
   type AppraiseType,
@@ -56,11 +63,13 @@ export function ourJudgement(file: string, { type, keyring, evm, verityDigest }:
   const { metadata, label } = readEvmMetadata(file);
   const evmResult = evm === undefined ? undefined : appraiseEvm({ xattr: label, metadata, ...evm });
   const content = readFileSync(file);
+  const appended = splitModsig(content);
   const { status, op, cause } = appraiseIma({
     xattr: getXattr(file, IMA_XATTR),
     type,
     keyring,
     fileDigest: (algorithm) => digest(algorithm, content),
+    ...(appended === undefined ? {} : { modsig: () => verifyAppended(keyring, appended).valid }),
     ...(verityDigest === undefined ? {} : { verityDigest: verityDigest(file) }),
     ...(evmResult === undefined ? {} : { evmStatus: evmResult.status }),
   });
@@ -111,6 +120,12 @@ export const signMetadata =
     const { metadata } = readEvmMetadata(file, { portable });
     setXattr(file, EVM_XATTR, signatureLabel(signer, 'sha256', metadata, { portable }));
   };
+
+/** As the last thing: what comes after it is no longer in front of the marker. */
+export const appendSignature =
+  (signer: Signer): Preparation =>
+  (file) =>
+    appendFileSync(file, signModsig(signer, 'sha256', digestOf(file)));
 
 export const changeContent: Preparation = (file) => appendFileSync(file, '# changed\n');
 export const changeMode: Preparation = (file) => chmodSync(file, 0o4755);

@@ -1,17 +1,18 @@
 /**
- * Runs in the guest: runs each program of a list and writes down what came of it, and what the kernel's integrity
- * subsystem told the audit log. Usage: LIST ANSWER, JSON files of paths and of FileAnswer.
+ * Runs in the guest: runs each program of a list, or loads it as a kernel, and writes down what came of it, and what the kernel's integrity
+ * subsystem told the audit log. Usage: run|load LIST ANSWER, JSON files of paths and of FileAnswer.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { INTEGRITY_AUDIT, parseIntegrityRecord } from '../../../src/ima/index.ts';
 import { AuditSocket } from '../../../src/sys/index.ts';
 import type { FileAnswer } from '../file-trials.ts';
+import { loadAsKernel } from './kexec-load.ts';
 
 /** A record that was written before the call returned comes through a kernel thread. */
 const PATIENCE_MS = 5000;
 
-const [, , list = '', answer = ''] = process.argv;
+const [, , how, list = '', answer = ''] = process.argv;
 const paths: readonly string[] = JSON.parse(readFileSync(list, 'utf8'));
 
 using socket = new AuditSocket();
@@ -29,6 +30,7 @@ function listen(): void {
 }
 
 function attempt(path: string): string {
+  if (how === 'load') return loadAsKernel(path);
   const { error, status } = spawnSync(path);
   if (error === undefined) return status === 0 ? 'ok' : `exit ${status}`;
   return 'code' in error ? `${error.code}` : error.message;
