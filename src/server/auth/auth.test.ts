@@ -121,6 +121,40 @@ test('the dashboard’s link opens one session, which is a cookie out of scripts
   assert.equal((await service.client.send('/api/hosts', { headers })).status, 401, 'TLS listeners read no cookies');
 });
 
+test('a link that is used, expired or none is a page for people, with the way to a new one', async () => {
+  let late = 0;
+  await using service = await startService({ now: () => Date.now() + late });
+  const { local, server } = service;
+  const used = new URL((await server.dashboardLink()) ?? '');
+  const expired = new URL((await server.dashboardLink()) ?? '');
+  await local.send(used.pathname + used.search);
+  late = 10 * 60_000 + 1;
+  const tries = [
+    [used.search, 'token.invalid'],
+    [expired.search, 'token.invalid'],
+    ['?token=<script>x</script>', 'token.invalid'],
+    ['', 'token.invalid'],
+  ] as const;
+  for (const [search, code] of tries) {
+    const { status, headers, body } = await local.send(`/enter${search}`);
+    const page = body.toString();
+    assert.equal(status, 401);
+    assert.equal(headers['content-type'], 'text/html; charset=utf-8');
+    assert.match(
+      String(headers['content-security-policy']),
+      /^default-src 'none'; script-src 'self'; style-src 'self';/,
+    );
+    assert.equal(headers['cache-control'], 'no-store');
+    assert.equal(headers['set-cookie'], undefined);
+    assert.match(page, /assay server link --data DIR/);
+    assert.ok(page.includes(code) && !page.includes('<script'), page);
+  }
+  const twice = new URL((await server.dashboardLink()) ?? '');
+  await local.send(twice.pathname + twice.search);
+  const again = await local.send(twice.pathname + twice.search);
+  assert.match(again.body.toString(), /The link was for one use and has been used\..*token\.used/s);
+});
+
 test('a foreign Host or Origin is refused on the dashboard’s listener, with a valid cookie too', async () => {
   await using service = await startService();
   const { local } = service;

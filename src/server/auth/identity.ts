@@ -43,7 +43,7 @@ export async function identify(db: Db, credential: Credential, now: number): Pro
     throw new ServerError('token.invalid', 'the token is not known or has expired', {
       advice:
         credential.from === 'cookie'
-          ? 'open the dashboard by a new link (`assay up` prints one)'
+          ? 'open the dashboard by a new link (`assay server link` prints one)'
           : 'ask for a new token',
     });
   }
