@@ -8,8 +8,9 @@ import { readEkRoots } from './ek-roots.ts';
 import { JUDGEMENT } from './judgement.ts';
 import { readReference } from './reference.ts';
 import { inUse, noteRunning } from './running.ts';
+import { linkCommand, registerLink } from './server-link.ts';
 import { untilStopped } from './signals.ts';
-import { printJson, printLine } from './terminal.ts';
+import { escapeControls, printJson, printLine } from './terminal.ts';
 import { WEB_ROOT } from './web-root.ts';
 
 const HELP = `
@@ -33,10 +34,12 @@ interface Options {
 
 export function register(program: Command): void {
   const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
-  program
+  const server = program
     .command('server')
     .description('The service: enrols hosts, judges their evidence, keeps the verdicts')
-    .addHelpText('after', '\nExample:\n  assay server run --listen 0.0.0.0:8322 --ek-root tpm-makers.pem')
+    .addHelpText('after', '\nExample:\n  assay server run --listen 0.0.0.0:8322 --ek-root tpm-makers.pem');
+  registerLink(server);
+  server
     .command('run')
     .description('Run the service until it is told to stop')
     .option('--data <folder>', 'where the store and the certificate lie')
@@ -108,6 +111,7 @@ async function run(options: Options): Promise<void> {
     if (options.json === true) printJson({ dashboard, agents, fingerprint: server.fingerprint, joinToken });
     else {
       printLine(`dashboard  ${dashboard ?? 'not built'}`);
+      printLine(`  this link opens it once, within 10 minutes; a new one: ${escapeControls(linkCommand(dataFolder))}`);
       printLine('enrol a machine, once, within the hour:');
       printLine(`  ${joinCommand({ url: agents, fingerprint: server.fingerprint, token: joinToken })}`);
     }

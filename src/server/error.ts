@@ -18,11 +18,16 @@ const STATUS_OF = {
   'server.verifier-died': 503,
   'server.fault': 500,
   'server.listen': 500,
+  'server.control': 500,
+  'server.not-running': 503,
+  'server.no-dashboard': 404,
   'store.in-use': 500,
   'store.newer': 500,
 } as const satisfies Record<string, number>;
 
 export type ServerErrorCode = keyof typeof STATUS_OF | RefusalCode;
+
+const CANNOT_TELL: readonly ServerErrorCode[] = ['server.not-running', 'server.no-dashboard'];
 
 /** What the service refuses, for a person and for HTTP. */
 export class ServerError extends AssayError {
@@ -31,7 +36,8 @@ export class ServerError extends AssayError {
   readonly statusCode: number;
 
   constructor(code: ServerErrorCode, message: string, options: { advice?: string; cause?: unknown } = {}) {
-    super(message, isRefusalCode(code) ? { advice: REFUSALS[code].advice, ...options } : options);
+    const exitCode = CANNOT_TELL.includes(code) ? 3 : 2;
+    super(message, { ...(isRefusalCode(code) ? { advice: REFUSALS[code].advice } : {}), ...options, exitCode });
     this.code = code;
     this.statusCode = isRefusalCode(code) ? REFUSALS[code].status : STATUS_OF[code];
   }

@@ -1,5 +1,6 @@
 /** The service: registrar, verifier, live events. */
 export type { Settings } from './context.ts';
+export { dashboardLinkFrom } from './control-socket.ts';
 export type { CheckedAk, CheckedEk, EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 export { ServerError, type ServerErrorCode } from './error.ts';
 export { joinCommand } from './join-command.ts';

@@ -6,6 +6,7 @@ import type { ReferenceManifest } from '../reference/index.ts';
 import { privateFolder } from '../sys/index.ts';
 import { newToken, type TokenOptions } from './auth/token.ts';
 import type { ServerContext, Settings } from './context.ts';
+import { type ControlSocket, openControlSocket } from './control-socket.ts';
 import type { EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 import { enrolmentWithTpm } from './enrolment-with-tpm.ts';
 import { ServerError } from './error.ts';
@@ -100,7 +101,7 @@ const STOP_PATIENCE_MS = 10_000;
 
 /**
  * Opens the store and listens. Nothing of the process is touched: no signals, no exit.
- * @throws {ServerError} `store.in-use`, `store.newer`, `server.listen`
+ * @throws {ServerError} `store.in-use`, `store.newer`, `server.listen`, `server.control`
  * @throws {SysError} `sys.folder-not-private` where the data folder is another user's, or others may write to it
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -134,12 +135,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     stopping: stopping.signal,
     joinUrl: () => joinUrl(options.listeners, urls),
   };
+  const inside = doors(ctx, options.listeners, urls);
+  let control: ControlSocket;
   try {
     for (const listener of options.listeners) {
       const app = await buildApp(ctx, listener, site);
       apps.push(app);
       urls.push(await listen(app, listener));
     }
+    control = await openControlSocket(options.dataFolder, inside.dashboardLink);
   } catch (error) {
     await stopAll(apps, ctx);
     throw error;
@@ -150,11 +154,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   return {
     urls,
     fingerprint: tls.fingerprint,
-    ...doors(ctx, options.listeners, urls),
+    ...inside,
     stop: () => {
       stopped ??= (async () => {
         endChores();
         stopping.abort();
+        await control.close();
         await stopAll(apps, ctx);
         log.info('stopped');
       })();

@@ -11,7 +11,9 @@ export type SysErrorCode =
   /** A PKCS#11 URI that cannot be followed, or a module or token that refused; no PIN is in the message. */
   | 'sys.token'
   /** A folder for secrets belongs to another user, or others may write to it. */
-  | 'sys.folder-not-private';
+  | 'sys.folder-not-private'
+  /** A path to listen at is in use, or something that is no abandoned socket stands there. */
+  | 'sys.socket-taken';
 
 /** What went wrong beneath Node: a call that cannot be made, or one that the kernel refused. */
 export class SysError extends AssayError {

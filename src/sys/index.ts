@@ -21,6 +21,7 @@ export {
   replaceFile,
 } from './private-folder.ts';
 export { type RsaRecoverer, rsaRecoverer } from './rsa.ts';
+export { removeAbandonedSocket } from './socket-path.ts';
 export {
   fgetXattr,
   flistXattrs,

@@ -42,6 +42,7 @@ export interface Up {
   readonly limits: readonly string[];
   readonly dashboard: string | undefined;
   readonly url: string;
+  readonly dataFolder: string;
   stop(): Promise<void>;
 }
 
@@ -142,6 +143,7 @@ async function bringUpAll(options: UpOptions, stops: (() => Promise<void>)[], st
     },
     dashboard: options.webRoot === undefined ? undefined : await server.dashboardLink(),
     url: server.urls[0] ?? '',
+    dataFolder,
     stop,
   };
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Assurance, EvidenceAnswer, Verdict } from '../../evidence/index.ts';
 import type { FindingView } from '../../server/index.ts';
+import { linkCommand } from '../server-link.ts';
 import { escapeControls, styled } from '../terminal.ts';
 import type { Up } from './bring-up.ts';
 
@@ -73,14 +74,15 @@ function findingLines(findings: readonly FindingView[]): string[] {
   });
 }
 
-export function welcomeLines({ dashboard, url, host }: Up): string[] {
+export function welcomeLines({ dashboard, url, host, dataFolder }: Up): string[] {
   const open = dashboard ?? `${url} (the dashboard is not built: npm run build:web)`;
   const waits = host.standing.some(({ code }) => code === 'file.unpackaged');
   const approve = `approve   POST {"approve":["PATH"]} to ${url}/api/hosts/${host.id}/reference, as an operator`;
   return [
     '',
     `dashboard ${styled('underline', open)}`,
-    '          (this link opens it once; Ctrl-C ends)',
+    '          (this link opens it once, within 10 minutes; Ctrl-C ends)',
+    `          a new link: ${escapeControls(linkCommand(dataFolder))}`,
     ...(waits ? [approve] : []),
     '',
   ];

@@ -1,9 +1,9 @@
 /** Serves a TPM on sockets, so that tpm2-tools, QEMU and others can use it. */
 import { createServer, type Server, type Socket } from 'node:net';
+import { removeAbandonedSocket, SysError } from '../../sys/index.ts';
 import { VtpmError } from '../error.ts';
 import { ConnectionReader, Disconnected, type ServableTpm, type Served } from './connection.ts';
 import { serveMssimCommands, serveMssimPlatform } from './mssim-server.ts';
-import { removeAbandonedSocket } from './socket-path.ts';
 import { type Locality, serveSwtpmControl, serveSwtpmData } from './swtpm-server.ts';
 
 export type { ServableTpm } from './connection.ts';
@@ -98,9 +98,18 @@ async function listenPair(servers: readonly [Server, Server], host: string, port
   }
 }
 
+function refuseAddress(error: unknown): never {
+  if (!(error instanceof SysError)) throw error;
+  const { message, advice } = error;
+  throw new VtpmError('vtpm.address', `a TPM cannot be served at ${message}`, {
+    cause: error,
+    ...(advice === undefined ? {} : { advice }),
+  });
+}
+
 async function listenPaths(servers: readonly [Server, Server], paths: readonly [string, string]): Promise<void> {
   // Both are looked at before either is listened on, so that a refusal leaves nothing behind
-  for (const path of paths) await removeAbandonedSocket(path);
+  for (const path of paths) await removeAbandonedSocket(path).catch(refuseAddress);
   await listen(servers[0], { path: paths[0] });
   try {
     await listen(servers[1], { path: paths[1] });

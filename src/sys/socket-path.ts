@@ -1,10 +1,10 @@
 /** A path to listen at: the socket that a killed process left there refuses it for ever, and whatever else is there is not ours. */
 import { lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { VtpmError } from '../error.ts';
+import { SysError } from './error.ts';
 
-function taken(path: string, why: string, advice: string): VtpmError {
-  return new VtpmError('vtpm.address', `a TPM cannot be served at ${path}: ${why}`, { advice });
+function taken(path: string, why: string, advice: string): SysError {
+  return new SysError('sys.socket-taken', `${path}: ${why}`, { advice });
 }
 
 const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
@@ -24,7 +24,7 @@ function connectionError(path: string): Promise<unknown> {
 /**
  * Removes a socket on which nobody listens; an empty path is left so.
  *
- * @throws {VtpmError} `vtpm.address` where anything else is at the path, a link included
+ * @throws {SysError} `sys.socket-taken` where anything else is at the path, a link included
  */
 export async function removeAbandonedSocket(path: string): Promise<void> {
   const found = await lstat(path).catch((error: unknown) => {
