@@ -226,6 +226,15 @@ export function evidenceArchive(id: string): string {
   return `${hostPath(id)}/evidence/evidence.tar`;
 }
 
+/** Allows a waiting file with the content that it was measured with; it counts from the host's next evidence on. */
+export async function approveFile(id: string, path: string): Promise<void> {
+  await ask(`${hostPath(id)}/reference`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ approve: [path] }),
+  });
+}
+
 /** @param demonstration lets a machine without a TPM that the operator trusts enrol, from this machine only */
 export async function makeJoinLine(demonstration: boolean): Promise<JoinLine> {
   const response = await ask('/api/tokens/join', {

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Finding, HostDetail } from './api.ts';
+import { Approve } from './approve.tsx';
 import { LINK_NAMES } from './chain-links.ts';
 import { type CodeGroup, groupFindings, type LinkGroup } from './finding-groups.ts';
 import { meaningOf, type Severity } from './severity.ts';
@@ -14,7 +15,7 @@ export function Findings({ host }: { readonly host: HostDetail }) {
       </h2>
       {groups.length === 0 ? <NoFindings judged={host.verdict !== undefined} /> : null}
       {groups.map((group) => (
-        <LinkFindings key={group.link} group={group} />
+        <LinkFindings key={group.link} group={group} host={host.id} />
       ))}
     </section>
   );
@@ -28,12 +29,12 @@ function NoFindings({ judged }: { readonly judged: boolean }) {
   );
 }
 
-function LinkFindings({ group }: { readonly group: LinkGroup }) {
+function LinkFindings({ group, host }: { readonly group: LinkGroup; readonly host: string }) {
   return (
     <div class="finding-link" id={`findings-${group.link}`} tabIndex={-1}>
       <h3>{LINK_NAMES[group.link]}</h3>
       {group.codes.map((codes) => (
-        <CodeFindings key={codes.code} group={codes} />
+        <CodeFindings key={codes.code} group={codes} host={host} />
       ))}
     </div>
   );
@@ -50,7 +51,10 @@ const SEVERITY_WORDS: Readonly<Record<Severity, string>> = {
 const FIRST = 3;
 const MORE = 50;
 
-function CodeFindings({ group }: { readonly group: CodeGroup }) {
+/** Files that wait for a person: `pending` in the reference manifest. */
+const WAITING: ReadonlySet<string> = new Set(['file.unpackaged', 'file.package-modified', 'file.no-checksum']);
+
+function CodeFindings({ group, host }: { readonly group: CodeGroup; readonly host: string }) {
   const [shown, setShown] = useState(FIRST);
   const left = group.findings.length - shown;
   const { severity, title, advice } = group.first;
@@ -68,6 +72,7 @@ function CodeFindings({ group }: { readonly group: CodeGroup }) {
         {group.findings.slice(0, shown).map((finding) => (
           <li key={keyOf(finding)}>
             <Sentence finding={finding} />
+            {WAITING.has(group.code) && <Approve host={host} path={finding.subject} />}
           </li>
         ))}
       </ul>

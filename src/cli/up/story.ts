@@ -77,7 +77,7 @@ function findingLines(findings: readonly FindingView[]): string[] {
 export function welcomeLines({ dashboard, url, host, dataFolder }: Up): string[] {
   const open = dashboard ?? `${url} (the dashboard is not built: npm run build:web)`;
   const waits = host.standing.some(({ code }) => code === 'file.unpackaged');
-  const approve = `approve   POST {"approve":["PATH"]} to ${url}/api/hosts/${host.id}/reference, as an operator`;
+  const approve = 'approve   a file that waits: its button among the findings on the dashboard';
   return [
     '',
     `dashboard ${styled('underline', open)}`,

@@ -45,10 +45,13 @@ describe('the dashboard', requires('chromium'), () => {
     const hostile = hash('sha256', 'hostile');
     await service.server.putReference(
       'test',
-      referenceFor([
-        { path: PROGRAM, sha256: good },
-        { path: '/opt/**', sha256: hostile },
-      ]),
+      referenceFor(
+        [
+          { path: PROGRAM, sha256: good },
+          { path: '/opt/**', sha256: hostile },
+        ],
+        [{ path: '/usr/local/bin/own', sha256: hash('sha256', 'own') }],
+      ),
     );
     await service.server.useReference(host.id, 'test');
     await host.boot({ [PROGRAM]: 'hello', [HOSTILE]: 'hostile' });
@@ -122,6 +125,24 @@ describe('the dashboard', requires('chromium'), () => {
     await page.waitForSelector('[data-link="files"][data-state="held"]', { timeout: 5000 });
     assert.equal(await page.textContent('h1'), 'Warning');
     await host.run(HOSTILE, 'hostile');
+    assert.deepEqual(faults, []);
+    await page.context().close();
+  });
+
+  test('a file that waits for a person is approved with a click, and no finding any more with the next evidence', async () => {
+    faults.length = 0;
+    await host.run('/usr/local/bin/own', 'own');
+    const page = await open(service);
+    await page.click('text=Approve this file as it is');
+    await page.waitForSelector('text=Approved; it counts from the next evidence on.');
+    await host.attest();
+    await page.waitForFunction(() => !document.body.textContent?.includes('/usr/local/bin/own has'));
+    await page.waitForSelector('.approve', { state: 'detached', timeout: 5000 });
+    const findings = (await service.server.host(host.id))?.standing ?? [];
+    assert.deepEqual(
+      findings.filter(({ code }) => code === 'file.unpackaged'),
+      [],
+    );
     assert.deepEqual(faults, []);
     await page.context().close();
   });

@@ -82,15 +82,20 @@ export class Trial implements Demonstration {
   }
 }
 
-/** Approves the good content of these files. */
-export function referenceFor(files: readonly { readonly path: string; readonly sha256: string }[]): ReferenceManifest {
+interface FileContent {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+/** Approves the good content of `files`; `waiting` ones wait for a person. */
+export function referenceFor(files: readonly FileContent[], waiting: readonly FileContent[] = []): ReferenceManifest {
   return {
     assayReference: 1,
     name: 'dashboard test',
     created: '2026-01-01T00:00:00Z',
     self: false,
     files: files.map(({ path, sha256 }) => ({ path, digests: [`sha256:${sha256}`] })),
-    pending: [],
+    pending: waiting.map(({ path, sha256 }) => ({ path, digest: `sha256:${sha256}`, reason: 'unpackaged' })),
     deny: [],
   };
 }
