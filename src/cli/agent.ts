@@ -1,18 +1,19 @@
 /** `assay agent run`: the agent of a host whose server is elsewhere. */
+import { once } from 'node:events';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import {
   AgentError,
   attestUntilVerdict,
-  enrol,
+  enrolWhenReachable,
   Pusher,
   readEnrolment,
   ServerConnection,
   startHostAgent,
 } from '../agent/index.ts';
 import type { ExitCode } from '../bytes/index.ts';
-import type { Challenge, EvidenceAnswer, Verdict } from '../evidence/index.ts';
+import type { EvidenceAnswer, Verdict } from '../evidence/index.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { reportError } from './report-error.ts';
 import { untilStopped } from './signals.ts';
@@ -70,6 +71,9 @@ async function runAgent(options: Options): Promise<void> {
   const kept = await readEnrolment(folder);
   const isEnrolled = kept !== undefined && kept.server === connection.url;
   if (!isEnrolled) joinToken(); // where it is missing, before the TPM is opened
+  const stop = new AbortController();
+  if (options.once !== true) void untilStopped().then(() => stop.abort());
+  const onTrouble = (error: unknown): void => void reportError(error, false);
   await withTpm(options, async ({ tpm, kind }) => {
     let nudge = (): void => {};
     const agent = await startHostAgent({
@@ -78,35 +82,39 @@ async function runAgent(options: Options): Promise<void> {
       dataFolder: folder,
       extend: options.extend === true,
       onListed: () => nudge(),
-      onFailure: (error) => void reportError(error, false),
+      onFailure: onTrouble,
     });
     try {
-      let challenge: Challenge | undefined;
-      let enrolment = isEnrolled ? kept : undefined;
-      if (enrolment === undefined) {
-        const identity = { identity: agent.identity, measurer: agent.measurer, hostName: hostname() };
-        ({ enrolment, challenge } = await enrol(connection, { tpm, tpmKind: kind, ...identity, joinToken, folder }));
-      }
+      const { identity, measurer, attester } = agent;
+      const host = { tpm, tpmKind: kind, identity, measurer, hostName: hostname(), joinToken, folder };
+      const waiting = options.once === true ? undefined : { signal: stop.signal, onTrouble };
+      const enrolled = isEnrolled
+        ? { enrolment: kept, challenge: undefined }
+        : await enrolWhenReachable(connection, host, waiting);
+      if (enrolled === undefined) return;
       const onAnswer = (answer: EvidenceAnswer): void => show(answer, options);
-      const onTrouble = (error: unknown): void => void reportError(error, false);
-      const { token } = enrolment;
-      const { attester } = agent;
-      const pusher = new Pusher({ attester, server: connection, token, ...interval, onAnswer, onTrouble }, challenge);
-      if (options.once === true) {
-        const answer = await attestUntilVerdict(pusher);
-        show(answer, options);
-        process.exitCode = EXIT_CODES[answer.verdict ?? 'unknown'];
-        return;
-      }
+      const { token } = enrolled.enrolment;
+      const push = { attester, server: connection, token, ...interval, onAnswer, onTrouble };
+      const pusher = new Pusher(push, enrolled.challenge);
       nudge = () => pusher.nudge();
-      pusher.start();
-      await untilStopped();
-      await pusher.stop();
+      await (options.once === true ? attestOnce(pusher, options) : attestUntilStopped(pusher, stop.signal));
     } finally {
       await agent.stop();
       connection.close();
     }
   });
+}
+
+async function attestOnce(pusher: Pusher, options: Options): Promise<void> {
+  const answer = await attestUntilVerdict(pusher);
+  show(answer, options);
+  process.exitCode = EXIT_CODES[answer.verdict ?? 'unknown'];
+}
+
+async function attestUntilStopped(pusher: Pusher, signal: AbortSignal): Promise<void> {
+  pusher.start();
+  if (!signal.aborted) await once(signal, 'abort');
+  await pusher.stop();
 }
 
 /** SHA-256 in hex, as the server prints it (`sha256:…`) or as openssl does (with colons). */

@@ -13,7 +13,7 @@ import { inUse, noteRunning } from './running.ts';
 import { untilStopped } from './signals.ts';
 import { Progress, printJson, printLine } from './terminal.ts';
 import { bringUp, type Up } from './up/bring-up.ts';
-import { attestationLines, changeTeller, welcomeLines } from './up/story.ts';
+import { attestationLines, changeTeller, standingFindings, welcomeLines } from './up/story.ts';
 import { WEB_ROOT } from './web-root.ts';
 import { TPM_FORMS } from './with-tpm.ts';
 
@@ -118,7 +118,7 @@ async function rootsOf({ ekRoot = [], swtpmRoot = [] }: Options): Promise<EkRoot
 function show(up: Up, options: Options): void {
   if (options.json === true) {
     const { host, tpmKind, tpm, limits, dashboard } = up;
-    const findings = host.standing.map(({ code, subject, message, severity, link }) => ({
+    const findings = standingFindings(up).map(({ code, subject, message, severity, link }) => ({
       code,
       subject,
       message,

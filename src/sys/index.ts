@@ -16,6 +16,7 @@ export { openPkcs11Key, type Pkcs11Key, type Pkcs11Options } from './pkcs11.ts';
 export {
   createFile,
   type FileOptions,
+  makeFolder,
   type PrivateFolderOptions,
   privateFolder,
   replaceFile,

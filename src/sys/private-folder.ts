@@ -40,8 +40,13 @@ export async function privateFolder(path: string, { tighten = true }: PrivateFol
   }
 }
 
-/** Not mkdir's `recursive`: Node tries for ever where the kernel says ENOENT of a name in a folder that is there, as in /proc. */
-async function makeFolder(path: string): Promise<void> {
+/**
+ * Makes the folder with its parents, mode 0700 each, where it is missing; one that is there is left as it is.
+ * Not mkdir's `recursive`: Node tries for ever where the kernel says ENOENT of a name in a folder that is there, as in /proc.
+ *
+ * @throws the system's own error (`ErrnoException`)
+ */
+export async function makeFolder(path: string): Promise<void> {
   const refused = await tryFolder(path);
   if (refused === undefined || refused.code === 'EEXIST') return;
   if (refused.code !== 'ENOENT') throw refused;

@@ -1,4 +1,5 @@
 /** The sentence on a measured file that is not simply approved. */
+import { unmeasuredReason } from '../evidence/index.ts';
 import type { FileJudgement, MeasuredFile } from '../reference/index.ts';
 import { finding } from './sentence.ts';
 import type { Finding } from './types.ts';
@@ -32,15 +33,31 @@ export function fileFinding(
       });
     }
     case 'changed': {
+      const unmeasured = unmeasuredFinding(path, found);
+      if (unmeasured !== undefined) return unmeasured;
       const from = judgement.origin === undefined ? '' : ` (from ${judgement.origin})`;
       const what = `${path} has other content than the reference allows${from}`;
       return finding('file.changed', path, what, { ...found, expected: judgement.expected.join(' or ') });
     }
     case 'unknown': {
+      const unmeasured = unmeasuredFinding(path, found);
+      if (unmeasured !== undefined) return unmeasured;
       const same =
         judgement.contentOf === undefined ? '' : `; its content is that of ${judgement.contentOf}, approved only there`;
       return finding('file.unknown', path, `${path} is not in the reference${same}`, found);
     }
+  }
+}
+
+/** An entry that the agent wrote because it could measure nothing: as bad as an unknown file, and said as what it is. */
+function unmeasuredFinding(path: string, found: Pick<Finding, 'position' | 'found'>): Finding | undefined {
+  switch (unmeasuredReason(path, found.found ?? '')) {
+    case 'gap':
+      return finding('ima.gap', path, `For a while executions went unseen (${path.slice('gap:'.length)})`, found);
+    case 'unreadable':
+      return finding('file.unreadable', path, `${path} is in use, and the agent could not read it`, found);
+    default:
+      return undefined;
   }
 }
 

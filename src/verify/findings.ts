@@ -380,6 +380,23 @@ export const FINDINGS = {
     meaning: 'The reference does not know this path.',
     advice: 'Find out where it comes from; if it belongs there, approve it.',
   },
+  'file.unreadable': {
+    link: 'files',
+    severity: 'untrusted',
+    title: 'A file in use could not be measured',
+    meaning: 'The agent was told that it runs or is mapped, and could not read its content: nobody knows what it is.',
+    advice:
+      'Look at the file and its file system (a network gone, a FUSE server that does not answer), and end what uses it.',
+  },
+  'ima.gap': {
+    link: 'files',
+    severity: 'untrusted',
+    title: 'Executions went unseen',
+    meaning:
+      'The agent measures in user space, and for a while could not keep up: there were too many executions, or a file that gave nothing held it up. What ran and ended in between is in no list.',
+    advice:
+      'Find out what ran so much (a build, a fork bomb, an attack that hides in the noise), then boot anew; a kernel with IMA leaves no gaps.',
+  },
   'file.changed': {
     link: 'files',
     severity: 'untrusted',

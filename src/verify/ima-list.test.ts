@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { Attestation, codes, referenceOf } from '../../test/fixtures/attestation.ts';
 import { contentDigest, digestField, Machine, templateFields } from '../../test/fixtures/machine.ts';
 import { digest } from '../bytes/index.ts';
-import { type CompiledReference, imaNgData, type ReferenceManifest } from '../reference/index.ts';
+import { HELD_UP_GAP, type Unmeasured, unmeasuredDigest } from '../evidence/index.ts';
+import { type CompiledReference, imaNgData, type ReferenceManifest, type TaggedDigest } from '../reference/index.ts';
 
 const LS = contentDigest('ls');
 const FILES = [{ path: '/usr/bin/ls', digests: [LS], origin: 'coreutils 9.1 (dpkg)' }];
@@ -18,6 +19,9 @@ function judged(measure: (machine: Machine) => void, manifest: Partial<Reference
 }
 
 const name = (path: string): Buffer => Buffer.from(`${path}\0`);
+
+const marker = (why: Unmeasured, detail: bigint): TaggedDigest =>
+  `sha256:${unmeasuredDigest(why, detail).toString('hex')}`;
 
 test('a changed file is named with its origin, what was expected and what was found', () => {
   const result = judged((machine) => machine.measure('/usr/bin/ls', 'other'));
@@ -45,6 +49,13 @@ test('an approved content at a wrong path is unknown, and said to be the otherâ€
   const result = judged((machine) => machine.measure('/tmp/ls', 'ls'));
   assert.deepEqual(codes(result), ['file.unknown']);
   assert.match(result.findings[0]?.message ?? '', /its content is that of \/usr\/bin\/ls/);
+});
+
+test('what a measurer in user space could not see or read is said to be just that', () => {
+  const gap = judged((machine) => machine.measureEntry(HELD_UP_GAP, marker('gap', 1_700_000_000_000n)));
+  assert.deepEqual([gap.verdict, codes(gap)], ['untrusted', ['ima.gap']]);
+  const unreadable = judged((machine) => machine.measureEntry('/usr/bin/ls', marker('unreadable', 0n)));
+  assert.deepEqual([unreadable.verdict, codes(unreadable)], ['untrusted', ['file.unreadable']]);
 });
 
 test('files that wait for a person are told apart', () => {

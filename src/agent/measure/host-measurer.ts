@@ -1,5 +1,5 @@
 import { toHex } from '../../bytes/index.ts';
-import type { Observation } from '../../evidence/index.ts';
+import { HELD_UP_GAP, type Observation, type Unmeasured, unmeasuredDigest } from '../../evidence/index.ts';
 import { decodePath } from '../../ima/index.ts';
 import { AgentError } from '../error.ts';
 import { listedName } from './entry.ts';
@@ -7,7 +7,6 @@ import type { MeasurementLog } from './measurement-log.ts';
 import type { MeasuredFile } from './measurer.ts';
 import { MeasuringProcess } from './measuring-process.ts';
 import type { ProcessWalk, StaleFile } from './processes.ts';
-import { HELD_UP, type Unmeasured, unmeasuredDigest } from './unmeasured.ts';
 import type { WatchReport } from './watch.ts';
 import type { WatchMessage } from './watch-control.ts';
 
@@ -122,7 +121,9 @@ export class HostMeasurer {
       return;
     }
     this.#state = { ...this.#state, gaps: this.#state.gaps + 1 };
-    this.#inTurn(() => this.#list([unmeasured(path, 'unreadable'), unmeasured(HELD_UP, 'gap', BigInt(Date.now()))]));
+    this.#inTurn(() =>
+      this.#list([unmeasured(path, 'unreadable'), unmeasured(HELD_UP_GAP, 'gap', BigInt(Date.now()))]),
+    );
     this.#process = this.#start();
   }
 

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
+import { type Unmeasured, unmeasuredDigest } from '../../evidence/index.ts';
 import { hashContent, identityKey, identityOf } from '../../sys/index.ts';
 import { type FileState, type InUse, type Place, placeOf } from './place.ts';
-import { type Unmeasured, unmeasuredDigest } from './unmeasured.ts';
 
 /** A file that ran, runs or is mapped, with the content that is in use. Fits `HostFile` of the reference room. */
 export interface MeasuredFile {

@@ -1,11 +1,11 @@
 /** The measuring thread's loop: executions as fanotify tells them, all of /proc every now and then. Runs in a Worker. */
 import { closeSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { OVERFLOW_GAP } from '../../evidence/index.ts';
 import { ExecWatch, SysError } from '../../sys/index.ts';
 import { errnoOf } from '../error.ts';
 import type { FileMeasurer, MeasuredFile } from './measurer.ts';
 import { parseMountInfo } from './mounts.ts';
 import { type ProcessWalk, walkProcesses } from './processes.ts';
-import { GAP } from './unmeasured.ts';
 
 /** Plain data: it crosses from the measuring thread to the one that lists. */
 export type WatchReport =
@@ -125,7 +125,7 @@ class ExecutionSource {
   }
 
   #reportGap(): void {
-    const { file } = this.#options.measurer.giveUnmeasured(GAP, 'gap', BigInt(Date.now()));
+    const { file } = this.#options.measurer.giveUnmeasured(OVERFLOW_GAP, 'gap', BigInt(Date.now()));
     this.#options.report({ kind: 'gap', file });
   }
 
@@ -143,7 +143,7 @@ class ExecutionSource {
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;
       // An execution whose content cannot be read (EIO, a network gone).
-      const { file, isNew } = this.#options.measurer.giveUnmeasured(link ?? GAP, 'unreadable');
+      const { file, isNew } = this.#options.measurer.giveUnmeasured(link ?? OVERFLOW_GAP, 'unreadable');
       return isNew ? [file] : [];
     } finally {
       closeSync(fd);

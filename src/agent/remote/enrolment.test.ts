@@ -10,8 +10,9 @@ import { ActivationRequestCodec } from '../../evidence/index.ts';
 import { encode, TPMT_PUBLIC, TpmClient } from '../../tpm/index.ts';
 import { EmbeddedTpm, inProcessTransport } from '../../vtpm/index.ts';
 import { loadIdentity } from '../attest/identity.ts';
+import { AgentError } from '../error.ts';
 import { ServerConnection } from './connection.ts';
-import { type EnrolOptions, enrol, readEnrolment } from './enrolment.ts';
+import { type EnrolOptions, enrol, enrolWhenReachable, readEnrolment } from './enrolment.ts';
 
 async function newHost(t: TestContext): Promise<Omit<EnrolOptions, 'joinToken'>> {
   const folder = mkdtempSync(join(tmpdir(), 'assay-enrolment-'));
@@ -31,6 +32,22 @@ class LosesAnswers extends ServerConnection {
     const answer = await super.post(path, body, token);
     if (path === '/api/agent/activate') throw new Error('killed');
     return answer;
+  }
+}
+
+/** As a server that starts after the agent: the first connection finds nobody. */
+class ComesUpLate extends ServerConnection {
+  #tries = 0;
+
+  override async post(path: string, body: Uint8Array, token?: string): Promise<Uint8Array> {
+    this.#tries += 1;
+    if (this.#tries > 1) return super.post(path, body, token);
+    const nobody = new ServerConnection({ url: 'http://127.0.0.1:1' });
+    try {
+      return await nobody.post(path, body, token);
+    } finally {
+      nobody.close();
+    }
   }
 }
 
@@ -76,4 +93,36 @@ test('a folder that others may write to is refused before a key in it is believe
   const { tpm, folder } = await newHost(t);
   chmodSync(folder, 0o777);
   await assert.rejects(loadIdentity(tpm, folder), { code: 'sys.folder-not-private' });
+});
+
+test('a server that comes up later is waited for', async (t) => {
+  await using service = await startService();
+  const host = await newHost(t);
+  const joinToken = await service.server.joinToken({ label: '', demonstration: true });
+  const late = new ComesUpLate({ url: service.client.url, fingerprint: service.server.fingerprint });
+  t.after(() => late.close());
+  const troubles: unknown[] = [];
+  const waiting = { signal: new AbortController().signal, onTrouble: (error: unknown) => void troubles.push(error) };
+  const enrolled = await enrolWhenReachable(late, { ...host, joinToken: () => joinToken }, waiting);
+  assert.deepEqual(await readEnrolment(host.folder), enrolled?.enrolment);
+  assert.deepEqual(
+    troubles.map((error) => error instanceof AgentError && error.code),
+    ['agent.server-unreachable'],
+  );
+});
+
+test('who is stopped while waiting for the server gives up; a refusal is not waited out', async (t) => {
+  await using service = await startService();
+  const host = await newHost(t);
+  const nobody = new ServerConnection({ url: 'http://127.0.0.1:1' });
+  t.after(() => nobody.close());
+  const stop = new AbortController();
+  const waiting = { signal: stop.signal, onTrouble: () => stop.abort() };
+  assert.equal(await enrolWhenReachable(nobody, { ...host, joinToken: () => 'none' }, waiting), undefined);
+  const connection = new ServerConnection({ url: service.client.url, fingerprint: service.server.fingerprint });
+  t.after(() => connection.close());
+  const unstopped = { signal: new AbortController().signal, onTrouble: (error: unknown) => assert.fail(String(error)) };
+  await assert.rejects(enrolWhenReachable(connection, { ...host, joinToken: () => 'none' }, unstopped), {
+    code: 'agent.refused',
+  });
 });

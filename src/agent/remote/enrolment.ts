@@ -1,6 +1,7 @@
 /** Enrolment from the host's side: proves that the AK lives in the TPM whose EK the server checked. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { toHex } from '../../bytes/index.ts';
 import {
   ActivationRequestCodec,
@@ -39,7 +40,7 @@ export interface EnrolOptions {
   readonly folder: string;
 }
 
-interface Enrolled {
+export interface Enrolled {
   readonly enrolment: KeptEnrolment;
   readonly challenge: Challenge;
 }
@@ -57,6 +58,33 @@ export async function enrol(server: ServerConnection, options: EnrolOptions): Pr
   return (
     (begun && (await resume(server, options, begun))) ?? (await activate(server, options, await begin(server, options)))
   );
+}
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 60_000;
+
+/**
+ * As {@link enrol}, and where the server cannot be reached it waits and tries again, as an agent that starts with its
+ * machine must: the network or the server may come up later. What the server refuses is an error at once.
+ * @param waiting left out: no second try
+ * @returns undefined where `waiting.signal` was aborted before
+ */
+export async function enrolWhenReachable(
+  server: ServerConnection,
+  options: EnrolOptions,
+  waiting?: { readonly signal: AbortSignal; readonly onTrouble: (error: unknown) => void },
+): Promise<Enrolled | undefined> {
+  if (waiting === undefined) return enrol(server, options);
+  for (let pause = FIRST_PAUSE_MS; !waiting.signal.aborted; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    try {
+      return await enrol(server, options);
+    } catch (error) {
+      if (!(error instanceof AgentError && error.code === 'agent.server-unreachable')) throw error;
+      waiting.onTrouble(error);
+      await delay(pause, undefined, { signal: waiting.signal }).catch(() => {}); // aborted: the loop ends
+    }
+  }
+  return undefined;
 }
 
 async function begin(server: ServerConnection, options: EnrolOptions): Promise<Uint8Array> {

@@ -40,8 +40,13 @@ export function attestationLines({ host, tpm, tpmKind, limits }: Up): string[] {
     `measured  ${host.measured} ${host.measured === 1 ? 'entry' : 'entries'}, by ${host.measurer === 'kernel' ? 'the kernel' : 'the agent in user space'}`,
     ...limits.map((reason) => `          ${escapeControls(reason)}`),
     '',
-    ...findingLines(host.standing.map((found) => ({ ...found, message: messageOf(found, tpmKind) }))),
+    ...findingLines(standingFindings({ host, tpmKind })),
   ];
+}
+
+/** This host's findings in the words that fit this machine. */
+export function standingFindings({ host, tpmKind }: Pick<Up, 'host' | 'tpmKind'>): FindingView[] {
+  return host.standing.map((found) => ({ ...found, message: messageOf(found, tpmKind) }));
 }
 
 /** The finding's own words, or better ones where this program knows more of this machine than the verifier does. */

@@ -5,9 +5,10 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { privateFolder } from '../../sys/index.ts';
 import { VtpmError } from '../error.ts';
 import { missingProgram } from './capabilities.ts';
 import { keyText, type StateKey, setupCipher } from './state-key.ts';
@@ -49,8 +50,8 @@ const TIMEOUT_MS = 60_000;
 export async function manufactureSwtpm(options: SwtpmManufacture): Promise<ManufacturedSwtpm> {
   const state = resolve(options.state); // swtpm changes its directory
   const authority = resolve(options.authority);
-  await mkdir(state, { recursive: true, mode: 0o700 });
-  await mkdir(authority, { recursive: true, mode: 0o700 });
+  await privateFolder(state);
+  await privateFolder(authority);
   if (existsSync(join(state, 'tpm2-00.permall'))) {
     throw new VtpmError('vtpm.manufacture', `${state} holds a TPM already`, {
       advice: 'take another folder; a TPM that is manufactured again loses every key',

@@ -1,11 +1,12 @@
 /** Runs `swtpm socket` for one state: starts it, knows when it is ready, says why it ended, stops it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolder } from '../../sys/index.ts';
 import type { TpmAddress } from '../../tpm/index.ts';
 import { VtpmError } from '../error.ts';
 import { missingProgram } from './capabilities.ts';
@@ -111,7 +112,7 @@ export class Swtpm {
   async #run(): Promise<void> {
     const { control, data } = this.#options;
     for (const path of [control, data !== undefined && 'path' in data ? data.path : control]) {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await rm(path, { force: true });
     }
     const child = launch(this.#options);
