@@ -1,7 +1,8 @@
-/** Judges the label of one file in the kernel's order of tests and with its words (`ima_appraise.c`, xattr_verify). */
-import { bytesEqual, type DigestAlgorithm, digestInfoByKernelId, ParseError, toHex } from '../bytes/index.ts';
-import { formatKeyId, Keyring, parseSignature, readPublicKeys, verifySignature } from '../digsig/index.ts';
-import { appraiseEvm, readEvmMetadata } from '../evm/index.ts';
+/** Judges the label of one file: gathers what the kernel would look at and hands it to the judgement of `ima`. */
+import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
+import { Keyring, readBlacklist, readPublicKeys } from '../digsig/index.ts';
+import { appraiseEvm, type EvmResult, readEvmMetadata } from '../evm/index.ts';
+import { type AppendedJudge, appraiseIma, type ImaAppraisal, type ImaStatus } from '../ima/index.ts';
 import {
   closeFile,
   type FileDigester,
@@ -12,22 +13,24 @@ import {
   SysError,
   verityDigest,
 } from '../sys/index.ts';
+import { appendedJudge } from './appended.ts';
+import { describeFault, type FaultFound } from './bad-label.ts';
 import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
 import { FileSystemUuids } from './evm-labeller.ts';
 import { withoutNul } from './paths.ts';
 import { StableReader } from './stable-reader.ts';
-import type { AppraiseCause, AppraiseTask, BadFile, Batch, BatchResult, FileOutcome, KeyFileBytes } from './task.ts';
+import type { AppraiseTask, Batch, BatchResult, FileOutcome, KeyFileBytes } from './task.ts';
 
-type Fault = Omit<BadFile, 'path'>;
-
-const fault = (cause: AppraiseCause, expected: string, found: string): Fault => ({ cause, expected, found });
-
-/** Computes a digest of the file at hand. */
-type DigestOf = (algorithm: DigestAlgorithm) => Buffer;
+/** What has been computed of the file at hand: the kernel asks for one digest of a file, and so do we. */
+interface KnownDigest {
+  algorithm: DigestAlgorithm;
+  digest: Buffer;
+}
 
 export class Appraiser {
   readonly #task: AppraiseTask;
   readonly #keyring: Keyring;
+  readonly #hashes: ReadonlySet<string>;
   readonly #before = new FileStatus();
   readonly #reader: StableReader;
   readonly #evmKeyring: Keyring | undefined;
@@ -38,8 +41,9 @@ export class Appraiser {
   constructor(task: AppraiseTask) {
     this.#task = task;
     this.#reader = new StableReader(task, this.#before, new FileStatus());
-    this.#keyring = keyringOf(task.keys);
-    this.#evmKeyring = task.evmKeys.length === 0 ? undefined : keyringOf(task.evmKeys);
+    this.#keyring = keyringOf(task.keys, task.blacklist);
+    this.#hashes = hashesOf(task.blacklist);
+    this.#evmKeyring = task.evmKeys.length === 0 ? undefined : keyringOf(task.evmKeys, task.blacklist);
   }
 
   run(batch: Batch): BatchResult {
@@ -57,14 +61,8 @@ export class Appraiser {
         result.links.push({ path: withoutNul(path), inode: this.#before.inode });
         return undefined;
       }
-      const label = fgetXattr(fd, this.#task.attribute);
-      let known: Buffer | undefined;
-      const found = this.#judge(fd, label, (algorithm) => {
-        const digest = this.#reader.digest(fd, path, this.#digester(algorithm));
-        if (algorithm === this.#task.digestsIn) known = digest;
-        return digest;
-      });
-      const detail = known === undefined ? {} : { digest: known };
+      const { found, known } = this.#judge(fd, path);
+      const detail = known?.algorithm === this.#task.digestsIn && known !== undefined ? { digest: known.digest } : {};
       result.files += 1;
       result.bytes += this.#before.size;
       if (found === undefined) return { change: 'good', ...detail };
@@ -75,6 +73,62 @@ export class Appraiser {
     }
   }
 
+  #judge(fd: number, path: Buffer): { found: FaultFound | undefined; known: KnownDigest | undefined } {
+    const { type, imaHash, attribute } = this.#task;
+    const label = fgetXattr(fd, attribute);
+    let known: KnownDigest | undefined;
+    const fileDigest = (algorithm: DigestAlgorithm): Buffer => {
+      if (known?.algorithm !== algorithm) {
+        known = { algorithm, digest: this.#reader.digest(fd, path, this.#digester(algorithm)) };
+      }
+      return known.digest;
+    };
+    const modsig = type === 'imasig|modsig' ? this.#appended(fd) : undefined;
+    // Without a label and an appended signature it is not asked, and cannot be on every file system.
+    const hasAny = (label !== undefined && label.length > 0) || modsig !== undefined;
+    const evm = hasAny ? this.#judgeEvm(fd) : undefined;
+    const verity = type === 'sigv3' ? verityOf(fd) : undefined;
+    const appraisal: ImaAppraisal = {
+      xattr: label,
+      type,
+      fileDigest,
+      keyring: this.#keyring,
+      ...(imaHash === undefined ? {} : { imaHash }),
+      ...(verity === undefined ? {} : { verityDigest: verity }),
+      ...(modsig === undefined ? {} : { modsig }),
+      ...(evm === undefined ? {} : { evmStatus: evm.status satisfies ImaStatus }),
+      ...(this.#hashes.size === 0 ? {} : { isBlacklisted: (digest) => this.#hashes.has(toHex(digest)) }),
+    };
+    const verdict = appraiseIma(appraisal);
+    const { cause } = verdict;
+    if (cause === undefined) return { found: undefined, known };
+    const measured = verity ?? known;
+    const fault = verdict.fault ?? evm?.fault;
+    return {
+      found: describeFault(cause, {
+        label,
+        fault,
+        measured,
+        keyring: this.#keyring,
+        hasAppended: modsig !== undefined,
+      }),
+      known,
+    };
+  }
+
+  #appended(fd: number): AppendedJudge | undefined {
+    return appendedJudge(this.#reader, fd, this.#before.size, this.#keyring);
+  }
+
+  #judgeEvm(fd: number): EvmResult | undefined {
+    const { evmHmacKey: hmacKey } = this.#task;
+    const keyring = this.#evmKeyring;
+    if (hmacKey === undefined && keyring === undefined) return undefined;
+    const { metadata, label: xattr } = readEvmMetadata(fd, { uuid: this.#uuids.of(fd, this.#before.device) });
+    const keys = { ...(hmacKey === undefined ? {} : { hmacKey }), ...(keyring === undefined ? {} : { keyring }) };
+    return appraiseEvm({ xattr, metadata, ...keys });
+  }
+
   #digester(algorithm: DigestAlgorithm): FileDigester {
     const there = this.#digesters.get(algorithm);
     if (there !== undefined) return there;
@@ -82,113 +136,21 @@ export class Appraiser {
     this.#digesters.set(algorithm, made);
     return made;
   }
-
-  #judge(fd: number, label: Buffer | undefined, digestOf: DigestOf): Fault | undefined {
-    if (label === undefined || label.length === 0) {
-      return fault(this.#task.requireSignature ? 'IMA-signature-required' : 'missing-hash', 'a label', 'none');
-    }
-    const evmFault = this.#judgeEvm(fd);
-    if (evmFault !== undefined) return evmFault;
-    switch (label[0]) {
-      case 0x01:
-        return this.#judgeDigest(legacyAlgorithm(label), label.subarray(1), digestOf);
-      case 0x04:
-        return this.#judgeDigest(digestInfoByKernelId(label[1] ?? -1)?.name, label.subarray(2), digestOf);
-      case 0x03:
-        return this.#judgeSignature(label, digestOf);
-      case 0x06:
-        return this.#judgeVerity(fd, label);
-      default:
-        return fault('unknown-ima-data', 'a digest or a signature', `an attribute of type ${label[0]}`);
-    }
-  }
-
-  /** Before the label itself, as in ima_appraise_measurement. */
-  #judgeEvm(fd: number): Fault | undefined {
-    const { evmHmacKey: hmacKey } = this.#task;
-    const keyring = this.#evmKeyring;
-    if (hmacKey === undefined && keyring === undefined) return undefined;
-    const { metadata, label: xattr } = readEvmMetadata(fd, { uuid: this.#uuids.of(fd, this.#before.device) });
-    const keys = { ...(hmacKey === undefined ? {} : { hmacKey }), ...(keyring === undefined ? {} : { keyring }) };
-    const { cause, fault: why } = appraiseEvm({ xattr, metadata, ...keys });
-    if (cause === undefined) return undefined;
-    const found = xattr === undefined ? 'none' : (why ?? 'one that does not');
-    return fault(cause, 'security.evm that covers these attributes, owner and mode', found);
-  }
-
-  #judgeDigest(algorithm: DigestAlgorithm | undefined, expected: Buffer, digestOf: DigestOf): Fault | undefined {
-    if (this.#task.requireSignature) return fault('IMA-signature-required', 'a signature', 'a digest');
-    if (algorithm === undefined) return fault('invalid-hash', 'a known digest algorithm', toHex(expected));
-    const found = digestOf(algorithm);
-    // The kernel too looks at as much of the label as the digest is long.
-    if (bytesEqual(found, expected.subarray(0, found.length))) return undefined;
-    return fault('invalid-hash', `${algorithm}:${toHex(expected)}`, `${algorithm}:${toHex(found)}`);
-  }
-
-  #judgeSignature(label: Buffer, digestOf: DigestOf): Fault | undefined {
-    return this.#withSignature(label, 'invalid-signature', (header) => {
-      if (header.algorithm === undefined) return fault('invalid-signature', 'a known digest algorithm', 'another');
-      return this.#verify(header, header.algorithm, digestOf(header.algorithm), 3, 'invalid-signature');
-    });
-  }
-
-  /** Type 06: what is signed is the digest that fs-verity gives. */
-  #judgeVerity(fd: number, label: Buffer): Fault | undefined {
-    return this.#withSignature(label, 'invalid-verity-signature', (header) => {
-      const measured = verityOf(fd);
-      if (measured === undefined || measured.algorithm !== header.algorithm) {
-        return fault('invalid-verity-signature', `fs-verity with ${header.algorithm ?? 'another algorithm'}`, 'none');
-      }
-      return this.#verify(header, measured.algorithm, measured.digest, 6, 'invalid-verity-signature');
-    });
-  }
-
-  #withSignature(
-    label: Buffer,
-    cause: AppraiseCause,
-    judge: (header: ReturnType<typeof parseSignature>) => Fault | undefined,
-  ): Fault | undefined {
-    try {
-      return judge(parseSignature(label.subarray(1), 1));
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
-      const isVersion = (label[1] ?? 0) < 1 || (label[1] ?? 0) > 3;
-      return fault(isVersion ? 'invalid-signature-version' : cause, 'a signature', error.message);
-    }
-  }
-
-  #verify(
-    header: ReturnType<typeof parseSignature>,
-    algorithm: DigestAlgorithm,
-    digest: Buffer,
-    type: number,
-    cause: AppraiseCause,
-  ): Fault | undefined {
-    const verdict = verifySignature(this.#keyring, header, { algorithm, digest, type });
-    if (verdict.valid) return undefined;
-    const id = typeof header.keyId === 'number' ? formatKeyId(header.keyId) : toHex(header.keyId);
-    const expected = `a signature by ${verdict.key?.name ?? `key ${id}`} over ${algorithm}:${toHex(digest)}`;
-    return fault(cause, expected, FAULTS[verdict.fault]);
-  }
 }
 
-function keyringOf(files: readonly KeyFileBytes[]): Keyring {
-  return new Keyring(files.flatMap(({ bytes, source }) => readPublicKeys(bytes, { source })));
+/** @throws {DigsigError} for a file without a key, and for two keys of one id */
+export function keyringOf(files: readonly KeyFileBytes[], blacklist: readonly KeyFileBytes[] = []): Keyring {
+  const keyring = new Keyring(files.flatMap(({ bytes, source }) => readPublicKeys(bytes, { source })));
+  for (const { bytes, source } of blacklist) {
+    for (const key of readBlacklist(bytes, { source }).keys) keyring.blacklist(key);
+  }
+  return keyring;
 }
 
-/** Digests of type 01 carry no algorithm: md5 is shorter, or padded with zeros to the size of sha1 (ima_appraise.c, ima_get_hash_algo). */
-function legacyAlgorithm(label: Buffer): DigestAlgorithm | undefined {
-  if (label.length === 17) return 'md5';
-  if (label.length === 21) return label.readUInt32LE(17) === 0 ? 'md5' : 'sha1';
-  return undefined;
+/** @throws {DigsigError} */
+export function hashesOf(blacklist: readonly KeyFileBytes[]): ReadonlySet<string> {
+  return new Set(blacklist.flatMap(({ bytes, source }) => [...readBlacklist(bytes, { source }).hashes]));
 }
-
-const FAULTS = {
-  'invalid-signature': 'another content or another key’s signature',
-  'unknown-key': 'no key of that id in the keyring',
-  'blacklisted-key': 'a key that is blacklisted',
-  'unsupported-algorithm': 'an algorithm that cannot be computed here',
-} as const;
 
 function verityOf(fd: number): ReturnType<typeof verityDigest> {
   try {

@@ -57,7 +57,7 @@ test('what label wrote holds, in every form', async () => {
     }
     for (const pair of [p256, rsa]) {
       await tree.label({ signer: signer(pair), algorithm: 'sha512' });
-      assert.deepEqual(await tree.appraise({ keys: keys(p256, rsa), requireSignature: true }), []);
+      assert.deepEqual(await tree.appraise({ keys: keys(p256, rsa), type: 'imasig' }), []);
     }
   });
 });
@@ -87,10 +87,7 @@ test('each way in which a label fails has the kernel’s word', async () => {
       ['changed: invalid-hash', 'none: missing-hash', ...common].toSorted(),
     );
     const unsigned = ['changed', 'digest', 'none'].map((name) => `${name}: IMA-signature-required`);
-    assert.deepEqual(
-      await tree.appraise({ keys: keys(rsa), requireSignature: true }),
-      [...unsigned, ...common].toSorted(),
-    );
+    assert.deepEqual(await tree.appraise({ keys: keys(rsa), type: 'imasig' }), [...unsigned, ...common].toSorted());
   });
 });
 
@@ -98,6 +95,56 @@ test('an MD5 digest padded to the size of SHA-1 is one, as for the kernel', asyn
   await withTree(['file'], async (tree) => {
     setAttribute(tree, 'file', Buffer.concat([Buffer.of(1), digest('md5', Buffer.from('file')), Buffer.alloc(4)]));
     assert.deepEqual(await tree.appraise(), []);
+  });
+});
+
+test('a blacklisted key verifies no more, and the reason is told beside the kernel’s word', async () => {
+  await withTree(['file'], async (tree) => {
+    await tree.label({ signer: signer(rsa) });
+    const bad: BadFile[] = [];
+    const options = { keys: keys(rsa, p256), type: 'imasig', onBad: (file: BadFile) => bad.push(file) } as const;
+    const judge = (blacklist: AppraiseOptions['blacklist'] = []) =>
+      appraiseTree(tree.path, { namespace: 'user', ...options, blacklist });
+    await judge(keys(p256));
+    assert.equal(bad.length, 0);
+    await judge(keys(rsa));
+    assert.deepEqual(
+      bad.map(({ cause, found, fault }) => [cause, found, fault]),
+      [['invalid-signature', 'a key that is blacklisted', 'blacklisted-key']],
+    );
+  });
+});
+
+test('a blacklisted hash is told for what it is, and refused where no rule would ask for it', async () => {
+  await withTree(['a', 'b'], async (tree) => {
+    await tree.label({ signer: signer(p256) });
+    const hash = digest('sha256', Buffer.from('b')).toString('hex');
+    const blacklist = [{ bytes: Buffer.from(`bin:${hash}\n`), source: 'revoked' }];
+    assert.deepEqual(await tree.appraise({ keys: keys(p256), type: 'imasig', blacklist }), ['b: blacklisted-hash']);
+    await assert.rejects(tree.appraise({ keys: keys(p256), blacklist }), /no signature is required/);
+  });
+});
+
+test('a label without an algorithm is judged by the kernel’s default', async () => {
+  await withTree(['file'], async (tree) => {
+    setAttribute(tree, 'file', Buffer.concat([Buffer.of(1), digest('sha256', Buffer.from('file'))]));
+    assert.deepEqual(await tree.appraise(), []);
+    assert.deepEqual(await tree.appraise({ imaHash: 'sha512' }), ['file: invalid-hash']);
+  });
+});
+
+// Those that can: test/system/appraise-signatures.test.ts.
+test('what is appended and cannot be parsed is content like any other', async () => {
+  await withTree(['file', 'torn'], async (tree) => {
+    const marker = '~Module signature appended~\n';
+    writeFileSync(join(tree.path, 'torn'), `content${'\0'.repeat(12)}${marker}`);
+    writeFileSync(join(tree.path, 'file'), marker);
+    assert.deepEqual(await tree.appraise({ type: 'imasig|modsig' }), [
+      'file: IMA-signature-required',
+      'torn: IMA-signature-required',
+    ]);
+    await tree.label({ signer: signer(p256) });
+    assert.deepEqual(await tree.appraise({ type: 'imasig|modsig', keys: keys(p256) }), []);
   });
 });
 

@@ -1,4 +1,6 @@
 /** Labels and appraises file trees: walk, threads, journal, problems file by file. */
+
+export { keyringOf } from './appraise-file.ts';
 export {
   type AppraiseDirectoriesOptions,
   type AppraisedDirectories,

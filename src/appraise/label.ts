@@ -3,8 +3,10 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type DigestAlgorithm, digest, digestInfo } from '../bytes/index.ts';
-import { openSigner, readPublicKeys, type Signer, type SignerSource } from '../digsig/index.ts';
+import { openSigner, type Signer, type SignerSource } from '../digsig/index.ts';
 import { padEvmKey } from '../evm/index.ts';
+import type { AppraiseType } from '../ima/index.ts';
+import { hashesOf, keyringOf } from './appraise-file.ts';
 import { AppraiseError } from './error.ts';
 import { Journal } from './journal.ts';
 import {
@@ -110,8 +112,12 @@ export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly evmHmacKey?: Uint8Array;
   /** What signatures in `security.evm` verify by. */
   readonly evmKeys?: readonly KeyFileBytes[];
-  /** Digests do not do, as with appraise_type=imasig. */
-  readonly requireSignature?: boolean;
+  /** What the kernel's rule would ask for; left out: `hash`, a rule without appraise_type. */
+  readonly type?: AppraiseType;
+  /** The kernel's `ima_hash=`: with what it hashes a file whose label names no algorithm. Left out: sha256. */
+  readonly imaHash?: DigestAlgorithm;
+  /** Certificates and public keys that no longer verify, and lists of hashes (see `readBlacklist` of digsig). */
+  readonly blacklist?: readonly KeyFileBytes[];
   /** Hears of each file whose label does not hold, in any order. */
   readonly onBad?: (file: BadFile) => void;
   /** Report each file to `onFile`, with its digest where judging its label has computed it in this algorithm. */
@@ -124,17 +130,24 @@ export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
  * @throws {AppraiseError} @throws {DigsigError} for keys that cannot be read
  */
 export async function appraiseTree(tree: string, options: AppraiseOptions = {}): Promise<LabelSummary> {
-  const { jobs = availableParallelism(), keys = [], requireSignature = false, oneFileSystem = false } = options;
+  const { jobs = availableParallelism(), keys = [], type = 'hash', oneFileSystem = false } = options;
   checkJobs(jobs);
-  const { evmKeys = [], evmHmacKey } = options;
+  const { evmKeys = [], evmHmacKey, blacklist = [], imaHash } = options;
   if (evmHmacKey !== undefined) padEvmKey(evmHmacKey);
-  for (const { bytes, source } of [...keys, ...evmKeys]) readPublicKeys(bytes, { source });
+  // Keys that cannot be read end the run before a thread starts.
+  for (const ring of [keys, evmKeys]) keyringOf(ring, blacklist);
+  if (type === 'hash' && hashesOf(blacklist).size > 0) {
+    throw new AppraiseError('appraise.option', 'a blacklist of hashes, and no signature is required', {
+      advice: 'the kernel asks it only where a rule wants a signature: require signatures, or name keys alone',
+    });
+  }
   const root = new TreeRoot(tree);
   try {
     const attribute = `${options.namespace ?? 'security'}.ima`;
     const hmac = evmHmacKey === undefined ? {} : { evmHmacKey };
     const digests = options.digestsIn === undefined ? {} : { digestsIn: options.digestsIn };
-    const judged = { attribute, keys, evmKeys, ...hmac, requireSignature, ...digests };
+    const hash = imaHash === undefined ? {} : { imaHash: digestInfo(imaHash).name };
+    const judged = { attribute, keys, evmKeys, blacklist, type, ...hash, ...hmac, ...digests };
     const task: Task = { kind: 'appraise', root: root.fd, oneFileSystem, ...judged };
     return await run(root, task, { ...options, jobs }, undefined);
   } finally {

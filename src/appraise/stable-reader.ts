@@ -1,6 +1,12 @@
 /** Digests of files that others may be writing to. */
+import { createHash } from 'node:crypto';
+import { readSync } from 'node:fs';
+import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
 import { closeFile, type FileDigester, type FileStatus, openBeneath } from '../sys/index.ts';
 import { FileProblem } from './batch-run.ts';
+
+/** Read at once of a file's beginning. */
+const PART_SIZE = 1 << 18;
 
 /** A file that changes under the reader is read this often. */
 const ATTEMPTS = 3;
@@ -37,5 +43,32 @@ export class StableReader {
       }
     }
     throw new FileProblem('changed');
+  }
+
+  /** Bytes of an open file, by their place; its position is left alone. A file that has become shorter has changed. */
+  at(fd: number, position: number, length: number): Buffer {
+    const bytes = Buffer.alloc(length);
+    for (let at = 0; at < length; ) {
+      const count = readPart(fd, bytes.subarray(at), position + at);
+      if (count === 0) throw new FileProblem('changed');
+      at += count;
+    }
+    return bytes;
+  }
+
+  /** The digest of a file's first bytes. @param fd open; its status is in `before`, its position is left alone */
+  beginning(fd: number, length: number, algorithm: DigestAlgorithm): Buffer {
+    const state = createHash(digestInfo(algorithm).opensslName);
+    for (let at = 0; at < length; at += PART_SIZE) state.update(this.at(fd, at, Math.min(PART_SIZE, length - at)));
+    if (!this.#after.ofOpen(fd).hasContentOf(this.#before)) throw new FileProblem('changed');
+    return state.digest();
+  }
+}
+
+function readPart(fd: number, into: Buffer, position: number): number {
+  try {
+    return readSync(fd, into, 0, into.length, position);
+  } catch {
+    throw new FileProblem('read-failed');
   }
 }

@@ -1,6 +1,8 @@
 /** What a thread does with a batch of paths, and what it answers: data that can be cloned, no functions. */
 import type { DigestAlgorithm } from '../bytes/index.ts';
 import type { SignerSource } from '../digsig/index.ts';
+import type { AppraiseType, ImaCause } from '../ima/index.ts';
+import type { FaultFound } from './bad-label.ts';
 import type { JournalIndex } from './journal.ts';
 import type { ProblemCode } from './problem.ts';
 
@@ -66,8 +68,12 @@ export interface AppraiseTask {
   /** The kernel's `evm-key`; with neither this nor `evmKeys` EVM is not judged. */
   readonly evmHmacKey?: Uint8Array;
   readonly evmKeys: readonly KeyFileBytes[];
-  /** Digest labels do not do: the kernel's appraise_type=imasig. */
-  readonly requireSignature: boolean;
+  /** What the kernel's rule would ask for. */
+  readonly type: AppraiseType;
+  /** The kernel's `ima_hash=`, where it is not sha256. */
+  readonly imaHash?: DigestAlgorithm;
+  /** Keys that no longer verify and lists of hashes; for `keys` and `evmKeys` alike, as in the kernel. */
+  readonly blacklist: readonly KeyFileBytes[];
   readonly oneFileSystem: boolean;
   /** Each file is reported, with its digest where judging its label has computed it in this algorithm. */
   readonly digestsIn?: DigestAlgorithm;
@@ -80,27 +86,13 @@ export interface KeyFileBytes {
 
 export type Task = LabelTask | ClearTask | AppraiseTask;
 
-/** A file whose label does not hold. */
-export interface BadFile {
+/** A file whose label does not hold: what the label says, and what the file is, as `algorithm:hex` or words. */
+export interface BadFile extends FaultFound {
   readonly path: Uint8Array;
-  readonly cause: AppraiseCause;
-  /** What the label says, and what the file is; `algorithm:hex` or words. */
-  readonly expected: string;
-  readonly found: string;
 }
 
 /** The kernel's words (`ima_appraise.c`, the audit record's cause). */
-export type AppraiseCause =
-  | 'missing-hash'
-  | 'IMA-signature-required'
-  | 'invalid-hash'
-  | 'invalid-signature'
-  | 'invalid-signature-version'
-  | 'invalid-verity-signature'
-  | 'unknown-ima-data'
-  | 'missing-HMAC'
-  | 'invalid-HMAC'
-  | 'invalid-fail-immutable';
+export type AppraiseCause = ImaCause;
 
 export interface Batch {
   readonly id: number;

@@ -1,27 +1,18 @@
 /** `assay appraise`: judges labels of files. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command } from 'commander';
-import {
-  AppraiseError,
-  type AppraiseOptions,
-  appraiseTree,
-  type BadFile,
-  type FileDetail,
-  type KeyFileBytes,
-} from '../appraise/index.ts';
-import { DigsigError, readPublicKeys } from '../digsig/index.ts';
-import { EVM_KEY_SIZE } from '../evm/index.ts';
+import { AppraiseError, type AppraiseOptions, appraiseTree, type BadFile, type FileDetail } from '../appraise/index.ts';
+import { digestInfo } from '../bytes/index.ts';
+import { type AppraiseKeyFlags, appraiseKeys } from './appraise-keys.ts';
 import { type AppraiseDirectoriesFlags, addAppraiseDirectoryOptions, DirectoryAppraisal } from './directory-labels.ts';
 import { withReports } from './label.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import { addTreeOptions, collect, pathJson, pathText, walkOptions } from './tree-options.ts';
 
-interface AppraiseCommandOptions extends AppraiseDirectoriesFlags {
-  readonly key?: readonly string[];
-  readonly keyring?: string;
-  readonly evmKey?: readonly string[];
+interface AppraiseCommandOptions extends AppraiseDirectoriesFlags, AppraiseKeyFlags {
   readonly requireSignature?: boolean;
+  readonly modsig?: boolean;
+  readonly verity?: boolean;
+  readonly imaHash?: string;
 }
 
 export function register(program: Command): void {
@@ -30,16 +21,27 @@ export function register(program: Command): void {
     .description('Judge the labels of files as the kernel would: security.ima, digests and signatures')
     .argument('<tree>', 'folder or file')
     .option('--key <file>', 'certificate or public key that signatures verify by; may be repeated', collect)
-    .option('--keyring <folder>', 'every certificate and public key in this folder')
+    .option(
+      '--keyring <folder>',
+      'every certificate and public key in this folder; its folder blacklist holds no longer',
+    )
+    .option(
+      '--blacklist <file>',
+      'keys that no longer verify, or hashes (lines bin:HEX) that no file may have; may be repeated',
+      collect,
+    )
     .option(
       '--evm-key <file>',
       'judge security.evm too: by this certificate, or this payload of evm-key; may be repeated',
       collect,
     )
     .option('--require-signature', 'digests do not do, as with appraise_type=imasig')
+    .option('--modsig', 'nor here, but an appended signature does, as with appraise_type=imasig|modsig')
+    .option('--verity', 'signatures of what fs-verity gives, as with digest_type=verity appraise_type=sigv3')
+    .option('--ima-hash <algorithm>', "the kernel's ima_hash=, for labels that name no algorithm (left out: sha256)")
     .option(
       '--json',
-      'print a line {"path","cause","expected","found"} for each bad file, and {"files","changes",…} last',
+      'print a line {"path","cause","expected","found","fault"} for each bad file, and {"files","changes",…} last',
     )
     .addHelpText('after', HELP)
     .action(run);
@@ -48,23 +50,24 @@ export function register(program: Command): void {
 
 const HELP = `
 Each file whose label does not hold is a line: path, the kernel's word for the cause, expected and found. The exit code is
-then 1, as where a file could not be judged. Where the tree's top has a directory label (label --directories), directories
-are judged too: a file that was renamed, swapped, deleted, added, moved or changed is named with what happened to it.
+then 1, as where a file could not be judged. The kernel has one word for every signature that does not verify, also for one
+by a blacklisted key: what was found tells them apart. It asks for blacklisted hashes only where a rule wants signatures.
+Where the tree's top has a directory label (label --directories), directories are judged too: a file that was renamed,
+swapped, deleted, added, moved or changed is named with what happened to it.
 
 Example:
   assay appraise /usr --one-file-system --key /etc/keys/x509_ima.der --require-signature
+  assay appraise /lib/modules --keyring /etc/keys/ima --modsig --blacklist revoked.der
   assay appraise /srv/image/root --key key.der --directories --least-version 7`;
 
 async function run(tree: string, options: AppraiseCommandOptions): Promise<void> {
-  const keys = [...(options.key ?? []), ...filesOf(options.keyring)].map(
-    (source): KeyFileBytes => ({ bytes: readFileSync(source), source }),
-  );
-  const asked = {
+  const keys = appraiseKeys(options);
+  const asked: AppraiseOptions = {
     ...walkOptions(options),
-    keys,
-    ...evmKeysOf(options.evmKey ?? []),
-    requireSignature: options.requireSignature === true,
-    namespace: options.xattrUser === true ? ('user' as const) : ('security' as const),
+    ...keys,
+    type: typeOf(options),
+    ...(options.imaHash === undefined ? {} : { imaHash: digestInfo(options.imaHash).name }),
+    namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
   };
   const onBad = (file: BadFile): void => printBad(file, options.json === true);
@@ -79,36 +82,18 @@ async function run(tree: string, options: AppraiseCommandOptions): Promise<void>
   if (isWhole) directories?.judge();
 }
 
-/** Certificates and public keys, and one HMAC key: what is no key in PEM or DER. */
-function evmKeysOf(files: readonly string[]): Pick<AppraiseOptions, 'evmKeys' | 'evmHmacKey'> {
-  const read = files.map((source): KeyFileBytes => ({ bytes: readFileSync(source), source }));
-  const payloads = read.filter((file) => file.bytes.length <= EVM_KEY_SIZE && !isPublicKey(file));
-  const [payload, another] = payloads;
-  if (another !== undefined) {
-    throw new AppraiseError('appraise.option', `${another.source}: a second HMAC key`, {
-      advice: 'the kernel has one',
+function typeOf({ requireSignature, modsig, verity }: AppraiseCommandOptions): NonNullable<AppraiseOptions['type']> {
+  if (verity === true && (modsig === true || requireSignature === true)) {
+    throw new AppraiseError('appraise.option', '--verity beside another kind of signature', {
+      advice: 'a rule of the kernel asks for one: appraise the tree once for each',
     });
   }
-  const evmKeys = read.filter((file) => !payloads.includes(file));
-  return { evmKeys, ...(payload === undefined ? {} : { evmHmacKey: payload.bytes }) };
+  if (verity === true) return 'sigv3';
+  if (modsig === true) return 'imasig|modsig';
+  return requireSignature === true ? 'imasig' : 'hash';
 }
 
-function isPublicKey({ bytes, source }: KeyFileBytes): boolean {
-  try {
-    return readPublicKeys(bytes, { source }).length > 0;
-  } catch (error) {
-    if (error instanceof DigsigError) return false;
-    throw error;
-  }
-}
-
-function filesOf(folder: string | undefined): string[] {
-  if (folder === undefined) return [];
-  const entries = readdirSync(folder, { withFileTypes: true });
-  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(folder, entry.name));
-}
-
-function printBad({ path, cause, expected, found }: BadFile, asJson: boolean): void {
-  if (asJson) printJson({ ...pathJson(path), cause, expected, found });
+function printBad({ path, cause, expected, found, fault }: BadFile, asJson: boolean): void {
+  if (asJson) printJson({ ...pathJson(path), cause, expected, found, ...(fault === undefined ? {} : { fault }) });
   else printLine(escapeControls(`${pathText(path)}: ${cause}: expected ${expected}, found ${found}`));
 }

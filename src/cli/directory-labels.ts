@@ -8,14 +8,15 @@ import {
   directoryCauseWords,
   type FileDetail,
   FileDigests,
-  type KeyFileBytes,
+  keyringOf,
   LABEL_FORMS,
   type LabelForm,
   labelDirectories,
   rootLabelOf,
 } from '../appraise/index.ts';
 import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
-import { Keyring, readPublicKeys, type SignerSource } from '../digsig/index.ts';
+import type { Keyring, SignerSource } from '../digsig/index.ts';
+import type { AppraiseKeys } from './appraise-keys.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import { pathJson, pathText, reportProblem, type TreeCommandOptions } from './tree-options.ts';
 
@@ -148,7 +149,7 @@ export class DirectoryAppraisal {
   static of(
     tree: string,
     flags: AppraiseDirectoriesFlags,
-    keys: readonly KeyFileBytes[],
+    keys: Pick<AppraiseKeys, 'keys' | 'blacklist'>,
   ): DirectoryAppraisal | undefined {
     if (flags.directories === false) return undefined;
     const label = rootLabelOf(tree, flags.xattrUser === true ? 'user' : 'security');
@@ -160,14 +161,13 @@ export class DirectoryAppraisal {
     tree: string,
     flags: AppraiseDirectoriesFlags,
     label: { readonly algorithm: DigestAlgorithm; readonly form: LabelForm },
-    keys: readonly KeyFileBytes[],
+    { keys, blacklist }: Pick<AppraiseKeys, 'keys' | 'blacklist'>,
   ) {
     this.#tree = tree;
     this.#flags = flags;
     this.#form = label.form;
     this.#digests = new FileDigests(label.algorithm);
-    const found = keys.flatMap(({ bytes, source }) => readPublicKeys(bytes, { source }));
-    this.#keyring = keys.length === 0 ? undefined : new Keyring(found);
+    this.#keyring = keys.length === 0 ? undefined : keyringOf(keys, blacklist);
   }
 
   get algorithm(): DigestAlgorithm {

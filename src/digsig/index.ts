@@ -1,4 +1,5 @@
 /** The integrity subsystem's signatures: headers of formats 1, 2 and 3, key ids, keys, keyrings. */
+export { type Blacklist, readBlacklist } from './blacklist.ts';
 export { DigsigError, type DigsigErrorCode } from './error.ts';
 export { fileIdDigest } from './file-id.ts';
 export {
@@ -18,7 +19,16 @@ export {
   verifySignature,
 } from './keyring.ts';
 export { type KeyringFolder, type KeyringFolderOptions, readKeyringFolder } from './keyring-folder.ts';
-export { type AppendedSignature, signModsig, splitModsig, verifyAppended, verifyModsig } from './modsig.ts';
+export {
+  type AppendedSignature,
+  MODSIG_TAIL_SIZE,
+  modsigAlgorithm,
+  modsigLength,
+  signModsig,
+  splitModsig,
+  verifyAppended,
+  verifyModsig,
+} from './modsig.ts';
 export { type IntegrityKey, type ReadKeysOptions, readPublicKeys } from './public-keys.ts';
 export { signDigest, signDigestV1, signFileId } from './sign.ts';
 export { type KeyFile, openSigner, type Signer, type SignerSource, type TokenKey } from './signer.ts';

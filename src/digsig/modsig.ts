@@ -28,10 +28,26 @@ export interface AppendedSignature {
  * @throws {ParseError} for a marker with a trailer before it that cannot be right
  */
 export function splitModsig(file: Uint8Array): AppendedSignature | undefined {
-  const end = file.length - MARKER.length;
-  if (end < 0 || !MARKER.equals(file.subarray(end))) return undefined;
-  const start = Math.max(0, end - TRAILER_SIZE);
-  const trailer = new ByteReader(file.subarray(start, end), start);
+  const length = modsigLength(file.subarray(Math.max(0, file.length - MODSIG_TAIL_SIZE)), file.length);
+  if (length === undefined) return undefined;
+  const start = file.length - MODSIG_TAIL_SIZE;
+  return { content: file.subarray(0, start - length), pkcs7: file.subarray(start - length, start) };
+}
+
+/** How much of a file's end tells whether a signature is appended: trailer and marker. */
+export const MODSIG_TAIL_SIZE = TRAILER_SIZE + MARKER.length;
+
+/**
+ * Size of the PKCS#7 that stands before a file's last {@link MODSIG_TAIL_SIZE} bytes.
+ * @param tail these bytes; the whole file where it is smaller
+ * @returns undefined where no marker ends the file
+ * @throws {ParseError} for a marker with a trailer before it that cannot be right
+ */
+export function modsigLength(tail: Uint8Array, fileSize: number): number | undefined {
+  const end = tail.length - MARKER.length;
+  if (end < 0 || !MARKER.equals(tail.subarray(end))) return undefined;
+  const start = fileSize - MARKER.length - Math.min(end, TRAILER_SIZE);
+  const trailer = new ByteReader(tail.subarray(Math.max(0, end - TRAILER_SIZE), end), start);
   const kinds = trailer.bytes(8, 'module_signature');
   const length = trailer.u32be('module_signature.sig_len');
   if (kinds.some((value, index) => value !== (index === 2 ? ID_TYPE_PKCS7 : 0))) {
@@ -45,7 +61,16 @@ export function splitModsig(file: Uint8Array): AppendedSignature | undefined {
       `${length} bytes do not fit the file`,
     );
   }
-  return { content: file.subarray(0, start - length), pkcs7: file.subarray(start - length, start) };
+  return length;
+}
+
+/**
+ * By what algorithm the content is hashed that a PKCS#7 signs: the first signer's.
+ * @returns undefined for one that cannot be computed here
+ * @throws {ParseError} for what is no detached SignedData
+ */
+export function modsigAlgorithm(pkcs7: Uint8Array): DigestAlgorithm | undefined {
+  return parseSignedData(pkcs7)[0]?.algorithm;
 }
 
 /**

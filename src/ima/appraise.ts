@@ -1,6 +1,6 @@
 /** What the kernel says of a file's content (`security/integrity/ima/ima_appraise.c`), in its order of tests. */
 import { type DigestAlgorithm, ParseError } from '../bytes/index.ts';
-import { type Keyring, type SignatureFault, verifySignature } from '../digsig/index.ts';
+import { type Keyring, type SignatureFault, type SignatureVerdict, verifySignature } from '../digsig/index.ts';
 import { IMA_TYPE, imaHashAlgorithm, parseImaXattr } from './security-ima.ts';
 
 /** `enum integrity_status`, as EVM has it too. */
@@ -21,6 +21,8 @@ export type ImaCause =
   | 'invalid-verity-signature'
   | 'unknown-ima-data'
   | 'unverifiable-signature'
+  /** No audit record: the file is refused before it is appraised, and measured under this name (ima_check_blacklist). */
+  | 'blacklisted-hash'
   | 'unknown';
 
 /** What the kernel does not say. */
@@ -33,14 +35,19 @@ export interface ImaAppraisal {
   /** Value of `security.ima`; undefined where there is none. */
   readonly xattr: Uint8Array | undefined;
   readonly type: AppraiseType;
-  /** H(content). Asked for at most once, and only where it counts. */
+  /** H(content). Asked for by one algorithm alone, and only where it counts. */
   readonly fileDigest: (algorithm: DigestAlgorithm) => Uint8Array;
   /** The digest that fs-verity gives; undefined where the file has none. */
   readonly verityDigest?: { readonly algorithm: DigestAlgorithm; readonly digest: Uint8Array };
-  /** Whether the appended signature stands; undefined where the file has none. Asked only under `imasig|modsig`. */
-  readonly modsig?: () => boolean;
+  /** Undefined where the file has none that can be parsed, which is no error (ima_read_modsig). Asked only under `imasig|modsig`. */
+  readonly modsig?: AppendedJudge;
   /** The `.ima` keyring. */
   readonly keyring: Keyring;
+  /**
+   * The kernel's blacklist of hashes (`bin:` in its keyring `.blacklist`). Asked where the rule wants a signature: from 6.6
+   * on; before, only under `imasig|modsig` with `appraise_flag=check_blacklist` (ima_parse_rule).
+   */
+  readonly isBlacklisted?: (digest: Uint8Array) => boolean;
   /** What EVM says; left out: EVM is not on. */
   readonly evmStatus?: ImaStatus;
   /** `ima_hash=`: with what a file without a label is hashed, and one whose label has format 1. */
@@ -49,6 +56,14 @@ export interface ImaAppraisal {
   readonly takesFileV3?: boolean;
   /** The file system is one that cannot vouch for signatures (FUSE), and the policy says `fail_securely`. */
   readonly isUnverifiable?: boolean;
+}
+
+/** The signature that is appended to a file. */
+export interface AppendedJudge {
+  /** By the keys of the `.ima` keyring. Asked at most once. */
+  readonly verify: () => SignatureVerdict;
+  /** H(what stands before the signature) by the signature's algorithm; undefined where that cannot be computed here. */
+  readonly digest: () => Uint8Array | undefined;
 }
 
 export interface ImaResult {
@@ -75,8 +90,18 @@ export function appraiseIma(appraisal: ImaAppraisal): ImaResult {
   if (appraisal.type === 'sigv3' && appraisal.verityDigest === undefined) {
     return { status: 'fail', cause: 'no-verity-digest', op: 'collect_data' };
   }
+  if (hasBlacklistedHash(appraisal)) return fail('fail', 'blacklisted-hash');
   const result = appraiseMeasurement(appraisal);
   return appraisal.isUnverifiable === true ? fail('fail', 'unverifiable-signature') : result;
+}
+
+/** ima_check_blacklist: of the signed content where a signature is appended, else of the whole file. */
+function hasBlacklistedHash(appraisal: ImaAppraisal): boolean {
+  const { type, isBlacklisted, modsig, xattr } = appraisal;
+  if (isBlacklisted === undefined || type === 'hash') return false;
+  const isAppended = type === 'imasig|modsig' && modsig !== undefined;
+  const digest = isAppended ? modsig.digest() : measured(appraisal, xattr ?? new Uint8Array())?.digest;
+  return digest !== undefined && isBlacklisted(digest);
 }
 
 /** ima_appraise_measurement. */
@@ -92,7 +117,8 @@ function appraiseMeasurement(appraisal: ImaAppraisal): ImaResult {
   // An appended signature is looked at where there is no signature in the label, or none whose key is known.
   const decides = byXattr === undefined || label?.[0] === IMA_TYPE.digest || byXattr.fault === 'unknown-key';
   if (!decides && byXattr !== undefined) return byXattr;
-  return tryModsig() ? PASS : fail('fail', 'invalid-signature');
+  const verdict = tryModsig.verify();
+  return verdict.valid ? PASS : fail('fail', 'invalid-signature', verdict.fault);
 }
 
 const MISSING: Readonly<Record<AppraiseType, ImaCause>> = {

@@ -1,5 +1,6 @@
 /** IMA: measurement lists, their templates, and what they replay to; `security.ima` and its appraisal. */
 export {
+  type AppendedJudge,
   type AppraiseType,
   appraiseIma,
   type ImaAppraisal,
@@ -39,6 +40,7 @@ export { EntryScanner, templateData } from './scan.ts';
 export {
   encodeImaDigest,
   encodeImaSignature,
+  IMA_TYPE,
   IMA_XATTR,
   type ImaLabel,
   imaHashAlgorithm,

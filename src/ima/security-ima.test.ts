@@ -28,6 +28,11 @@ const FILE_V3 = encodeImaSignature(signFileId(signer, 3, 'sha256', fileDigest('s
 
 const judge = (xattr: Buffer | undefined, more: Partial<ImaAppraisal> = {}): ImaResult =>
   appraiseIma({ xattr, type: 'hash', fileDigest, keyring, ...more });
+const [key] = keyring;
+const appended = (stands: boolean, content = CONTENT): NonNullable<ImaAppraisal['modsig']> => ({
+  verify: () => (stands && key !== undefined ? { valid: true, key } : { valid: false, fault: 'invalid-signature' }),
+  digest: () => digest('sha256', content),
+});
 const says = (result: ImaResult): string => [result.status, result.cause].filter(Boolean).join(' ');
 
 // evmctl 1.4 (Debian 12): `ima_hash -a sha256` over the file "label\n".
@@ -115,14 +120,32 @@ test('EVM is asked before the content; a portable signature lends its strength t
 
 test('an appended signature counts where the label holds none whose key is known', () => {
   const type = 'imasig|modsig' as const;
-  const stands = { type, modsig: () => true };
+  const stands = { type, modsig: appended(true) };
   assert.equal(says(judge(undefined, stands)), 'pass');
   assert.equal(says(judge(undefined, { ...stands, evmStatus: 'no_xattrs' })), 'pass');
   assert.equal(says(judge(DIGEST, stands)), 'pass');
   assert.equal(says(judge(SIGNED, { ...stands, keyring: new Keyring() })), 'pass');
-  assert.equal(says(judge(undefined, { type, modsig: () => false })), 'fail invalid-signature');
-  assert.equal(says(judge(undefined, { type: 'imasig', modsig: () => true })), 'no_label IMA-signature-required');
-  assert.equal(says(judge(SIGNED, { type, modsig: () => false })), 'pass');
+  assert.equal(says(judge(undefined, { type, modsig: appended(false) })), 'fail invalid-signature');
+  assert.equal(says(judge(undefined, { type: 'imasig', modsig: appended(true) })), 'no_label IMA-signature-required');
+  assert.equal(says(judge(SIGNED, { type, modsig: appended(false) })), 'pass');
+});
+
+test('a blacklisted hash is refused before the label is looked at, where the rule wants a signature', () => {
+  const isBlacklisted = (hash: Uint8Array): boolean => Buffer.compare(hash, fileDigest('sha256')) === 0;
+  assert.equal(says(judge(SIGNED, { type: 'imasig', isBlacklisted })), 'fail blacklisted-hash');
+  assert.equal(says(judge(undefined, { type: 'imasig', isBlacklisted })), 'fail blacklisted-hash');
+  assert.equal(says(judge(DIGEST, { type: 'hash', isBlacklisted })), 'pass', 'the kernel does not ask here');
+  const type = 'imasig|modsig' as const;
+  assert.equal(says(judge(undefined, { type, isBlacklisted, modsig: appended(true) })), 'fail blacklisted-hash');
+  const other = appended(true, Buffer.from('other'));
+  assert.equal(says(judge(undefined, { type, isBlacklisted, modsig: other })), 'pass', 'what is signed is asked for');
+});
+
+test('a blacklisted key is an invalid signature to the kernel, and no appended one is tried for it', () => {
+  const listed = new Keyring(keyring);
+  if (key !== undefined) listed.blacklist(key);
+  const result = judge(SIGNED, { type: 'imasig|modsig', keyring: listed, modsig: appended(true) });
+  assert.deepEqual([says(result), result.fault], ['fail invalid-signature', 'blacklisted-key']);
 });
 
 test('any bytes in security.ima give a label or a typed error, and an appraisal that does not pass', () => {

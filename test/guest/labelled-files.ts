@@ -69,7 +69,9 @@ export function ourJudgement(file: string, { type, keyring, evm, verityDigest }:
     type,
     keyring,
     fileDigest: (algorithm) => digest(algorithm, content),
-    ...(appended === undefined ? {} : { modsig: () => verifyAppended(keyring, appended).valid }),
+    ...(appended === undefined
+      ? {}
+      : { modsig: { verify: () => verifyAppended(keyring, appended), digest: () => undefined } }),
     ...(verityDigest === undefined ? {} : { verityDigest: verityDigest(file) }),
     ...(evmResult === undefined ? {} : { evmStatus: evmResult.status }),
   });

@@ -1,0 +1,65 @@
+/** The keys, and what is blacklisted, that `assay appraise` judges by. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { AppraiseError, type AppraiseOptions, type KeyFileBytes } from '../appraise/index.ts';
+import { DigsigError, readPublicKeys } from '../digsig/index.ts';
+import { EVM_KEY_SIZE } from '../evm/index.ts';
+
+export interface AppraiseKeyFlags {
+  readonly key?: readonly string[];
+  readonly keyring?: string;
+  readonly blacklist?: readonly string[];
+  readonly evmKey?: readonly string[];
+}
+
+export type AppraiseKeys = Required<Pick<AppraiseOptions, 'keys' | 'blacklist' | 'evmKeys'>> &
+  Pick<AppraiseOptions, 'evmHmacKey'>;
+
+/** Of a folder of keys: what is in it no longer verifies. */
+const BLACKLIST_FOLDER = 'blacklist';
+
+/** @throws {AppraiseError} @throws the error of node:fs for what cannot be read */
+export function appraiseKeys({ key = [], keyring, blacklist = [], evmKey = [] }: AppraiseKeyFlags): AppraiseKeys {
+  const listed = keyring === undefined ? [] : blacklistOf(keyring);
+  return {
+    keys: read([...key, ...filesOf(keyring)]),
+    blacklist: read([...blacklist, ...listed]),
+    ...evmKeysOf(read(evmKey)),
+  };
+}
+
+const read = (files: readonly string[]): KeyFileBytes[] =>
+  files.map((source) => ({ bytes: readFileSync(source), source }));
+
+function blacklistOf(keyring: string): string[] {
+  const folder = join(keyring, BLACKLIST_FOLDER);
+  return existsSync(folder) ? filesOf(folder) : [];
+}
+
+function filesOf(folder: string | undefined): string[] {
+  if (folder === undefined) return [];
+  const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.name.startsWith('.'));
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(folder, entry.name));
+}
+
+/** Certificates and public keys, and one HMAC key: what is no key in PEM or DER. */
+function evmKeysOf(files: readonly KeyFileBytes[]): Pick<AppraiseKeys, 'evmKeys' | 'evmHmacKey'> {
+  const payloads = files.filter((file) => file.bytes.length <= EVM_KEY_SIZE && !isPublicKey(file));
+  const [payload, another] = payloads;
+  if (another !== undefined) {
+    throw new AppraiseError('appraise.option', `${another.source}: a second HMAC key`, {
+      advice: 'the kernel has one',
+    });
+  }
+  const evmKeys = files.filter((file) => !payloads.includes(file));
+  return { evmKeys, ...(payload === undefined ? {} : { evmHmacKey: payload.bytes }) };
+}
+
+function isPublicKey({ bytes, source }: KeyFileBytes): boolean {
+  try {
+    return readPublicKeys(bytes, { source }).length > 0;
+  } catch (error) {
+    if (error instanceof DigsigError) return false;
+    throw error;
+  }
+}
