@@ -63,13 +63,14 @@ export class BatchTally {
     this.#id = id;
   }
 
-  note(status: FileStatus, labelIdentity: number): void {
+  /** @param digest of the content */
+  note(status: FileStatus, labelIdentity: number, digest: Uint8Array): void {
     const at = this.#noted * RECORD_SIZE;
     if (at === this.#records.length) {
       this.#records = Buffer.concat([this.#records], Math.max(at * 2, FIRST_RECORDS * RECORD_SIZE));
     }
     status.writeState(this.#records, at);
-    sealRecord(this.#records, at, labelIdentity);
+    sealRecord(this.#records, at, labelIdentity, digest);
     this.#noted += 1;
   }
 

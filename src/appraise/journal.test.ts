@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { STATE_SIZE } from '../sys/index.ts';
 import { AppraiseError } from './error.ts';
-import { Journal, journalHolds, RECORD_SIZE, sealRecord } from './journal.ts';
+import { inJournal, Journal, RECORD_SIZE, sealRecord } from './journal.ts';
 
 const LABEL = 7;
 
@@ -17,9 +17,9 @@ function state(ino: number, time: number): Buffer {
   return bytes;
 }
 
-function record(ino: number, time: number): Buffer {
+function record(ino: number, time: number, digest = Buffer.alloc(64, ino)): Buffer {
   const bytes = Buffer.concat([state(ino, time)], RECORD_SIZE);
-  sealRecord(bytes, 0, LABEL);
+  sealRecord(bytes, 0, LABEL, digest);
   return bytes;
 }
 
@@ -38,11 +38,13 @@ function write(path: string, ...records: readonly Buffer[]): void {
   journal.close();
 }
 
-function knows(path: string, wanted: Buffer, label = LABEL): boolean {
+function digestIn(path: string, wanted: Buffer, label = LABEL): Buffer | undefined {
   const journal = new Journal(path);
   journal.close();
-  return journalHolds(journal.index, wanted, label);
+  return inJournal(journal.index, wanted, label);
 }
+
+const knows = (path: string, wanted: Buffer, label = LABEL): boolean => digestIn(path, wanted, label) !== undefined;
 
 test('a journal knows the states that were noted, for the same label alone', () => {
   withJournal((path) => {
@@ -94,6 +96,23 @@ test('a journal that is mostly of the past is rewritten with what counts', () =>
     assert.equal(knows(path, state(1, 9)), true);
     assert.equal(statSync(path).size, 64 + RECORD_SIZE);
     assert.equal(knows(path, state(1, 9)), true);
+  });
+});
+
+test('a record holds the digest of the content, a shorter one padded', () => {
+  withJournal((path) => {
+    write(path, record(1, 5, Buffer.alloc(64, 0xee)), record(2, 5, Buffer.alloc(32, 0xaa)));
+    assert.deepEqual(digestIn(path, state(1, 5)), Buffer.alloc(64, 0xee));
+    assert.deepEqual(digestIn(path, state(2, 5)), Buffer.concat([Buffer.alloc(32, 0xaa)], 64));
+  });
+});
+
+test('a journal of the first version, which has no digests, is begun anew', () => {
+  withJournal((path) => {
+    writeFileSync(path, Buffer.concat([Buffer.from('assay label journal 1\n'.padEnd(64, '\n')), Buffer.alloc(64, 1)]));
+    assert.equal(knows(path, state(1, 5)), false);
+    write(path, record(1, 5));
+    assert.equal(knows(path, state(1, 5)), true);
   });
 });
 

@@ -1,18 +1,22 @@
 /**
  * The journal of a label run: for each file that bears its label, the state that the inode had right after. A file whose
  * state is the same (any change of content, owner or extended attribute changes its ctime) need not be read again, and a
- * run that was cut off goes on where it stopped. One record is 64 bytes: state (see FileStatus.writeState) 56, label
- * identity 4, CRC-32 of these 4. Appended only; a torn or damaged tail is cut off, and the last record of an inode counts.
+ * run that was cut off goes on where it stopped. One record is 128 bytes: state (see FileStatus.writeState) 56, label
+ * identity 4, the content's digest 64 (shorter ones padded with zeros: a directory's label needs it, and a signature does
+ * not tell it), CRC-32 of these 4. Appended only; a torn or damaged tail is cut off, and the last record of an inode counts.
  */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { STATE_SIZE } from '../sys/index.ts';
 import { AppraiseError } from './error.ts';
 
-const MAGIC = Buffer.from('assay label journal 1\n'.padEnd(64, '\n'));
-export const RECORD_SIZE = 64;
+const MAGIC = Buffer.from('assay label journal 2\n'.padEnd(64, '\n'));
+/** Its records had no digest: such a journal is begun anew. */
+const FIRST_MAGIC = Buffer.from('assay label journal 1\n'.padEnd(64, '\n'));
+export const RECORD_SIZE = 128;
 const LABEL_AT = STATE_SIZE;
-const CRC_AT = STATE_SIZE + 4;
+const DIGEST_AT = STATE_SIZE + 4;
+const CRC_AT = RECORD_SIZE - 4;
 /** Half a million records more than any tree of a million files needs after one rewrite. */
 const MAX_SIZE = 2 ** 31;
 
@@ -22,9 +26,13 @@ export interface JournalIndex {
   readonly table: Int32Array;
 }
 
-/** Writes one record at `at`, from a state that is there already. */
-export function sealRecord(bytes: Buffer, at: number, labelIdentity: number): void {
+/**
+ * Writes one record at `at`, from a state that is there already.
+ * @param digest of the content, at most 64 bytes
+ */
+export function sealRecord(bytes: Buffer, at: number, labelIdentity: number, digest: Uint8Array): void {
   bytes.writeUInt32LE(labelIdentity, at + LABEL_AT);
+  bytes.fill(0, at + DIGEST_AT, at + CRC_AT).set(digest, at + DIGEST_AT);
   bytes.writeUInt32LE(crc32(bytes.subarray(at, at + CRC_AT)), at + CRC_AT);
 }
 
@@ -60,20 +68,23 @@ function indexOf(records: Buffer): JournalIndex {
   return { records: shared, table };
 }
 
-/** True where the journal says that the file in this state bears the label of this identity. */
-export function journalHolds(index: JournalIndex, state: Buffer, labelIdentity: number): boolean {
+/**
+ * The content's digest, where the journal says that the file in this state bears the label of this identity.
+ * @returns 64 bytes, a view; the digest's algorithm is part of the identity
+ */
+export function inJournal(index: JournalIndex, state: Buffer, labelIdentity: number): Buffer | undefined {
   const { table } = index;
   const records = bufferOf(index.records);
   const mask = table.length - 1;
   for (let slot = slotOf(state, 0, mask); ; slot = (slot + 1) & mask) {
     const held = table[slot] ?? 0;
-    if (held === 0) return false;
+    if (held === 0) return undefined;
     const at = (held - 1) * RECORD_SIZE;
     if (!isSameInode(records, at, state, 0)) continue;
-    return (
+    const holds =
       records.readUInt32LE(at + LABEL_AT) === labelIdentity &&
-      records.compare(state, 0, STATE_SIZE, at, at + STATE_SIZE) === 0
-    );
+      records.compare(state, 0, STATE_SIZE, at, at + STATE_SIZE) === 0;
+    return holds ? records.subarray(at + DIGEST_AT, at + CRC_AT) : undefined;
   }
 }
 
@@ -139,6 +150,7 @@ function readWhole(fd: number, path: string): Buffer {
     at += count;
   }
   const begin = bytes.subarray(0, MAGIC.length);
+  if (begin.equals(FIRST_MAGIC)) return Buffer.alloc(0);
   // A run that was cut off while it wrote the first line leaves a part of it.
   if (!begin.equals(MAGIC.subarray(0, begin.length))) throw notAJournal(path);
   return begin.length < MAGIC.length ? Buffer.alloc(0) : bytes;

@@ -15,7 +15,7 @@ import {
 import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
 import { beginsLikeSignedLabel } from './directory/label.ts';
 import { EvmLabeller } from './evm-labeller.ts';
-import { journalHolds } from './journal.ts';
+import { inJournal } from './journal.ts';
 import { withoutNul } from './paths.ts';
 import { problemOf } from './problem.ts';
 import { StableReader } from './stable-reader.ts';
@@ -53,10 +53,11 @@ export class Labeller {
   }
 
   #one(path: Buffer, linksSettled: boolean, result: BatchTally): FileOutcome | undefined {
-    if (this.#isInJournal(path)) {
+    const known = this.#fromJournal(path);
+    if (known !== undefined) {
       result.files += 1;
       result.bytes += this.#before.size;
-      return { change: 'unchanged' };
+      return { change: 'unchanged', ...(this.#task.details ? { digest: Buffer.from(known) } : {}) };
     }
     const fd = openBeneath(this.#task.root, path, this.#task);
     try {
@@ -73,18 +74,19 @@ export class Labeller {
       const change = written === 'same' && evmWritten ? 'replaced' : written;
       result.files += 1;
       result.bytes += this.#before.size;
-      this.#note(fd, result);
+      this.#note(fd, result, digest);
       return { change, digest };
     } finally {
       closeFile(fd);
     }
   }
 
-  #isInJournal(path: Buffer): boolean {
-    const { journal, root, labelIdentity } = this.#task;
-    if (journal === undefined) return false;
+  /** The digest of a file that the journal knows as it is now. */
+  #fromJournal(path: Buffer): Buffer | undefined {
+    const { journal, root, labelIdentity, algorithm } = this.#task;
+    if (journal === undefined) return undefined;
     this.#before.beneath(root, path).writeState(this.#state, 0);
-    return journalHolds(journal, this.#state, labelIdentity);
+    return inJournal(journal, this.#state, labelIdentity)?.subarray(0, digestInfo(algorithm).size);
   }
 
   #labelOf(digest: Buffer): Buffer {
@@ -111,12 +113,12 @@ export class Labeller {
     }
   }
 
-  #note(fd: number, result: BatchTally): void {
+  #note(fd: number, result: BatchTally, digest: Uint8Array): void {
     if (!this.#task.notes || this.#task.dryRun) return;
     this.#after.ofOpen(fd);
     // Another's change since the hash shows as a newer content time.
     if (!this.#after.hasContentOf(this.#before) || this.#after.contentAgeNs < FRESH_NS) return;
-    result.note(this.#after, this.#task.labelIdentity);
+    result.note(this.#after, this.#task.labelIdentity, digest);
   }
 }
 

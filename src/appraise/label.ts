@@ -38,7 +38,7 @@ export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly journal?: string;
   /** `user.` where the caller is not root; the kernel judges `security.` alone. */
   readonly namespace?: 'security' | 'user';
-  /** Hears of every file with its label's digest (none where the journal knew it), from this thread, in any order. */
+  /** Hears of every file with its content's digest, from this thread, in any order. */
   readonly onFile?: (file: FileDetail) => void;
 }
 

@@ -10,6 +10,7 @@ import {
   rmSync,
   symlinkSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -218,4 +219,38 @@ test('another key’s signature is none', () => {
 test('each labelling has a later version, also within a second', () => {
   using tree = new Tree();
   assert.deepEqual([tree.label(), tree.label(), tree.label({ now: 5000 })], [1000n, 1001n, 5000n]);
+});
+
+test('signed files that the journal knows are not read again for their directories', async () => {
+  using tree = new Tree();
+  const journal = join(tmpdir(), `assay-journal-${process.pid}`);
+  const old = new Date(Date.now() - 60_000);
+  for (const name of ['etc/a', 'etc/b', 'lib/one', 'lib/two', 'lib/deep/x', 'lib/deep/er/y']) {
+    utimesSync(tree.at(name), old, old);
+  }
+  const runOver = async (): Promise<{ digests: FileDigests; unchanged: number }> => {
+    const digests = new FileDigests('sha256');
+    const onFile = ({ path, digest }: { path: Uint8Array; digest?: Uint8Array }): void => {
+      if (digest !== undefined) digests.add(path, digest);
+    };
+    const { changes } = await labelTree(tree.path, { namespace: 'user', signer, journal, onFile });
+    return { digests, unchanged: changes.unchanged };
+  };
+  const rootOf = (digests: FileDigests): Uint8Array | undefined => {
+    const onProblem = (problem: Problem): void => assert.fail(problem.code);
+    const options = { digests, signer, namespace: 'user', now: 1000, onProblem } as const;
+    return labelDirectories(tree.path, options).root?.digest;
+  };
+  try {
+    const first = rootOf((await runOver()).digests);
+    const again = await runOver();
+    assert.equal(again.unchanged, 7, 'each name of each file');
+    // Whoever reads a file now finds another content.
+    for (const name of ['etc/a', 'etc/b', 'lib/one', 'lib/two', 'lib/deep/x', 'lib/deep/er/y'])
+      tree.write(name, 'trap');
+    assert.deepEqual(rootOf(again.digests), first);
+    assert.notDeepEqual(rootOf((await runOver()).digests), first);
+  } finally {
+    rmSync(journal, { force: true });
+  }
 });
