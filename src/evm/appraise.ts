@@ -1,6 +1,6 @@
 /** What the kernel says of a file's metadata (`security/integrity/evm/evm_main.c`, evm_verify_hmac), in its order of tests. */
 import { bytesEqual, digestInfoByKernelId, ParseError } from '../bytes/index.ts';
-import { type Keyring, type SignatureFault, verifySignature } from '../digsig/index.ts';
+import { type Keyring, type SignatureFault, type SignatureV2, verifySignature } from '../digsig/index.ts';
 import { type EvmConfiguration, type EvmMetadata, protectedXattrs } from './input.ts';
 import { evmDigest, evmHmac } from './label.ts';
 import { EVM_TYPE, type EvmLabel, parseEvmXattr } from './xattr.ts';
@@ -37,6 +37,8 @@ export interface EvmAppraisal extends EvmConfiguration {
   readonly hmacKey?: Uint8Array;
   /** The `.evm` keyring; undefined where none is loaded. */
   readonly keyring?: Keyring;
+  /** The kernel is one that knows format 3 for metadata; left out: one from 5.19 on that does not. See signedHeader. */
+  readonly takesV3?: boolean;
 }
 
 const CAUSE: Readonly<Partial<Record<EvmStatus, EvmCause>>> = {
@@ -111,8 +113,23 @@ function signatureFault(appraisal: EvmAppraisal, xattr: Uint8Array, portable: bo
   if (appraisal.keyring === undefined) return 'unknown-key';
   const { algorithm } = header;
   const digest = evmDigest(algorithm, appraisal.metadata, { ...appraisal, portable });
-  const verdict = verifySignature(appraisal.keyring, header, { algorithm, digest, type: xattr[0] ?? 0 });
+  const signed = signedHeader(header, appraisal.takesV3 === true);
+  const verdict = verifySignature(appraisal.keyring, signed, { algorithm, digest, type: xattr[0] ?? 0 });
   return verdict.valid ? undefined : verdict.fault;
+}
+
+/**
+ * What format 3 in `security.evm` is over depends on the kernel (`security/integrity/digsig.c`, integrity_digsig_verify):
+ * - before 5.19 the format is not known (EOPNOTSUPP), which evm_verify_hmac turns into a failure;
+ * - from 5.19 on, 6.1 and 6.12 among them, `case 2` and `case 3` are one: the signature is over the digest itself, as
+ *   format 2's is, for only ima_appraise.c made H(type ‖ algorithm ‖ digest), and only for what fs-verity gives;
+ * - with asymmetric_verify_v3 (linux-integrity, March 2026: "ima: Define asymmetric_verify_v3() to verify IMA sigv3
+ *   signatures", "ima: add regular file data hash signature version 3 support") it is over that hash, for the types 3, 5
+ *   and 6, and EVM's bit 3 (EVM_SIGV3_REQUIRED) refuses format 2.
+ * A guest of 6.1 and one of 6.12 bear the second out (test/guest/label-cases.ts).
+ */
+function signedHeader(header: SignatureV2, takesV3: boolean): SignatureV2 {
+  return takesV3 ? header : { ...header, version: 2 };
 }
 
 function wellFormed(xattr: Uint8Array): EvmLabel | undefined {

@@ -3,12 +3,13 @@ import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { digest, fromHex, ParseError, toHex } from '../bytes/index.ts';
-import { Keyring, openSigner, readPublicKeys } from '../digsig/index.ts';
+import { encodeSignature, Keyring, openSigner, readPublicKeys, signFileId } from '../digsig/index.ts';
 import {
   appraiseEvm,
   EvmError,
   type EvmMetadata,
   encodeEvmHmac,
+  encodeEvmSignature,
   evmDigest,
   evmHmac,
   evmInput,
@@ -190,4 +191,22 @@ test('any bytes in security.evm give a label or a typed error, and an appraisal 
     }),
     { numRuns: 300 },
   );
+});
+
+test('format 3 is over the digest itself to kernels that do not know it here, over its file id to newer ones', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const signer = openSigner({ key: privateKey.export({ type: 'pkcs8', format: 'der' }), source: 'test' });
+  const ring = new Keyring(readPublicKeys(publicKey.export({ type: 'spki', format: 'der' }), { source: 'test' }));
+  const algorithm = 'sha256';
+  for (const portable of [false, true]) {
+    const digest = evmDigest(algorithm, GIVEN, { portable });
+    const signature = signer.sign(algorithm, digest);
+    const bare = encodeSignature({ version: 3, algorithm, keyId: signer.keyId, signature });
+    const fileId = signFileId(signer, portable ? 5 : 3, algorithm, digest);
+    const judge = (label: Buffer, takesV3: boolean): string =>
+      appraiseEvm({ xattr: encodeEvmSignature(label, { portable }), metadata: GIVEN, keyring: ring, takesV3 }).status;
+    const [pass, fail] = portable ? ['pass_immutable', 'fail_immutable'] : ['pass', 'fail'];
+    assert.deepEqual([judge(bare, false), judge(fileId, false)], [pass, fail]);
+    assert.deepEqual([judge(bare, true), judge(fileId, true)], [fail, pass]);
+  }
 });

@@ -52,7 +52,12 @@ export interface ImaAppraisal {
   readonly evmStatus?: ImaStatus;
   /** `ima_hash=`: with what a file without a label is hashed, and one whose label has format 1. */
   readonly imaHash?: DigestAlgorithm;
-  /** Format 3 in an attribute of type 03, which the newest kernels take; up to 6.12 it is `invalid-signature-version`. */
+  /**
+   * Format 3 in an attribute of type 03. 6.1 and 6.12 refuse every version from 3 on there (`invalid-signature-version`);
+   * since "ima: add regular file data hash signature version 3 support" (linux-integrity, March 2026) `imasig` takes
+   * formats 2 and 3, `invalid-signature-version` begins at 4, and a type 06 of another format than 3 still has it. The
+   * label's hash algorithm counts for format 3 since "ima_get_hash_algo() … version 3 must be accepted" (April 2026).
+   */
   readonly takesFileV3?: boolean;
   /** The file system is one that cannot vouch for signatures (FUSE), and the policy says `fail_securely`. */
   readonly isUnverifiable?: boolean;
