@@ -108,7 +108,8 @@ export class Labeller {
     try {
       fsetXattr(fd, this.#task.attribute, label);
     } catch (error) {
-      if (problemOf(error).code === 'disk-full' && hasFreeBlocks(fd)) throw new FileProblem('no-xattr-room');
+      // A used-up quota is EDQUOT, however much of the disk is free.
+      if (problemOf(error).errno === 'ENOSPC' && hasFreeBlocks(fd)) throw new FileProblem('no-xattr-room');
       throw error;
     }
   }

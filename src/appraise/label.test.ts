@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -154,6 +154,32 @@ test('a stopped run says that it is not finished', async () => {
     const summary = await label(tree, { jobs: 1, signal: stop.signal, onProgress: () => stop.abort() });
     assert.equal(summary.finished, false);
     assert.ok(summary.done < 600);
+  });
+});
+
+test('files that vanish while the tree is labelled are named, and the rest is done', async () => {
+  await withTree(async (tree) => {
+    mkdirSync(join(tree, 'folder'));
+    for (let i = 0; i < 900; i++) writeFileSync(join(tree, 'folder', `file-${i}`), '');
+    const left = new Set(readdirSync(join(tree, 'folder')));
+    const problems: Problem[] = [];
+    let gone: string[] = [];
+    const summary = await label(tree, {
+      jobs: 1,
+      onFile: ({ path }) => left.delete(Buffer.from(path).toString().slice('folder/'.length)),
+      // Their names were read with the folder; whichever are left have not been opened.
+      onProgress: () => {
+        if (gone.length > 0) return;
+        gone = [...left].slice(0, 3);
+        for (const name of gone) rmSync(join(tree, 'folder', name));
+      },
+      onProblem: (problem) => problems.push(problem),
+    });
+    assert.deepEqual(
+      problems.map(({ path, code, errno }) => `${Buffer.from(path)}: ${code} ${errno}`).toSorted(),
+      gone.map((name) => `folder/${name}: vanished ENOENT`).toSorted(),
+    );
+    assert.deepEqual([summary.problems, summary.changes.added, summary.finished], [3, 897, true]);
   });
 });
 

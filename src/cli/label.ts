@@ -41,6 +41,7 @@ interface LabelCommandOptions extends LabelDirectoriesFlags {
   readonly passFile?: string;
   readonly evm?: 'hmac' | 'sign' | 'portable';
   readonly evmKey?: string;
+  readonly evmCert?: string;
 }
 
 export function register(program: Command): void {
@@ -52,7 +53,7 @@ export function register(program: Command): void {
     .option('--sign <key>', 'sign: private key in PEM or DER, or a pkcs11: URI')
     .option('--cert <file>', 'the certificate of that key, whose key id the signatures carry')
     .option('--keyid <hex>', 'the key id that the signatures carry, instead')
-    .option('--pass-file <file>', 'first line: the passphrase of the key, or the PIN of the token')
+    .option('--pass-file <file>', 'first line: the passphrase of the keys, or the PIN of the token')
     .addOption(
       new Option('--evm <mode>', 'write security.evm too: HMAC, signature of this inode, or of any copy').choices([
         'hmac',
@@ -62,8 +63,9 @@ export function register(program: Command): void {
     )
     .option(
       '--evm-key <file>',
-      'for hmac: payload of the kernel’s evm-key; else a private key (left out: that of --sign)',
+      'for hmac: payload of the kernel’s evm-key; else a private key or pkcs11: URI (left out: that of --sign)',
     )
+    .option('--evm-cert <file>', 'the certificate of --evm-key')
     .option('--journal <file>', 'remember in this file what is labelled: what did not change is not read again')
     .option('--dry-run', 'change nothing, say what would be')
     .option('--verbose', 'name each file that was labelled; with --json a line for each file')
@@ -125,20 +127,33 @@ async function runLabel(tree: string, options: LabelCommandOptions): Promise<voi
 }
 
 /** @throws {DigsigError} for a key id that is none */
-function signerSource({ sign, cert, keyid, passFile }: LabelCommandOptions): SignerSource | undefined {
-  if (sign === undefined) {
-    if (cert === undefined && keyid === undefined && passFile === undefined) return undefined;
-    throw new AppraiseError('appraise.option', '--cert, --keyid and --pass-file are about a key', {
-      advice: 'name it with --sign',
-    });
+function signerSource({ sign, cert, keyid, passFile, evmKey, evmCert }: LabelCommandOptions): SignerSource | undefined {
+  if (evmCert !== undefined && evmKey === undefined) {
+    throw new AppraiseError('appraise.option', '--evm-cert is about a key', { advice: 'name it with --evm-key' });
   }
+  if (sign !== undefined) return signerOf(sign, { cert, keyid, passFile });
+  const about = evmKey === undefined ? [cert, keyid, passFile] : [cert, keyid];
+  if (about.every((one) => one === undefined)) return undefined;
+  throw new AppraiseError('appraise.option', '--cert, --keyid and --pass-file are about a key', {
+    advice: 'name it with --sign',
+  });
+}
+
+interface KeyNaming {
+  readonly cert?: string | undefined;
+  readonly keyid?: string | undefined;
+  readonly passFile?: string | undefined;
+}
+
+/** @param key a file, or a pkcs11: URI */
+function signerOf(key: string, { cert, keyid, passFile }: KeyNaming): SignerSource {
   const naming = {
     ...(cert === undefined ? {} : { certificate: readFileSync(cert) }),
     ...(keyid === undefined ? {} : { keyId: parseKeyId(keyid) }),
   };
   const secret = passFile === undefined ? undefined : (readFileSync(passFile, 'utf8').split('\n')[0] ?? '');
-  if (sign.startsWith('pkcs11:')) return { uri: sign, ...naming, ...(secret === undefined ? {} : { pin: secret }) };
-  return { key: readFileSync(sign), source: sign, ...naming, ...(secret === undefined ? {} : { passphrase: secret }) };
+  if (key.startsWith('pkcs11:')) return { uri: key, ...naming, ...(secret === undefined ? {} : { pin: secret }) };
+  return { key: readFileSync(key), source: key, ...naming, ...(secret === undefined ? {} : { passphrase: secret }) };
 }
 
 function evmLabelling(
@@ -146,9 +161,9 @@ function evmLabelling(
   options: LabelCommandOptions,
   signer: SignerSource | undefined,
 ): EvmLabelling {
-  const { evmKey } = options;
+  const { evmKey, evmCert, passFile } = options;
   if (mode === 'hmac' && evmKey !== undefined) return { mode, key: readFileSync(evmKey) };
-  const own = evmKey === undefined ? signer : signerSource({ ...options, sign: evmKey });
+  const own = evmKey === undefined ? signer : signerOf(evmKey, { cert: evmCert, passFile });
   if (mode !== 'hmac' && own !== undefined) return { mode, signer: own };
   throw new AppraiseError('appraise.option', `--evm ${mode} needs a key`, { advice: 'name it with --evm-key' });
 }

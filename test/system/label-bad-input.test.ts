@@ -193,6 +193,51 @@ test('one file system: what is mounted in the tree is left out', requires('mkfs.
   });
 });
 
+test('--fs: only files on file systems of that type', requires('mkfs.ext4'), (t) => {
+  withExt4(t, 8, [], ({ tree }) => {
+    const inner = join(tree, 'inner');
+    mkdirSync(inner);
+    assert.ok(mount('tmpfs', 'size=1m', 'none', inner));
+    try {
+      for (const name of ['outer', 'inner/file']) writeFileSync(join(tree, name), name);
+      const bearsLabel = (): boolean[] => ['outer', 'inner/file'].map((name) => labelOf(tree, name) !== undefined);
+      const ext4 = assay('label', tree, '--fs', 'ext4', '--json');
+      assert.deepEqual([ext4.status, JSON.parse(ext4.stdout).otherFileSystems], [0, 1], ext4.stdout);
+      assert.deepEqual(bearsLabel(), [true, false]);
+      assert.equal(assay('label', 'clear', tree, '--fs', '0xef53').status, 0);
+      assert.deepEqual(bearsLabel(), [false, false]);
+      assert.equal(assay('label', tree, '--fs', 'ext4', '--fs', 'tmpfs').status, 0);
+      assert.deepEqual(bearsLabel(), [true, true]);
+      writeFileSync(join(inner, 'file'), 'changed');
+      assert.equal(assay('appraise', tree, '--fs', 'ext4').status, 0);
+      assert.match(assay('appraise', tree).stdout, /^inner\/file: invalid-hash/m);
+      const unknown = assay('label', tree, '--fs', 'ext5');
+      assert.equal(unknown.status, 2);
+      assert.match(unknown.stderr, /file system 'ext5' is not known.*ext4/);
+    } finally {
+      run('umount', inner);
+    }
+  });
+});
+
+// Quota of a real file system needs CONFIG_QFMT_V2, which small kernels leave out: the answer is put in the call's place.
+test('a used-up quota is told as such, however much of the disk is free', requires('strace'), () => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-label-fs-'));
+  try {
+    for (const name of ['charged', 'old']) writeFileSync(join(folder, name), 'content');
+    run(ASSAY, 'label', join(folder, 'old'), '--xattr-user');
+    const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsetxattr', '-e', 'inject=fsetxattr:error=EDQUOT'];
+    const label = [ASSAY, 'label', folder, '--xattr-user'];
+    const { status, stderr } = spawnSync('strace', [...inject, ...label], { encoding: 'utf8' });
+    assert.equal(status, 1);
+    assert.match(stderr, /^charged: the disk is full or the quota used up; .* \[disk-full\] \(EDQUOT\)$/m);
+    assert.doesNotMatch(stderr, /^old/m, 'its label is right already');
+    assert.equal(getXattr(join(folder, 'old'), 'user.ima')?.length, 34);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('a file that is written all the while is named, and its neighbour is labelled', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'assay-label-fs-'));
   const busy = join(folder, 'busy');

@@ -25,6 +25,7 @@ const PACKAGE_OF = {
   tar: 'tar',
   unshare: 'util-linux',
   keyctl: 'keyutils',
+  strace: 'strace',
   fsverity: 'fsverity',
   'dpkg-query': 'dpkg',
 } as const;
