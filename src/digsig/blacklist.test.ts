@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { DigsigError, readBlacklist } from './index.ts';
 
 const source = 'listed';
@@ -29,4 +30,24 @@ test('what would be passed over in silence is refused, with its line', () => {
   refused(`bin:${HASH}\n${HASH}\n`, /listed, line 2/);
   refused(`tbs:${HASH}\n`, /line 1: the hash of a certificate's body/);
   refused('some words\n', /listed/);
+});
+
+test('any bytes are keys, hashes or a DigsigError', () => {
+  const list = fc
+    .array(fc.constantFrom(`bin:${HASH}`, 'bin:', '"', ',', '#', '\n', '\0', 'tbs:', '0'))
+    .map((parts) => parts.join(''));
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    list.map((text) => Buffer.from(text)),
+  );
+  fc.assert(
+    fc.property(bytes, (given) => {
+      try {
+        readBlacklist(given, { source });
+      } catch (error) {
+        assert.ok(error instanceof DigsigError);
+      }
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -1,17 +1,11 @@
 /** Files with labels, put on a guest's disk while the machine is off, and what our appraisal says of them. */
+import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { labelTree } from '../../src/appraise/index.ts';
+import { appraiseTree, type BadFile, type KeyFileBytes, labelTree } from '../../src/appraise/index.ts';
 import { type DigestAlgorithm, digest, toHex } from '../../src/bytes/index.ts';
-import {
-  type Keyring,
-  type Signer,
-  signDigest,
-  signModsig,
-  splitModsig,
-  verifyAppended,
-} from '../../src/digsig/index.ts';
-import { appraiseEvm, EVM_XATTR, hmacLabel, readEvmMetadata, signatureLabel } from '../../src/evm/index.ts';
+import { type IntegrityKey, type Keyring, type Signer, signDigest, signModsig } from '../../src/digsig/index.ts';
+import { EVM_XATTR, hmacLabel, readEvmMetadata, signatureLabel } from '../../src/evm/index.ts';
 import {
   type AppraiseType,
   appraiseIma,
@@ -58,22 +52,42 @@ export interface Judge {
   readonly evm?: { readonly hmacKey?: Uint8Array; readonly keyring?: Keyring };
 }
 
-/** Our judgement of a file of the mounted disk, in the words of {@link LabelledFile}. */
-export function ourJudgement(file: string, { type, keyring, evm, verityDigest }: Judge): string {
-  const { metadata, label } = readEvmMetadata(file);
-  const evmResult = evm === undefined ? undefined : appraiseEvm({ xattr: label, metadata, ...evm });
-  const content = readFileSync(file);
-  const appended = splitModsig(content);
+/** Our judgement of a file of the mounted disk, in the words of {@link LabelledFile}: that of `assay appraise`. */
+export async function ourJudgement(file: string, judge: Judge): Promise<string> {
+  const { type, keyring, evm, verityDigest } = judge;
+  if (verityDigest !== undefined) return judgementUnderVerity(file, keyring, verityDigest(file));
+  const bad: BadFile[] = [];
+  const { done, problems } = await appraiseTree(file, {
+    type,
+    keys: certificatesOf(keyring),
+    evmKeys: certificatesOf(evm?.keyring ?? []),
+    ...(evm?.hmacKey === undefined ? {} : { evmHmacKey: evm.hmacKey }),
+    onBad: (found) => bad.push(found),
+  });
+  assert.deepEqual({ done, problems }, { done: 1, problems: 0 }, file);
+  const [found] = bad;
+  return found === undefined ? 'pass' : `${found.cause === 'no-verity-digest' ? COLLECT : APPRAISE} ${found.cause}`;
+}
+
+/** Operations of the audit record: which of them it is is the cause's. */
+const APPRAISE = 'appraise_data';
+const COLLECT = 'collect_data';
+
+const certificatesOf = (keys: Iterable<IntegrityKey>): KeyFileBytes[] =>
+  Array.from(keys, ({ certificate, name }) => ({ bytes: certificate ?? Buffer.alloc(0), source: name }));
+
+/** fs-verity is turned on in the guest alone: here the file is judged by the digest that it will give. */
+function judgementUnderVerity(
+  file: string,
+  keyring: Keyring,
+  verityDigest: NonNullable<ImaAppraisal['verityDigest']>,
+): string {
   const { status, op, cause } = appraiseIma({
     xattr: getXattr(file, IMA_XATTR),
-    type,
+    type: 'sigv3',
     keyring,
-    fileDigest: (algorithm) => digest(algorithm, content),
-    ...(appended === undefined
-      ? {}
-      : { modsig: { verify: () => verifyAppended(keyring, appended), digest: () => undefined } }),
-    ...(verityDigest === undefined ? {} : { verityDigest: verityDigest(file) }),
-    ...(evmResult === undefined ? {} : { evmStatus: evmResult.status }),
+    fileDigest: (algorithm) => digest(algorithm, readFileSync(file)),
+    verityDigest,
   });
   return status === 'pass' ? 'pass' : `${op} ${cause}`;
 }

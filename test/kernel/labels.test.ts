@@ -159,7 +159,7 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
       await labelWholeDisk(mounted, HMAC_KEY);
       for (const { files, judge } of groups) {
         placeFiles(mounted, files);
-        for (const file of files) ours.set(file[0], ourJudgement(join(mounted, placeOf(file)), judge));
+        for (const file of files) ours.set(file[0], await ourJudgement(join(mounted, placeOf(file)), judge));
       }
       return fileSystemUuid(mounted);
     });

@@ -74,7 +74,7 @@ describe("labels before Debian's kernel", { skip, timeout: 900_000 }, () => {
       await labelWholeDisk(mounted, HMAC_KEY);
       for (const { files, judge } of groups) {
         placeFiles(mounted, files);
-        for (const file of files) ours.set(file[0], ourJudgement(join(mounted, placeOf(file)), judge));
+        for (const file of files) ours.set(file[0], await ourJudgement(join(mounted, placeOf(file)), judge));
       }
       return fileSystemUuid(mounted);
     });
@@ -120,10 +120,10 @@ describe("labels before Debian's kernel", { skip, timeout: 900_000 }, () => {
   }
 
   test('what the kernel labelled while it enforced passes our appraisal', async () => {
-    await guest.onDisk((mounted) => {
+    await guest.onDisk(async (mounted) => {
       for (const path of ['srv/created', 'srv/kept']) {
         assert.equal(
-          ourJudgement(join(mounted, path), { type: 'hash', keyring, evm: { hmacKey: HMAC_KEY } }),
+          await ourJudgement(join(mounted, path), { type: 'hash', keyring, evm: { hmacKey: HMAC_KEY } }),
           'pass',
           path,
         );
@@ -134,7 +134,10 @@ describe("labels before Debian's kernel", { skip, timeout: 900_000 }, () => {
         'hmac',
         'a signature becomes an HMAC once it stood',
       );
-      assert.equal(ourJudgement(join(mounted, 'srv/metadata-signed'), { type: 'hash', keyring, evm: evmOn }), 'pass');
+      assert.equal(
+        await ourJudgement(join(mounted, 'srv/metadata-signed'), { type: 'hash', keyring, evm: evmOn }),
+        'pass',
+      );
     });
   });
 
@@ -153,11 +156,11 @@ describe("labels before Debian's kernel", { skip, timeout: 900_000 }, () => {
       files: keys,
       script: [...loadHmacKey, turnEvmOn(1), run('cat', ...repaired.map((name) => `/srv/${name}`))],
     });
-    await guest.onDisk((mounted) => {
+    await guest.onDisk(async (mounted) => {
       for (const name of repaired) {
         const file = join(mounted, 'srv', name);
         assert.equal(parseImaXattr(getXattr(file, IMA_XATTR) ?? Buffer.alloc(0)).kind, 'digest', name);
-        assert.equal(ourJudgement(file, { type: 'hash', keyring, evm: { hmacKey: HMAC_KEY } }), 'pass', name);
+        assert.equal(await ourJudgement(file, { type: 'hash', keyring, evm: { hmacKey: HMAC_KEY } }), 'pass', name);
       }
     });
   });
