@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { AppraiseError, type AppraiseOptions, type KeyFileBytes } from '../appraise/index.ts';
 import { DigsigError, readPublicKeys } from '../digsig/index.ts';
 import { EVM_KEY_SIZE } from '../evm/index.ts';
+import { escapeControls } from './terminal.ts';
 
 export interface AppraiseKeyFlags {
   readonly key?: readonly string[];
@@ -22,7 +23,7 @@ const BLACKLIST_FOLDER = 'blacklist';
 export function appraiseKeys({ key = [], keyring, blacklist = [], evmKey = [] }: AppraiseKeyFlags): AppraiseKeys {
   const listed = keyring === undefined ? [] : blacklistOf(keyring);
   return {
-    keys: read([...key, ...filesOf(keyring)]),
+    keys: [...read(key), ...read(filesOf(keyring)).filter(hasKey)],
     blacklist: read([...blacklist, ...listed]),
     ...evmKeysOf(read(evmKey)),
   };
@@ -40,6 +41,13 @@ function filesOf(folder: string | undefined): string[] {
   if (folder === undefined) return [];
   const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.name.startsWith('.'));
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(folder, entry.name));
+}
+
+/** Such folders hold notes and private keys too. In the blacklist, and by name, what is no key is an error. */
+function hasKey(file: KeyFileBytes): boolean {
+  const has = isPublicKey(file);
+  if (!has) process.stderr.write(`assay: ${escapeControls(file.source)}: no public key; passed over\n`);
+  return has;
 }
 
 /** Certificates and public keys, and one HMAC key: what is no key in PEM or DER. */

@@ -51,7 +51,8 @@ export function register(program: Command): void {
 const HELP = `
 Each file whose label does not hold is a line: path, the kernel's word for the cause, expected and found. The exit code is
 then 1, as where a file could not be judged. The kernel has one word for every signature that does not verify, also for one
-by a blacklisted key: what was found tells them apart. It asks for blacklisted hashes only where a rule wants signatures.
+by a blacklisted key: what was found tells them apart. It asks for blacklisted hashes only where a rule wants signatures, and for
+appended ones of modules, kernels and initramfs images alone.
 Where the tree's top has a directory label (label --directories), directories are judged too: a file that was renamed,
 swapped, deleted, added, moved or changed is named with what happened to it.
 

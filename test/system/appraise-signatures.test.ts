@@ -78,6 +78,10 @@ test('a key that moves to the keyring’s folder of blacklisted keys verifies no
   const label = ['label', here.tree, '--xattr-user', '--sign', here.key, '--cert', here.certificate];
   assert.equal(spawnSync(ASSAY, label).status, 0);
   assert.deepEqual(appraise(here, '--keyring', keyring), []);
+  writeFileSync(join(keyring, 'README'), 'notes');
+  const noted = spawnSync(ASSAY, ['appraise', here.tree, '--xattr-user', '--keyring', keyring], { encoding: 'utf8' });
+  assert.deepEqual([noted.status, noted.stderr], [0, `assay: ${keyring}/README: no public key; passed over\n`]);
+  rmSync(join(keyring, 'README'));
   assert.deepEqual(appraise(here, '--keyring', keyring, '--blacklist', here.certificate), ['file: invalid-signature']);
   renameSync(join(keyring, 'known.der'), join(keyring, 'blacklist', 'known.der'));
   const told = spawnSync(ASSAY, ['appraise', here.tree, '--xattr-user', '--keyring', keyring], { encoding: 'utf8' });
