@@ -10,7 +10,7 @@ export { type FileDigester, fileDigester } from './file-digest.ts';
 export { type FileSystem, fileSystem } from './file-system.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
-export { addKey, SPECIAL_KEYRINGS } from './keyring.ts';
+export { addKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';
 export { isNativeAvailable } from './native.ts';
 export { openPkcs11Key, type Pkcs11Key, type Pkcs11Options } from './pkcs11.ts';
 export {

@@ -13,6 +13,7 @@ export * from './frame.ts';
 export * from './names.ts';
 export * from './nv-storage.ts';
 export * from './pcr-bank.ts';
+export * from './policy/index.ts';
 export * from './public-key.ts';
 export * from './response-codes.ts';
 export * from './secret-sharing.ts';

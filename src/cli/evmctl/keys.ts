@@ -1,7 +1,7 @@
 /** The keys that evmctl's options name. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { type IntegrityKey, Keyring, openSigner, readPublicKeys, type Signer } from '../../digsig/index.ts';
-import { askPassphrase } from './ask-passphrase.ts';
+import { askPassphrase } from '../ask-passphrase.ts';
 import { EvmctlError } from './error.ts';
 import type { EvmctlOptions } from './options.ts';
 

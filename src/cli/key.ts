@@ -1,0 +1,18 @@
+/** `assay key`: trusted and encrypted keys. */
+import type { Command } from 'commander';
+import { registerCreate } from './key/create.ts';
+import { registerReseal } from './key/reseal.ts';
+import { registerShow } from './key/show.ts';
+import { registerUnseal } from './key/unseal.ts';
+
+export function register(program: Command): void {
+  const key = program.command('key').description('Trusted and encrypted keys: secrets of a machine in the right state');
+  key.addHelpText(
+    'after',
+    '\nExample:\n  assay key create trusted --keyhandle 0x81000001 --pcrs sha256:0,7 -o kmk.blob',
+  );
+  registerCreate(key);
+  registerUnseal(key);
+  registerReseal(key);
+  registerShow(key);
+}

@@ -1,0 +1,214 @@
+/** `assay key create trusted|encrypted`. */
+import { randomBytes } from 'node:crypto';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { toHex } from '../../bytes/index.ts';
+import {
+  ENCRYPTED_FORMATS,
+  type EncryptedFormat,
+  encodeEncryptedKey,
+  encryptKey,
+  handleOf,
+  KeyError,
+  lockPcr,
+  newPayload,
+  parseMasterName,
+  parseTrustedOptions,
+  type SealRequest,
+  sealTrustedKey,
+  type TrustedOptions,
+} from '../../keys/index.ts';
+import { replaceFile } from '../../sys/index.ts';
+import { readInput } from '../read-input.ts';
+import { readPassword, SECRET_FORMS } from '../secret-source.ts';
+import { escapeControls, printJson, printLine } from '../terminal.ts';
+import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from '../with-tpm.ts';
+import { refuseExisting, writeTrustedKey } from './key-file.ts';
+import { MASTER_FILE_HELP, masterPayload } from './master.ts';
+import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
+
+const TRUSTED_HELP = `
+The blob is what \`keyctl pipe\` would give, for \`keyctl add trusted NAME "load $(cat FILE)" @u\`. What it was sealed to is
+kept beside it, in FILE.policy, which holds no secret.
+
+The kernel's options stand at the end, as NAME=VALUE: keyhandle, hash, migratable, policydigest, pcrlock, and keyauth and
+blobauth, whose values are read from ${SECRET_FORMS}.
+
+Example:
+  assay key create trusted --keyhandle 0x81000001 --pcrs sha256:0,7 -o kmk.blob
+  assay key create trusted --keyhandle 0x81000001 -o kmk.blob hash=sha384 blobauth=file:/root/auth`;
+
+const ENCRYPTED_HELP = `
+The line is what \`keyctl pipe\` would give, for \`keyctl add encrypted NAME "load $(cat FILE)" @u\`.
+
+Example:
+  assay key create encrypted --master user:kmk --master-file kmk.payload --bytes 64 -o evm.key`;
+
+interface TrustedFlags extends TpmOptions, PolicyFlags {
+  readonly keyhandle?: number;
+  readonly bytes?: number;
+  readonly payloadFile?: string;
+  readonly output: string;
+}
+
+interface EncryptedFlags extends TpmOptions {
+  readonly master: string;
+  readonly masterFile?: string;
+  readonly format: EncryptedFormat;
+  readonly bytes?: number;
+  readonly payloadFile?: string;
+  readonly output: string;
+}
+
+const DEFAULT_TRUSTED_BYTES = 32;
+const MAX_PAYLOAD = 4096;
+
+export function registerCreate(key: Command): void {
+  const create = key.command('create').description('Make a key');
+  create.addHelpText('after', '\nExample:\n  assay key create trusted --keyhandle 0x81000001 -o kmk.blob');
+  const trusted = create
+    .command('trusted')
+    .description('Seal a key under a storage key of the TPM, to a state of the machine')
+    .argument('[options...]', "the kernel's options, as NAME=VALUE")
+    .option('--keyhandle <handle>', 'handle of the storage key, as 0x81000001', handleArgument)
+    .option('--bytes <n>', `so many random bytes of the TPM, 32…128 (default: ${DEFAULT_TRUSTED_BYTES})`, parseCount)
+    .option('--payload-file <file>', 'seal what is in this file instead; - is standard input')
+    .requiredOption('-o, --output <file>', 'the key')
+    .option('--json', 'print {"output","bytes","keyhandle","hash","policy"}');
+  addPolicyOptions(addTpmOptions(trusted)).addHelpText('after', TRUSTED_HELP).action(createTrusted);
+  const encrypted = create
+    .command('encrypted')
+    .description('Encrypt a key under a master key, with the processor alone')
+    .requiredOption('--master <name>', 'user:NAME or trusted:NAME, as the kernel shall know the master key')
+    .option('--master-file <file>', MASTER_FILE_HELP)
+    .addOption(
+      new Option('--format <format>', 'what the kernel makes of it').choices(ENCRYPTED_FORMATS).default('default'),
+    )
+    .option('--bytes <n>', 'so many random bytes (default: 64; with enc32 32)', parseCount)
+    .option('--payload-file <file>', 'encrypt what is in this file instead; - is standard input')
+    .requiredOption('-o, --output <file>', 'the key')
+    .option('--json', 'print {"output","bytes","format","master"}');
+  addTpmOptions(encrypted).addHelpText('after', ENCRYPTED_HELP).action(createEncrypted);
+}
+
+/** Of a library's error the words of Commander's. */
+export function handleArgument(text: string): number {
+  try {
+    return handleOf(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? `${error.message}.` : 'no handle.');
+  }
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= MAX_PAYLOAD) return count;
+  throw new InvalidArgumentError(`a number from 1 to ${MAX_PAYLOAD} is needed.`);
+}
+
+async function createTrusted(words: readonly string[], flags: TrustedFlags): Promise<void> {
+  refuseExisting(flags.output);
+  const options = await trustedOptions(words);
+  const parent = flags.keyhandle ?? options.keyhandle;
+  if (parent === undefined) {
+    throw new KeyError('key.option', 'under which storage key the key is sealed is missing', {
+      advice: 'name it: --keyhandle 0x81000001',
+    });
+  }
+  refuseContradictions(flags, options);
+  const given = payloadOf(flags);
+  const pin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'PIN'));
+  await withTpm(flags, async (opened) => {
+    const { tpm } = opened;
+    const policy = await policyFor(tpm, flags);
+    const payload = given ?? (await newPayload(tpm, flags.bytes ?? DEFAULT_TRUSTED_BYTES));
+    const request: SealRequest = {
+      payload,
+      parent,
+      ...(policy === undefined ? {} : { policy }),
+      ...sealOptions(options),
+      ...(pin === undefined ? {} : { blobAuth: pin }),
+    };
+    const blob = await sealTrustedKey(tpm, request);
+    await writeTrustedKey(flags.output, blob, policy);
+    if (options.pcrlock !== undefined) await lockPcr(tpm, options.pcrlock);
+    if (flags.json === true) {
+      const { area } = blob;
+      printJson({
+        output: flags.output,
+        bytes: payload.length,
+        keyhandle: `0x${parent.toString(16)}`,
+        hash: area.nameAlg,
+        policy: area.authPolicy.length === 0 ? null : toHex(area.authPolicy),
+        ...demonstrationField(opened),
+      });
+    } else printLine(`${escapeControls(flags.output)}: a trusted key of ${payload.length} bytes${sealedTo(flags)}`);
+  });
+}
+
+/** What of the kernel's options is about the sealing. */
+function sealOptions({ keyauth, blobauth, hash, migratable, policydigest }: TrustedOptions): Partial<SealRequest> {
+  return {
+    ...(keyauth === undefined ? {} : { keyAuth: keyauth }),
+    ...(blobauth === undefined ? {} : { blobAuth: blobauth }),
+    ...(hash === undefined ? {} : { hash }),
+    ...(migratable === undefined ? {} : { migratable }),
+    ...(policydigest === undefined ? {} : { policyDigest: policydigest }),
+  };
+}
+
+/** The kernel's words; the two that are secrets are read from where they say. */
+export async function trustedOptions(words: readonly string[]): Promise<TrustedOptions> {
+  const read = words.map(async (word) => {
+    const [, name, source] = /^(keyauth|blobauth)=(.*)$/s.exec(word) ?? [];
+    return name === undefined || source === undefined ? word : `${name}=${await readPassword(source, name)}`;
+  });
+  return parseTrustedOptions(await Promise.all(read));
+}
+
+function refuseContradictions(flags: TrustedFlags, options: TrustedOptions): void {
+  if (flags.keyhandle !== undefined && options.keyhandle !== undefined) {
+    throw new KeyError('key.option', 'the handle is there twice, as --keyhandle and as keyhandle=');
+  }
+  const isSealed = flags.pcrs !== undefined || flags.pin !== undefined || flags.authorize !== undefined;
+  if (options.policydigest !== undefined && isSealed) {
+    throw new KeyError('key.option', 'policydigest= is a whole policy: it excludes --pcrs, --pin and --authorize');
+  }
+  if (options.blobauth !== undefined && flags.pin !== undefined) {
+    throw new KeyError('key.option', 'blobauth= and --pin exclude each other');
+  }
+}
+
+function payloadOf({
+  bytes,
+  payloadFile,
+}: {
+  readonly bytes?: number;
+  readonly payloadFile?: string;
+}): Buffer | undefined {
+  if (payloadFile === undefined) return undefined;
+  if (bytes !== undefined) throw new KeyError('key.option', '--bytes and --payload-file exclude each other');
+  return readInput(payloadFile, MAX_PAYLOAD);
+}
+
+function sealedTo({ pcrs, authorize, pin }: PolicyFlags): string {
+  const conditions = [
+    ...(pcrs === undefined ? [] : [pcrs]),
+    ...(authorize === undefined ? [] : [`what the owner of ${escapeControls(authorize)} signs`]),
+    ...(pin === undefined ? [] : ['a PIN']),
+  ];
+  return conditions.length === 0 ? '' : `, sealed to ${conditions.join(' and ')}`;
+}
+
+const DEFAULT_BYTES: Readonly<Record<EncryptedFormat, number>> = { default: 64, ecryptfs: 64, enc32: 32 };
+
+async function createEncrypted(flags: EncryptedFlags): Promise<void> {
+  refuseExisting(flags.output);
+  const name = parseMasterName(flags.master);
+  const payload = payloadOf(flags) ?? randomBytes(flags.bytes ?? DEFAULT_BYTES[flags.format]);
+  const key = encryptKey(payload, { name, payload: await masterPayload(name, flags) }, flags.format);
+  await replaceFile(flags.output, encodeEncryptedKey(key));
+  const { output, format } = flags;
+  if (flags.json === true) printJson({ output, bytes: payload.length, format, master: name });
+  else
+    printLine(`${escapeControls(output)}: an encrypted key of ${payload.length} bytes under ${escapeControls(name)}`);
+}

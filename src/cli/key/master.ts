@@ -1,0 +1,54 @@
+/** The payload of a master key: out of a file, or of the kernel's keyring. */
+import { KeyError, type MasterName, parseTrustedKey, policyOf, unsealTrustedKey } from '../../keys/index.ts';
+import { readKey, SPECIAL_KEYRINGS, searchKey } from '../../sys/index.ts';
+import { inFile } from '../in-file.ts';
+import { readInput } from '../read-input.ts';
+import { type TpmOptions, withTpm } from '../with-tpm.ts';
+import { readPolicies } from './key-file.ts';
+
+/** Larger than any key's payload in the kernel. */
+const MAX_MASTER = 64 * 1024;
+
+export const MASTER_FILE_HELP =
+  "the master key's payload; of a trusted key also its blob, which the TPM unseals (left out: a user key of the kernel's keyrings)";
+
+/**
+ * @returns the payload, a secret
+ * @throws {KeyError} `key.missing`; of the trusted key's unsealing
+ */
+export async function masterPayload(
+  name: MasterName,
+  options: TpmOptions & { readonly masterFile?: string },
+): Promise<Uint8Array> {
+  const { masterFile } = options;
+  if (masterFile === undefined) return fromKeyring(name);
+  const bytes = readInput(masterFile, MAX_MASTER);
+  if (bytes.length > MAX_MASTER) throw new KeyError('key.size', `${masterFile} has more than ${MAX_MASTER} bytes`);
+  if (bytes.length === 0) throw new KeyError('key.size', `${masterFile} is empty, and is no master key`);
+  return name.startsWith('trusted:') && isBlob(bytes) ? unsealed(masterFile, bytes, options) : bytes;
+}
+
+const isBlob = (bytes: Buffer): boolean => /^\s*(?:load\s+)?[0-9a-fA-F]{100,}\s*$/.test(bytes.toString('latin1'));
+
+async function unsealed(path: string, bytes: Buffer, options: TpmOptions): Promise<Uint8Array> {
+  const blob = inFile(path, () => parseTrustedKey(bytes.toString('latin1')));
+  const policy = policyOf(blob, readPolicies(path));
+  const request = policy === undefined ? {} : { policy };
+  return withTpm(options, async ({ tpm }) => (await unsealTrustedKey(tpm, blob, request)).payload);
+}
+
+function fromKeyring(name: MasterName): Uint8Array {
+  const [type = '', description = ''] = name.split(/:(.*)/s);
+  if (type === 'trusted') {
+    throw new KeyError('key.missing', `the kernel gives out no payload of ${name}`, {
+      advice: 'name its blob, or what it unseals to, with --master-file',
+    });
+  }
+  for (const keyring of ['@s', '@u', '@us']) {
+    const serial = searchKey('user', description, SPECIAL_KEYRINGS.get(keyring) ?? 0);
+    if (serial !== undefined) return readKey(serial);
+  }
+  throw new KeyError('key.missing', `no keyring of this session has a key ${name}`, {
+    advice: 'name its payload with --master-file FILE',
+  });
+}

@@ -1,0 +1,58 @@
+/** `assay key unseal`: what a key protects, where the machine is in the right state. */
+import { writeSync } from 'node:fs';
+import type { Command } from 'commander';
+import { toHex } from '../../bytes/index.ts';
+import { decryptKey, unsealTrustedKey } from '../../keys/index.ts';
+import { printJson } from '../terminal.ts';
+import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
+import { type KeyFile, readKeyFile } from './key-file.ts';
+import { MASTER_FILE_HELP, masterPayload } from './master.ts';
+import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
+
+const HELP = `
+The payload is written as it is, to standard output; where the key does not open there is nothing, and the exit code is 1.
+
+Example:
+  assay key unseal kmk.blob | keyctl padd user kmk @u
+  assay key unseal evm.key --master-file kmk.blob > evm.payload`;
+
+interface Flags extends TpmOptions, Omit<OpenFlags, 'openPcrs' | 'openPin'> {
+  readonly pcrs?: string;
+  readonly pin?: string;
+  readonly masterFile?: string;
+}
+
+export function registerUnseal(key: Command): void {
+  const unseal = key
+    .command('unseal')
+    .description('Write the payload of a trusted or encrypted key to standard output')
+    .argument('<file>', 'the key; - is standard input')
+    .option('--master-file <file>', MASTER_FILE_HELP)
+    .option('--json', 'print {"kind","payload"}, the payload in hexadecimal');
+  addOpenOptions(addTpmOptions(unseal), { pcrs: '--pcrs', pin: '--pin' }).addHelpText('after', HELP).action(runUnseal);
+}
+
+async function runUnseal(path: string, flags: Flags): Promise<void> {
+  const file = readKeyFile(path);
+  const payload = await payloadOf(path, file, flags);
+  if (flags.json === true) printJson({ kind: file.kind, payload: toHex(payload) });
+  else writeWhole(payload);
+}
+
+/** @returns a secret */
+export async function payloadOf(path: string, file: KeyFile, flags: Flags): Promise<Uint8Array> {
+  if (file.kind === 'encrypted') return decryptKey(file.key, await masterPayload(file.key.master, flags));
+  return withTpm({ ...flags, json: true }, async ({ tpm }) => {
+    const { pcrs: openPcrs, pin: openPin, ...others } = flags;
+    const asked = {
+      ...others,
+      ...(openPcrs === undefined ? {} : { openPcrs }),
+      ...(openPin === undefined ? {} : { openPin }),
+    };
+    return (await unsealTrustedKey(tpm, file.blob, await openRequest(tpm, path, file.blob, asked))).payload;
+  });
+}
+
+function writeWhole(bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+}

@@ -1,0 +1,55 @@
+/**
+ * Where a secret comes from. Never the command line itself: every user of the machine can read it there, and shells keep
+ * it. `file:PATH` and `fd:N` are read whole, `-` is standard input, `prompt` asks at the terminal.
+ */
+import { AssayError } from '../bytes/index.ts';
+import { askPassphrase } from './ask-passphrase.ts';
+import { readFully, readInput } from './read-input.ts';
+
+export const SECRET_FORMS = 'file:PATH, fd:N, - (standard input) or prompt';
+const MAX_SECRET = 64 * 1024;
+
+class SecretSourceError extends AssayError {
+  readonly code = 'secret.source';
+}
+
+/**
+ * @param source one of {@link SECRET_FORMS}
+ * @param what for the prompt and for errors: `PIN`, `blobauth`
+ */
+export async function readSecret(source: string, what: string): Promise<Buffer> {
+  if (source === 'prompt') return Buffer.from(await askPassphrase(`${what}: `));
+  if (source === '-') return bounded(readInput('-', MAX_SECRET), what);
+  const [, kind, place = ''] = /^(file|fd):(.+)$/s.exec(source) ?? [];
+  if (kind === 'file') return bounded(readInput(place, MAX_SECRET), what);
+  if (kind === 'fd' && /^\d{1,5}$/.test(place)) return readDescriptor(Number(place), what);
+  // The value itself is not repeated: it may be the secret.
+  throw new SecretSourceError(
+    `${what} is not given on the command line, where every user of the machine could read it`,
+    {
+      advice: `name where it is: ${SECRET_FORMS}`,
+    },
+  );
+}
+
+/** A password: the first line, without its end. */
+export async function readPassword(source: string, what: string): Promise<string> {
+  const bytes = await readSecret(source, what);
+  const end = bytes.indexOf(0x0a);
+  const line = end < 0 ? bytes : bytes.subarray(0, end);
+  return line.toString('utf8').replace(/\r$/, '');
+}
+
+function readDescriptor(fd: number, what: string): Buffer {
+  const buffer = Buffer.alloc(MAX_SECRET + 1);
+  try {
+    return bounded(buffer.subarray(0, readFully(fd, buffer)), what);
+  } catch (cause) {
+    throw new SecretSourceError(`${what}: descriptor ${fd} cannot be read`, { cause });
+  }
+}
+
+function bounded(bytes: Buffer, what: string): Buffer {
+  if (bytes.length <= MAX_SECRET) return bytes;
+  throw new SecretSourceError(`${what} has more than ${MAX_SECRET} bytes`);
+}

@@ -1,0 +1,269 @@
+/** Trusted keys and the TPM: sealing and unsealing as the kernel does (trusted_tpm2.c: tpm2_seal_trusted, tpm2_unseal_trusted). */
+import { digestInfo } from '../../bytes/index.ts';
+import {
+  AES_128_CFB,
+  type ApprovedPcrPolicy,
+  activeBanks,
+  extendPcr,
+  type HandleAuthorization,
+  isResponseCode,
+  type Policy,
+  policyDigest,
+  Session,
+  satisfyPolicy,
+  TPM2_Create,
+  TPM2_FlushContext,
+  TPM2_GetRandom,
+  TPM2_Load,
+  TPM2_ReadPublic,
+  TPM2_Unseal,
+  type TPMT_PUBLIC,
+  type TpmClient,
+  TpmError,
+} from '../../tpm/index.ts';
+import { KeyError } from '../error.ts';
+import type { SealedArea, TrustedBlob } from './blob.ts';
+import type { TrustedHash } from './options.ts';
+import { keyError } from './tpm-errors.ts';
+
+/** MIN_KEY_SIZE and MAX_KEY_SIZE (keys/trusted-type.h). */
+export const TRUSTED_SIZES = { least: 32, most: 128 } as const;
+
+export interface SealRequest {
+  readonly payload: Uint8Array;
+  /** Handle of the storage key; the kernel takes persistent ones. */
+  readonly parent: number;
+  /** Authorization value of the storage key; a secret. */
+  readonly keyAuth?: Uint8Array;
+  /** Authorization value of the sealed key; a secret. */
+  readonly blobAuth?: Uint8Array;
+  readonly hash?: TrustedHash;
+  readonly migratable?: boolean;
+  /** What must hold to unseal it. */
+  readonly policy?: Policy;
+  /** The digest of a policy that only the caller knows, instead. */
+  readonly policyDigest?: Uint8Array;
+}
+
+export interface UnsealRequest {
+  /** Left out: what the blob holds. */
+  readonly parent?: number;
+  readonly keyAuth?: Uint8Array;
+  readonly blobAuth?: Uint8Array;
+  /** The policy that the key was sealed to. */
+  readonly policy?: Policy;
+  /** What the key of an `authorize` step has signed. */
+  readonly approved?: readonly ApprovedPcrPolicy[];
+}
+
+export interface UnsealedKey {
+  /** A secret. */
+  readonly payload: Uint8Array;
+  readonly migratable: boolean;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** A random payload from the TPM itself, as the kernel's `new` takes it. @throws {KeyError} `key.size` */
+export async function newPayload(tpm: TpmClient, size: number): Promise<Uint8Array> {
+  checkSize(size);
+  const parts: Uint8Array[] = [];
+  for (let left = size; left > 0; ) {
+    const { randomBytes } = await tpm.execute(TPM2_GetRandom, { bytesRequested: left });
+    if (randomBytes.length === 0) throw new TpmError('tpm.malformed', 'the TPM gives no random bytes');
+    parts.push(randomBytes.subarray(0, left));
+    left -= Math.min(left, randomBytes.length);
+  }
+  return Buffer.concat(parts);
+}
+
+/**
+ * Seals a payload under a storage key. It travels to the TPM encrypted, in a session that is salted with that key.
+ * @throws {KeyError} `key.size`, `key.no-parent`, `key.wrong-secret`
+ */
+export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Promise<TrustedBlob> {
+  checkSize(request.payload.length);
+  const { hash = 'sha256', blobAuth = EMPTY } = request;
+  if (blobAuth.length > digestInfo(hash).size) {
+    throw new KeyError('key.size', `an authorization value under ${hash} has at most ${digestInfo(hash).size} bytes`);
+  }
+  try {
+    const parent = await parentOf(tpm, request.parent);
+    const sealed = await underParent(tpm, parent, request.keyAuth, { decrypt: true }, (parentHandle) =>
+      tpm.execute(
+        TPM2_Create,
+        {
+          parentHandle: parent.handle,
+          inSensitive: { userAuth: blobAuth, data: request.payload },
+          inPublic: sealedArea(request, hash),
+          outsideInfo: EMPTY,
+          creationPCR: [],
+        },
+        { auth: { parentHandle }, names: parent.names },
+      ),
+    );
+    const { outPublic, outPrivate } = sealed;
+    if (outPublic.type !== 'keyedhash') throw new TpmError('tpm.malformed', 'the TPM sealed something else');
+    const emptyAuth = blobAuth.length === 0;
+    return { form: 'asn1', parent: request.parent, emptyAuth, area: outPublic, private: outPrivate };
+  } catch (error) {
+    throw keyError(error);
+  }
+}
+
+/** The public area that the kernel asks for; a policy is then the only way to the payload. */
+function sealedArea(request: SealRequest, hash: TrustedHash): SealedArea {
+  const { policy, migratable = false } = request;
+  const authPolicy = policy === undefined ? (request.policyDigest ?? EMPTY) : policyDigest(policy, hash);
+  return {
+    type: 'keyedhash',
+    nameAlg: hash,
+    objectAttributes: {
+      ...(authPolicy.length === 0 ? { userWithAuth: true } : {}),
+      ...(migratable ? {} : { fixedTPM: true, fixedParent: true }),
+    },
+    authPolicy,
+    parameters: { scheme: { scheme: 'null' } },
+    unique: EMPTY,
+  };
+}
+
+/**
+ * Unseals a trusted key.
+ * @throws {KeyError} `key.no-parent`, `key.foreign-blob`, `key.wrong-boot-state` with the PCR that differs,
+ *   `key.wrong-secret`, `key.locked-out`, `key.policy` where its policy is not known, `key.tpm-reset`
+ */
+export async function unsealTrustedKey(
+  tpm: TpmClient,
+  blob: TrustedBlob,
+  request: UnsealRequest = {},
+): Promise<UnsealedKey> {
+  const handle = request.parent ?? blob.parent;
+  if (handle === undefined) {
+    throw new KeyError('key.option', 'a key in the older form does not say under which key it is sealed', {
+      advice: 'name it: --keyhandle 0x81000001',
+    });
+  }
+  checkPolicy(blob, request.policy);
+  try {
+    const parent = await parentOf(tpm, handle);
+    const loading = { parentHandle: handle, inPrivate: blob.private, inPublic: blob.area };
+    const { objectHandle } = await underParent(tpm, parent, request.keyAuth, {}, (parentHandle) =>
+      tpm.execute(TPM2_Load, loading, { auth: { parentHandle }, names: parent.names }),
+    );
+    try {
+      return payloadOf(blob, await unsealObject(tpm, parent, objectHandle, blob, request));
+    } finally {
+      await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle });
+    }
+  } catch (error) {
+    throw keyError(error);
+  }
+}
+
+function checkPolicy({ area }: TrustedBlob, policy: Policy | undefined): void {
+  if (area.authPolicy.length === 0) return;
+  if (area.nameAlg === 'null') throw new KeyError('key.malformed', 'this is no trusted key: it has no name algorithm');
+  if (policy === undefined) {
+    throw new KeyError('key.policy', 'the key was sealed to a policy, and the blob does not say to which', {
+      advice: 'name it as at its creation, with --pcrs or --policy; `key create` keeps it in FILE.policy',
+    });
+  }
+}
+
+async function unsealObject(
+  tpm: TpmClient,
+  parent: Parent,
+  itemHandle: number,
+  { area }: TrustedBlob,
+  { blobAuth = EMPTY, policy, approved }: UnsealRequest,
+): Promise<Uint8Array> {
+  const authHash = area.nameAlg === 'null' ? 'sha256' : area.nameAlg;
+  const isPolicy = area.authPolicy.length > 0;
+  const salt = { handle: parent.handle, area: parent.area };
+  const session = await Session.start(tpm, {
+    type: isPolicy ? 'policy' : 'hmac',
+    authHash,
+    salt,
+    symmetric: AES_128_CFB,
+  });
+  try {
+    if (isPolicy) await satisfyPolicy(tpm, session, policy ?? [], approved);
+    session.attributes = { continueSession: true, encrypt: true };
+    const auth = { itemHandle: { session, authValue: blobAuth } };
+    return (await tpm.execute(TPM2_Unseal, { itemHandle }, { auth })).outData;
+  } finally {
+    await session.flush(tpm).catch(() => undefined); // a TPM that was reset has none; what happened before counts
+  }
+}
+
+/** In the older form the last byte says whether the key may be moved; in the newer one its attributes do. */
+function payloadOf({ form, area }: TrustedBlob, data: Uint8Array): UnsealedKey {
+  const { fixedTPM = false, fixedParent = false } = area.objectAttributes;
+  const isMovable = !fixedTPM && !fixedParent;
+  if (form === 'asn1') return { payload: data, migratable: isMovable };
+  return { payload: data.subarray(0, -1), migratable: data.at(-1) === 1 };
+}
+
+/** `pcrlock=`: a random value into every bank, so that nothing that comes later in this boot unseals what was sealed to this PCR. */
+export async function lockPcr(tpm: TpmClient, pcr: number): Promise<void> {
+  const banks = await activeBanks(tpm);
+  const digests = [];
+  for (const { hash } of banks) {
+    const { size } = digestInfo(hash);
+    const { randomBytes } = await tpm.execute(TPM2_GetRandom, { bytesRequested: size });
+    digests.push({ hashAlg: hash, digest: Buffer.concat([randomBytes], size) });
+  }
+  await extendPcr(tpm, pcr, digests);
+}
+
+interface Parent {
+  readonly handle: number;
+  readonly area: TPMT_PUBLIC;
+  readonly names: ReadonlyMap<number, Uint8Array>;
+}
+
+async function parentOf(tpm: TpmClient, handle: number): Promise<Parent> {
+  try {
+    const { outPublic, name } = await tpm.execute(TPM2_ReadPublic, { objectHandle: handle });
+    const { restricted, decrypt } = outPublic.objectAttributes;
+    if (restricted === true && decrypt === true) return { handle, area: outPublic, names: new Map([[handle, name]]) };
+  } catch (error) {
+    if (!(error instanceof TpmError && error.rc !== undefined && isMissing(error.rc))) throw error;
+    throw new KeyError('key.no-parent', `the TPM has no key at handle 0x${handle.toString(16)}`, {
+      advice:
+        'make a storage key there: tpm2_createprimary -C o -c primary.ctx, tpm2_evictcontrol -c primary.ctx HANDLE',
+      cause: error,
+    });
+  }
+  throw new KeyError('key.no-parent', `the key at handle 0x${handle.toString(16)} is no storage key`, {
+    advice: 'name a restricted decryption key: the storage root key is mostly at 0x81000001',
+  });
+}
+
+const isMissing = (rc: number): boolean => isResponseCode(rc, 'HANDLE') || isResponseCode(rc, 'REFERENCE_H0');
+
+/** Runs one command under the parent's authorization, in a session that is salted with it. */
+async function underParent<T>(
+  tpm: TpmClient,
+  { handle, area }: Parent,
+  keyAuth: Uint8Array | undefined,
+  attributes: { readonly decrypt?: true },
+  use: (by: HandleAuthorization) => Promise<T>,
+): Promise<T> {
+  const session = await Session.start(tpm, { type: 'hmac', salt: { handle, area }, symmetric: AES_128_CFB });
+  try {
+    session.attributes = { continueSession: true, ...attributes };
+    return await use({ session, authValue: keyAuth ?? EMPTY });
+  } finally {
+    await session.flush(tpm).catch(() => undefined);
+  }
+}
+
+function checkSize(size: number): void {
+  if (size >= TRUSTED_SIZES.least && size <= TRUSTED_SIZES.most) return;
+  throw new KeyError(
+    'key.size',
+    `a trusted key has ${TRUSTED_SIZES.least} to ${TRUSTED_SIZES.most} bytes, and not ${size}`,
+  );
+}
