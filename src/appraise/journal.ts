@@ -4,6 +4,8 @@
  * run that was cut off goes on where it stopped. One record is 128 bytes: state (see FileStatus.writeState) 56, label
  * identity 4, the content's digest 64 (shorter ones padded with zeros: a directory's label needs it, and a signature does
  * not tell it), CRC-32 of these 4. Appended only; a torn or damaged tail is cut off, and the last record of an inode counts.
+ * It is believed: whoever writes to it decides what is passed over and which digests are signed in directory labels, so it is
+ * made for its owner alone and belongs outside of the tree.
  */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';

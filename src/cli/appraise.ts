@@ -36,7 +36,7 @@ export function register(program: Command): void {
       collect,
     )
     .option('--require-signature', 'digests do not do, as with appraise_type=imasig')
-    .option('--modsig', 'nor here, but an appended signature does, as with appraise_type=imasig|modsig')
+    .option('--modsig', 'the same, but an appended signature does too, as with appraise_type=imasig|modsig')
     .option('--verity', 'signatures of what fs-verity gives, as with digest_type=verity appraise_type=sigv3')
     .option('--ima-hash <algorithm>', "the kernel's ima_hash=, for labels that name no algorithm (left out: sha256)")
     .option(
@@ -51,8 +51,8 @@ export function register(program: Command): void {
 const HELP = `
 Each file whose label does not hold is a line: path, the kernel's word for the cause, expected and found. The exit code is
 then 1, as where a file could not be judged. The kernel has one word for every signature that does not verify, also for one
-by a blacklisted key: what was found tells them apart. It asks for blacklisted hashes only where a rule wants signatures, and for
-appended ones of modules, kernels and initramfs images alone.
+by a blacklisted key: what was found tells them apart. It asks for blacklisted hashes only where a rule wants
+signatures, and looks for appended signatures at modules, kernels and initramfs images alone.
 Where the tree's top has a directory label (label --directories), directories are judged too: a file that was renamed,
 swapped, deleted, added, moved or changed is named with what happened to it.
 
