@@ -1,4 +1,37 @@
 /** Measured boot: TCG event logs, decoded and replayed. */
+export { decodeEvent, decodeLog } from './decode/decode-event.ts';
+export type {
+  BootAction,
+  DecodedEvent,
+  DecodedPayload,
+  FirmwareBlob,
+  HandoffTable,
+  HcrtmComponent,
+  ImageLoad,
+  Locator,
+  SbatComponent,
+  Sp800155,
+  SpdmEvent,
+  Tagged,
+  Undecodable,
+  Variable,
+  VariableValue,
+  Vouched,
+} from './decode/decoded-event.ts';
+export { type DevicePath, readDevicePath } from './decode/device-path.ts';
+export type { Gpt, Partition } from './decode/gpt.ts';
+export { EFI_GLOBAL_VARIABLE, EFI_IMAGE_SECURITY_DATABASE, guidName, readGuid, SHIM_LOCK } from './decode/guid.ts';
+export type { Ipl, IplRole } from './decode/ipl.ts';
+export { type LoadOption, readLoadOption } from './decode/load-option.ts';
+export {
+  type CertificateSummary,
+  readAuthority,
+  readSignatureLists,
+  type Signature,
+  type SignatureContent,
+  type SignatureList,
+  type SignatureType,
+} from './decode/signature-list.ts';
 export { BootError, type BootErrorCode } from './error.ts';
 export { EventType, eventTypeName } from './event-types.ts';
 export type { BootEvent, BootLog, EventDigest, ReplayedPcrs, SpecId } from './log.ts';

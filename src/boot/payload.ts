@@ -123,12 +123,12 @@ export function payloadText({ type, data }: BootEvent): string | undefined {
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Little endian with NUL as second byte, as every Latin text has it. */
-function isUtf16(data: Uint8Array): boolean {
+export function isUtf16(data: Uint8Array): boolean {
   return data.length >= 4 && data[0] !== 0 && data[1] === 0 && data[2] !== 0 && data[3] === 0;
 }
 
 /** UTF-16 where it looks so, else UTF-8; trailing NULs are dropped. */
-function decodeText(data: Uint8Array): string | undefined {
+export function decodeText(data: Uint8Array): string | undefined {
   try {
     const text = isUtf16(data) ? Buffer.from(data).toString('utf16le') : UTF8.decode(data);
     return text.replace(/\0+$/, '');
