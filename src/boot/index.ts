@@ -38,5 +38,14 @@ export type { BootEvent, BootLog, EventDigest, ReplayedPcrs, SpecId } from './lo
 export { parseBootLog } from './parse.ts';
 export { digestMatchesPayload, type PayloadMatch, payloadText } from './payload.ts';
 export { pcrMeaning } from './pcr-meaning.ts';
+export {
+  authenticodeDigest,
+  findSection,
+  imageSignatures,
+  type PeImage,
+  type PeSection,
+  parsePe,
+  sectionBytes,
+} from './pe/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';
