@@ -110,9 +110,7 @@ function readOptionalHeader(reader: ByteReader, fileSize: number): OptionalHeade
 function readSection(reader: ByteReader, fileLength: number): PeSection {
   const at = reader.offset;
   const header = reader.section(SECTION_HEADER_SIZE, 'section header');
-  const name = Buffer.from(header.bytes(8, 'section name'))
-    .toString('latin1')
-    .replace(/\0[^]*$/, '');
+  const [name = ''] = Buffer.from(header.bytes(8, 'section name')).toString('latin1').split('\0');
   const virtualSize = header.u32le('section, virtual size');
   const virtualAddress = header.u32le('section, virtual address');
   const fileSize = header.u32le('section, size in the file');
