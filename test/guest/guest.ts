@@ -3,16 +3,20 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { manufactureSwtpm, Swtpm, type SwtpmBank } from '../../src/vtpm/index.ts';
+import type { BootWay, Payload } from './boot-way.ts';
 import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, whileMounted, writeExchange } from './disk.ts';
+import { type EspFiles, makeBootDisk, SECOND_DISK } from './esp.ts';
+import { addVariables, FIRMWARE_VARIABLES, type FirmwareVariable, type SecureBootKeys } from './firmware.ts';
 import {
   type Accelerator,
+  type Attachment,
   accelerators,
   type Bus,
-  FIRMWARE_VARIABLES,
   type Hardware,
   kernelCommandLine,
   NoKvm,
   runMachine,
+  type Start,
 } from './qemu.ts';
 import { RC, type Step, scriptOf } from './script.ts';
 import { busyboxTree, type Tree } from './tree.ts';
@@ -25,6 +29,8 @@ export interface GuestOptions {
   readonly diskMegabytes?: number;
   /** Features of ext4 beside the usual ones. */
   readonly diskFeatures?: readonly string[];
+  /** Keys of Secure Boot; `none` unless told, which leaves it off. */
+  readonly keys?: SecureBootKeys;
 }
 
 export interface BootOptions {
@@ -33,12 +39,26 @@ export interface BootOptions {
   readonly script: readonly Step[];
   /** File name → content, found below `IN` in the guest. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** Through a loader on a disk; unless told, QEMU hands the kernel to the firmware. */
+  readonly way?: BootWay;
+  /** Instead of the guest's own. */
+  readonly kernel?: string;
+  readonly initramfs?: string;
+  /** Set before the boot. They stay. */
+  readonly variables?: readonly FirmwareVariable[];
+  /** Files of a further disk with a loader; `order` says from which of the two the firmware starts. */
+  readonly second?: { readonly files: EspFiles; readonly order: 'before' | 'behind' };
+  readonly attached?: readonly Attachment[];
   /** Generous: TCG on a busy machine is ten times slower than KVM on an idle one. */
   readonly seconds?: number;
 }
 
 export interface Boot {
   readonly console: string;
+  /** What was started. */
+  readonly payload: Payload;
+  /** What lay on the disk that the firmware started from. They go with the guest. */
+  readonly esp: EspFiles;
   /** What the script left in `OUT`; throws where there is no such file. */
   file(name: string): Buffer;
   readonly accelerator: Accelerator;
@@ -58,6 +78,8 @@ export interface Guest extends AsyncDisposable {
   readonly caRoot: string;
   /** The initramfs' image, whose content the kernel measures into PCR 9. */
   readonly initramfs: string;
+  /** The flash that holds the firmware's variables. */
+  readonly variables: string;
   /** What the kernel's EFI stub gets and measures for a command line: OVMF appends the initramfs' name. */
   loadOptions(commandLine: readonly string[]): string;
 }
@@ -95,21 +117,32 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   });
   await makeDisk(tree, place('disk'), options.diskMegabytes ?? 64, options.diskFeatures);
   await makeInitramfs(place('initramfs'));
-  await copyFile(FIRMWARE_VARIABLES, place('variables'));
-  const hardware = {
-    kernel: kernelImage(options.kernel),
+  await copyFile(FIRMWARE_VARIABLES[options.keys ?? 'none'], place('variables'));
+  const machine = {
     bus: KERNELS[options.kernel].bus,
-    initramfs: place('initramfs'),
     disk: place('disk'),
     exchange: place('exchange'),
     variables: place('variables'),
     tpmSocket: place('tpm.sock'),
   };
+  let boots = 0;
   return {
     caRoot,
-    initramfs: hardware.initramfs,
+    initramfs: place('initramfs'),
+    variables: machine.variables,
     loadOptions: (commandLine) => `${kernelCommandLine(commandLine)} initrd=initrd`,
-    boot: (boot) => bootOnce({ ...hardware, commandLine: boot.commandLine }, state, boot, folder),
+    async boot(boot) {
+      const payload = {
+        kernel: boot.kernel ?? kernelImage(options.kernel),
+        initramfs: boot.initramfs ?? place('initramfs'),
+        commandLine: kernelCommandLine(boot.commandLine),
+      };
+      boots += 1;
+      const { start, esp } = await prepareStart(boot, payload, place(`start-${boots}`));
+      await addVariables(machine.variables, boot.variables ?? []);
+      const hardware = { ...machine, start, attached: boot.attached ?? [] };
+      return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp };
+    },
     async replaceFile(path, text) {
       await writeFile(place('replacement'), text);
       await replaceOnDisk(place('disk'), path, place('replacement'));
@@ -121,7 +154,29 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   };
 }
 
-async function bootOnce(hardware: Hardware, tpmState: string, boot: BootOptions, folder: string): Promise<Boot> {
+/** @param folder a new one, for the disks and what the way makes */
+async function prepareStart(
+  boot: BootOptions,
+  payload: Payload,
+  folder: string,
+): Promise<{ start: Start; esp: EspFiles }> {
+  if (boot.way === undefined) return { start: { handed: payload }, esp: {} };
+  await mkdir(folder);
+  const esp = await boot.way(payload, folder);
+  const first = join(folder, 'first');
+  await makeBootDisk(esp, first);
+  if (boot.second === undefined) return { start: { disks: [first] }, esp };
+  const second = join(folder, 'second');
+  await makeBootDisk(boot.second.files, second, SECOND_DISK);
+  return { start: { disks: boot.second.order === 'before' ? [second, first] : [first, second] }, esp };
+}
+
+async function bootOnce(
+  hardware: Hardware,
+  tpmState: string,
+  boot: BootOptions,
+  folder: string,
+): Promise<Omit<Boot, 'payload' | 'esp'>> {
   await packExchange(hardware.exchange, boot, join(folder, 'in'));
   const began = performance.now();
   const { console, accelerator } = await runAccelerated(hardware, tpmState, boot.seconds ?? 150);

@@ -2,19 +2,22 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
+import type { Payload } from './boot-way.ts';
+import { FIRMWARE } from './firmware.ts';
 import { start, stop } from './process.ts';
-
-/** Debian's package ovmf. */
-const FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd';
-export const FIRMWARE_VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd';
 
 /** NVMe is built into Debian's cloud kernel and virtio is not; in the judge kernel it is the other way round. */
 export type Bus = 'nvme' | 'virtio';
 
+/** What the firmware is made to start: a kernel that QEMU hands to it, or the first of the disks that have a loader. */
+export type Start = { readonly handed: Payload } | { readonly disks: readonly string[] };
+
+/** What more is plugged in. A network card brings an option ROM. */
+export type Attachment = { readonly disk: string } | { readonly network: 'e1000e' };
+
 export interface Hardware {
-  readonly kernel: string;
-  readonly initramfs: string;
-  readonly commandLine: readonly string[];
+  readonly start: Start;
+  readonly attached: readonly Attachment[];
   readonly bus: Bus;
   readonly disk: string;
   readonly exchange: string;
@@ -61,8 +64,9 @@ const ACCELERATION = { kvm: 'kvm', tcg: 'tcg,thread=multi' } as const;
 export const kernelCommandLine = (words: readonly string[]): string =>
   ['console=ttyS0', 'panic=-1', ...words].join(' ');
 
+const raw = (id: string, file: string): string[] => ['-drive', `if=none,id=${id},format=raw,cache=unsafe,file=${file}`];
+
 function argumentsFor(hardware: Hardware, accelerator: Accelerator): string[] {
-  const raw = (id: string, file: string) => ['-drive', `if=none,id=${id},format=raw,cache=unsafe,file=${file}`];
   return [
     ...['-accel', ACCELERATION[accelerator], '-cpu', 'max', '-machine', 'q35', '-smp', PROCESSORS, '-m', '1024'],
     ...['-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
@@ -70,12 +74,40 @@ function argumentsFor(hardware: Hardware, accelerator: Accelerator): string[] {
     ...['-drive', `if=pflash,format=raw,file=${hardware.variables}`],
     ...['-chardev', `socket,id=tpm,path=${hardware.tpmSocket}`],
     ...['-tpmdev', 'emulator,id=vtpm,chardev=tpm', '-device', 'tpm-crb,tpmdev=vtpm'],
-    ...['-kernel', hardware.kernel, '-initrd', hardware.initramfs],
-    ...['-append', kernelCommandLine(hardware.commandLine)],
+    ...startArguments(hardware.start),
+    ...hardware.attached.flatMap(attachmentArguments),
     ...raw('disk', hardware.disk),
     ...raw('exchange', hardware.exchange),
     ...DISKS[hardware.bus],
   ];
+}
+
+function startArguments(start: Start): string[] {
+  if ('handed' in start) {
+    const { kernel, initramfs, commandLine } = start.handed;
+    return ['-kernel', kernel, '-initrd', initramfs, '-append', commandLine];
+  }
+  return start.disks.flatMap(sataArguments);
+}
+
+/**
+ * On SATA, for which the tests' kernels have no driver: the guest's names for its other disks stay as they are.
+ * @param port also the place among what the firmware tries
+ */
+const sataArguments = (image: string, port: number): string[] => [
+  ...raw(`sata${port}`, image),
+  ...['-device', `ide-hd,bus=ide.${port},drive=sata${port},bootindex=${port}`],
+];
+
+/** Of the six ports of q35, behind those that a guest starts from. */
+const FIRST_ATTACHED_PORT = 2;
+
+/** They come behind what the guest starts from. */
+function attachmentArguments(attachment: Attachment, index: number): string[] {
+  const place = FIRST_ATTACHED_PORT + index;
+  if ('disk' in attachment) return sataArguments(attachment.disk, place);
+  const card = `${attachment.network},netdev=network${index},mac=52:54:00:00:00:0${index},bootindex=${place}`;
+  return ['-netdev', `user,id=network${index},restrict=on`, '-device', card];
 }
 
 /**
