@@ -1,6 +1,6 @@
 /** Checks one signature by one key. */
 import { bytesEqual, type DigestAlgorithm } from '../bytes/index.ts';
-import { type EcdsaVerifier, ecdsaVerifier, type RsaRecoverer, rsaRecoverer } from '../sys/index.ts';
+import { type EcdsaVerifier, ecdsaVerifierOfMany, type RsaRecoverer, rsaRecoverer } from '../sys/index.ts';
 import { encodeDigestInfo } from './digest-info.ts';
 import type { IntegrityKey } from './public-keys.ts';
 
@@ -10,7 +10,7 @@ const recoverers = new WeakMap<IntegrityKey, RsaRecoverer>();
 function verifierOf(key: IntegrityKey): EcdsaVerifier {
   let verifier = verifiers.get(key);
   if (verifier === undefined) {
-    verifier = ecdsaVerifier(key.publicKey);
+    verifier = ecdsaVerifierOfMany(key.publicKey);
     verifiers.set(key, verifier);
   }
   return verifier;

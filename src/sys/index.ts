@@ -4,6 +4,7 @@ export { type BeneathOptions, closeFile, FileStatus, openBeneath, requireOpenat2
 export { type FileIdentity, type HashedContent, hashContent, identityKey, identityOf, MAX_HASHED } from './content.ts';
 export { type EntryType, readDirectory } from './directory.ts';
 export { type EcdsaSigner, type EcdsaVerifier, ecdsaSigner, ecdsaVerifier } from './ecdsa.ts';
+export { ecdsaVerifierOfMany } from './ecdsa-table.ts';
 export { SysError, type SysErrorCode } from './error.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
 export { type FileDigester, fileDigester } from './file-digest.ts';
