@@ -1,7 +1,7 @@
 /** Opens the key that signs, once; then one call per signature. */
-import { constants, createPrivateKey, createPublicKey, type KeyObject, privateEncrypt } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { DigestAlgorithm } from '../bytes/index.ts';
-import { ecdsaSigner, openPkcs11Key } from '../sys/index.ts';
+import { ecdsaSigner, openPkcs11Key, rsaSigner } from '../sys/index.ts';
 import { DerReader, TAG } from './der.ts';
 import { checkDigestSize, encodeDigestInfo } from './digest-info.ts';
 import { DigsigError } from './error.ts';
@@ -108,14 +108,12 @@ function digestOperations(signDigest: (digest: Uint8Array) => Buffer): Operation
   };
 }
 
-/** `privateEncrypt` is the primitive behind `crypto.sign`, which would hash the digest once more. */
 function rsaOperations(key: KeyObject): Operations {
+  const signer = rsaSigner(key);
   return pkcs1Operations((bytes) => {
-    try {
-      return privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, bytes);
-    } catch (cause) {
-      throw new DigsigError('digsig.cannot-sign', 'this RSA key is too short for the digest', { cause });
-    }
+    const signature = signer.sign(bytes);
+    if (signature !== undefined) return signature;
+    throw new DigsigError('digsig.cannot-sign', 'this RSA key is too short for the digest');
   });
 }
 

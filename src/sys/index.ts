@@ -22,7 +22,7 @@ export {
   privateFolder,
   replaceFile,
 } from './private-folder.ts';
-export { type RsaRecoverer, rsaRecoverer } from './rsa.ts';
+export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';
 export { removeAbandonedSocket } from './socket-path.ts';
 export {
   fgetXattr,

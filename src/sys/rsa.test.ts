@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { constants, createPublicKey, generateKeyPairSync, privateEncrypt, sign } from 'node:crypto';
 import { test } from 'node:test';
-import { rsaRecoverer } from './rsa.ts';
+import { rsaRecoverer, rsaSigner } from './rsa.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const signed = Buffer.from('what was signed');
@@ -18,6 +18,17 @@ for (const engine of ['openssl', 'node'] as const) {
     assert.equal(recoverer.recover(Buffer.alloc(256, 0xff)), undefined, 'above the modulus');
     assert.equal(recoverer.recover(Buffer.alloc(0)), undefined);
     assert.deepEqual(recoverer.recover(signature), signed, 'a refusal leaves nothing behind');
+  });
+}
+
+for (const engine of ['openssl', 'node'] as const) {
+  test(`${engine}: signs as privateEncrypt does, and refuses what does not fit the modulus`, () => {
+    const signer = rsaSigner(privateKey, engine);
+    assert.equal(signer.engine, engine);
+    assert.deepEqual(signer.sign(signed), signature);
+    assert.equal(signer.sign(Buffer.alloc(246)), undefined);
+    assert.equal(signer.sign(Buffer.alloc(245))?.length, 256);
+    assert.deepEqual(signer.sign(signed), signature, 'a refusal leaves nothing behind');
   });
 }
 
