@@ -1,6 +1,10 @@
 /** `assay key`: trusted and encrypted keys. */
 import type { Command } from 'commander';
 import { registerCreate } from './key/create.ts';
+import { registerExport } from './key/export.ts';
+import { registerLoad } from './key/kernel-load.ts';
+import { registerProtector } from './key/protector.ts';
+import { registerRecover } from './key/recover.ts';
 import { registerReseal } from './key/reseal.ts';
 import { registerShow } from './key/show.ts';
 import { registerUnseal } from './key/unseal.ts';
@@ -15,4 +19,8 @@ export function register(program: Command): void {
   registerUnseal(key);
   registerReseal(key);
   registerShow(key);
+  registerExport(key);
+  registerLoad(key);
+  registerRecover(key);
+  registerProtector(key);
 }

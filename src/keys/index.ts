@@ -14,5 +14,6 @@ export {
 } from './encrypted-key.ts';
 export { KeyError, type KeyErrorCode } from './error.ts';
 export { encodePolicyFile, parsePolicyFile, policyOf } from './policy-file.ts';
+export * from './protected/index.ts';
 export { parseSignedPolicies, policyKeyArea } from './signed-policy.ts';
 export * from './trusted/index.ts';

@@ -20,6 +20,8 @@ const FUNCTIONS = {
   C_FindObjectsInit: [26, ['unsigned long', 'void *', 'unsigned long']],
   C_FindObjects: [27, ['unsigned long', 'uint64_t *', 'unsigned long', 'uint64_t *']],
   C_FindObjectsFinal: [28, ['unsigned long']],
+  C_DecryptInit: [33, ['unsigned long', 'uint8_t *', 'unsigned long']],
+  C_Decrypt: [34, ['unsigned long', 'const uint8_t *', 'unsigned long', 'uint8_t *', 'uint64_t *']],
   C_SignInit: [42, ['unsigned long', 'uint8_t *', 'unsigned long']],
   C_Sign: [43, ['unsigned long', 'const uint8_t *', 'unsigned long', 'uint8_t *', 'uint64_t *']],
 } as const satisfies Record<string, readonly [number, readonly string[]]>;
@@ -170,6 +172,8 @@ function functionsOf(koffi: typeof Koffi, path: string): Record<Pkcs11Function, 
     C_FindObjectsInit: bind('C_FindObjectsInit'),
     C_FindObjects: bind('C_FindObjects'),
     C_FindObjectsFinal: bind('C_FindObjectsFinal'),
+    C_DecryptInit: bind('C_DecryptInit'),
+    C_Decrypt: bind('C_Decrypt'),
     C_SignInit: bind('C_SignInit'),
     C_Sign: bind('C_Sign'),
   };

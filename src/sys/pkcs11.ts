@@ -13,6 +13,11 @@ export interface Pkcs11Key {
    * @throws {SysError} `sys.token`
    */
   sign(bytes: Uint8Array): Buffer;
+  /**
+   * What was encrypted to its public key with PKCS#1 v1.5 (CKM_RSA_PKCS), which every token has; RSA keys only.
+   * @throws {SysError} `sys.token`
+   */
+  decrypt(bytes: Uint8Array): Buffer;
   /** Ends the session; the key cannot sign after it. */
   close(): void;
 }
@@ -125,6 +130,7 @@ function keyOf(module: Pkcs11Module, session: bigint, uri: Pkcs11Uri): Pkcs11Key
     kind,
     publicKey,
     sign: kind === 'rsa' ? rsaSign(module, session, handle, publicKey) : ecSign(module, session, handle, publicKey),
+    decrypt: decrypter(module, session, handle, kind),
     close: () => module.call('C_CloseSession', [session]),
   };
 }
@@ -185,6 +191,17 @@ function rawSigner(module: Pkcs11Module, session: bigint, handle: bigint, type: 
     module.call('C_SignInit', [session, how, handle]);
     module.call('C_Sign', [session, bytes, bytes.length, signature, length]);
     return signature.subarray(0, Number(length[0]));
+  };
+}
+
+function decrypter(module: Pkcs11Module, session: bigint, handle: bigint, kind: 'rsa' | 'ec'): Pkcs11Key['decrypt'] {
+  return (bytes) => {
+    if (kind !== 'rsa') throw new SysError('sys.token', `PKCS#11 module ${module.path}: only an RSA key decrypts`);
+    const clear = Buffer.alloc(2048);
+    const length = new BigUint64Array([BigInt(clear.length)]);
+    module.call('C_DecryptInit', [session, mechanism(CKM.rsaPkcs), handle]);
+    module.call('C_Decrypt', [session, bytes, bytes.length, clear, length]);
+    return clear.subarray(0, Number(length[0]));
   };
 }
 

@@ -6,8 +6,8 @@ import {
   ENCRYPTED_FORMATS,
   type EncryptedFormat,
   encodeEncryptedKey,
+  encodeProtectedKey,
   encryptKey,
-  handleOf,
   KeyError,
   lockPcr,
   newPayload,
@@ -22,9 +22,12 @@ import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from '../with-tpm.ts';
+import { handleArgument } from './handle.ts';
 import { refuseExisting, writeTrustedKey } from './key-file.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
 import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
+import { tellAdded } from './protector.ts';
+import { addProtectorOptions, newProtectors, type ProtectorFlags } from './protector-options.ts';
 
 const TRUSTED_HELP = `
 The blob is what \`keyctl pipe\` would give, for \`keyctl add trusted NAME "load $(cat FILE)" @u\`. What it was sealed to is
@@ -88,15 +91,35 @@ export function registerCreate(key: Command): void {
     .requiredOption('-o, --output <file>', 'the key')
     .option('--json', 'print {"output","bytes","format","master"}');
   addTpmOptions(encrypted).addHelpText('after', ENCRYPTED_HELP).action(createEncrypted);
+  const guarded = create
+    .command('protected')
+    .description('Make a key that several protectors open: TPM, password, removable device, token, recovery code')
+    .option('--bytes <n>', 'so many random bytes (default: 64)', parseCount)
+    .option('--payload-file <file>', 'protect what is in this file instead; - is standard input')
+    .requiredOption('-o, --output <file>', 'the key')
+    .option('--json', 'print {"added":[…],"recoveryCode"}');
+  addProtectorOptions(addTpmOptions(guarded)).addHelpText('after', PROTECTED_HELP).action(createProtected);
 }
 
-/** Of a library's error the words of Commander's. */
-export function handleArgument(text: string): number {
-  try {
-    return handleOf(text);
-  } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? `${error.message}.` : 'no handle.');
-  }
+const PROTECTED_HELP = `
+Each protector opens the key alone. The file holds, for each, the key as one of the kernel's encrypted keys.
+
+Example:
+  assay key create protected --seal --pcrs sha256:0,7 --recovery -o disk.key
+  assay key create protected --password prompt --usb /media/stick/assay.key -o disk.key`;
+
+interface ProtectedFlags extends ProtectorFlags {
+  readonly bytes?: number;
+  readonly payloadFile?: string;
+  readonly output: string;
+}
+
+async function createProtected(flags: ProtectedFlags): Promise<void> {
+  refuseExisting(flags.output);
+  const payload = payloadOf(flags) ?? randomBytes(flags.bytes ?? DEFAULT_BYTES.default);
+  const { protectors, code } = await newProtectors(payload, flags);
+  await replaceFile(flags.output, encodeProtectedKey({ size: payload.length, protectors }));
+  tellAdded(protectors, code, flags.json === true);
 }
 
 function parseCount(text: string): number {

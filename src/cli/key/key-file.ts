@@ -4,11 +4,15 @@ import { rm } from 'node:fs/promises';
 import {
   type EncryptedKey,
   encodePolicyFile,
+  encodeProtectedKey,
   encodeTrustedBlob,
   KeyError,
   looksEncrypted,
+  looksProtected,
+  type ProtectedKey,
   parseEncryptedKey,
   parsePolicyFile,
+  parseProtectedKey,
   parseTrustedKey,
   type TrustedBlob,
 } from '../../keys/index.ts';
@@ -19,9 +23,10 @@ import { readInput } from '../read-input.ts';
 
 export type KeyFile =
   | { readonly kind: 'trusted'; readonly blob: TrustedBlob }
-  | { readonly kind: 'encrypted'; readonly key: EncryptedKey };
+  | { readonly kind: 'encrypted'; readonly key: EncryptedKey }
+  | { readonly kind: 'protected'; readonly key: ProtectedKey };
 
-const MAX_KEY_FILE = 64 * 1024;
+const MAX_KEY_FILE = 1024 * 1024;
 
 /** @throws {KeyError} `key.malformed`, with the file's name */
 export function readKeyFile(path: string): KeyFile {
@@ -29,10 +34,12 @@ export function readKeyFile(path: string): KeyFile {
 }
 
 function parseKeyFile(text: string): KeyFile {
+  if (looksProtected(text)) return { kind: 'protected', key: parseProtectedKey(text) };
   if (looksEncrypted(text)) return { kind: 'encrypted', key: parseEncryptedKey(text) };
   if (/^\s*(?:load\s+)?[0-9a-fA-F]+\s*$/.test(text)) return { kind: 'trusted', blob: parseTrustedKey(text) };
-  throw new KeyError('key.malformed', 'this is neither a trusted nor an encrypted key', {
-    advice: 'a trusted key is hexadecimal, an encrypted one FORMAT MASTER LENGTH HEX, as keyctl pipe gives them',
+  throw new KeyError('key.malformed', 'this is neither a trusted, an encrypted nor a protected key', {
+    advice:
+      'a trusted key is hexadecimal, an encrypted one FORMAT MASTER LENGTH HEX, as keyctl pipe gives them; a protected one JSON',
   });
 }
 
@@ -42,7 +49,7 @@ const policyFileOf = (path: string): string => `${path}.policy`;
 export function readPolicies(path: string): Policy[] {
   const file = policyFileOf(path);
   if (path === '-' || !existsSync(file)) return [];
-  return inFile(file, () => parsePolicyFile(readInput(file, MAX_KEY_FILE * 4).toString('utf8')));
+  return inFile(file, () => parsePolicyFile(readInput(file, MAX_KEY_FILE).toString('utf8')));
 }
 
 /** @throws {KeyError} `key.exists`: a key that is lost takes with it what it protects */
@@ -76,4 +83,18 @@ export async function replaceTrustedKey(
   await replaceFile(policyFileOf(path), encodePolicyFile([policy, ...before].slice(0, 8)));
   await replaceFile(path, textOf(blob));
   await replaceFile(policyFileOf(path), encodePolicyFile([policy]));
+}
+
+/** @throws {KeyError} `key.malformed`, `key.option` for a key of another kind */
+export function readProtectedKey(path: string): ProtectedKey {
+  const file = readKeyFile(path);
+  if (file.kind === 'protected') return file.key;
+  throw new KeyError('key.option', `${path} is a key of kind '${file.kind}', which has no protectors`, {
+    advice: 'make one with `assay key create protected`',
+  });
+}
+
+/** The old file or the new one is there, whatever happens in between. */
+export async function replaceProtectedKey(path: string, key: ProtectedKey): Promise<void> {
+  await replaceFile(path, encodeProtectedKey(key));
 }

@@ -13,7 +13,7 @@ import { currentValues, type Policy, parsePcrSelection, type TpmClient } from '.
 import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
-import { handleArgument } from './create.ts';
+import { handleArgument } from './handle.ts';
 import { readPolicies } from './key-file.ts';
 
 export interface OpenFlags {

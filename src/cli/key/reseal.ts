@@ -3,22 +3,27 @@ import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
 import {
   KeyError,
+  type ProtectedKey,
+  replaceProtector,
   sealTrustedKey,
   TRUSTED_HASHES,
+  type TrustedBlob,
   type TrustedHash,
   type UnsealRequest,
   unsealTrustedKey,
 } from '../../keys/index.ts';
+import type { Policy, TpmClient } from '../../tpm/index.ts';
 import { readPassword } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
-import { readKeyFile, readPolicies, replaceTrustedKey } from './key-file.ts';
+import { readKeyFile, readPolicies, replaceProtectedKey, replaceTrustedKey } from './key-file.ts';
 import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
 import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
 
 const HELP = `
 The key must open now. With --now it opens in this state too, until it is sealed anew: an update that is rolled back locks
-nobody out. The file is replaced as a whole: whatever happens, the old key or the new one is there.
+nobody out. Of a protected key its TPM protectors are sealed anew. The file is replaced as a whole: whatever happens, the
+old key or the new one is there.
 
 Example:
   assay boot predict … --json > next.json
@@ -29,9 +34,9 @@ interface Flags extends TpmOptions, PolicyFlags, OpenFlags {}
 export function registerReseal(key: Command): void {
   const reseal = key
     .command('reseal')
-    .description('Seal a trusted key to other PCR values, or to another policy')
+    .description('Seal a key to other PCR values, or to another policy')
     .argument('<file>', 'the key')
-    .option('--json', 'print {"output","policy"}');
+    .option('--json', 'print {"output","policies"}');
   addPolicyOptions(addOpenOptions(addTpmOptions(reseal), { pin: '--open-pin' }))
     .addHelpText('after', HELP)
     .action(runReseal);
@@ -39,42 +44,76 @@ export function registerReseal(key: Command): void {
 
 async function runReseal(path: string, flags: Flags): Promise<void> {
   const file = readKeyFile(path);
-  if (file.kind !== 'trusted') {
+  if (file.kind === 'encrypted') {
     throw new KeyError('key.option', `${path} is an encrypted key, which is sealed to nothing but its master key`);
   }
-  const { blob } = file;
-  const pin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'new PIN'));
-  await withTpm(flags, async ({ tpm }) => {
+  const newPin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'new PIN'));
+  const sealed = await withTpm(flags, async ({ tpm }) => {
     const asked = await policyFor(tpm, flags);
     if (asked === undefined) {
       throw new KeyError('key.option', 'what the key shall be sealed to is missing', {
         advice: 'name it with --pcrs, --authorize or --pin',
       });
     }
-    const request = await openRequest(tpm, path, blob, flags);
-    const policy = keepsPin(request, flags) ? [...asked, { kind: 'auth-value' } as const] : asked;
-    const { payload, migratable } = await unsealTrustedKey(tpm, blob, request);
-    const parent = request.parent ?? blob.parent ?? 0;
-    const auth = pin ?? request.blobAuth;
-    const hash = hashOf(blob.area.nameAlg);
-    const sealed = await sealTrustedKey(tpm, {
-      payload,
-      parent,
-      migratable,
-      policy,
-      hash,
-      ...(request.keyAuth === undefined ? {} : { keyAuth: request.keyAuth }),
-      ...(auth === undefined ? {} : { blobAuth: auth }),
-    });
-    await replaceTrustedKey(path, sealed, policy, readPolicies(path));
-    if (flags.json === true) printJson({ output: path, policy: toHex(sealed.area.authPolicy) });
-    else printLine(`${escapeControls(path)}: sealed anew`);
+    const target = { asked, newPin };
+    return file.kind === 'trusted'
+      ? [await resealFile(tpm, path, file.blob, target, flags)]
+      : await resealProtectors(tpm, path, file.key, target, flags);
   });
+  const policies = sealed.map(({ area }) => toHex(area.authPolicy));
+  if (flags.json === true) printJson({ output: path, policies });
+  else printLine(`${escapeControls(path)}: sealed anew`);
 }
 
-/** A key that asks for a PIN goes on asking for it: its authorization value alone would no longer be asked for. */
-const keepsPin = (request: UnsealRequest, { pin }: Flags): boolean =>
-  pin === undefined && (request.policy?.some(({ kind }) => kind === 'auth-value') ?? false);
+interface Target {
+  readonly asked: Policy;
+  readonly newPin: Uint8Array | undefined;
+}
+
+async function resealFile(tpm: TpmClient, path: string, blob: TrustedBlob, target: Target, flags: Flags) {
+  const resealed = await sealAnew(tpm, blob, await openRequest(tpm, path, blob, flags), target);
+  await replaceTrustedKey(path, resealed.blob, resealed.policy, readPolicies(path));
+  return resealed.blob;
+}
+
+async function resealProtectors(tpm: TpmClient, path: string, key: ProtectedKey, target: Target, flags: Flags) {
+  const sealed: TrustedBlob[] = [];
+  let next = key;
+  for (const protector of key.protectors) {
+    if (protector.kind !== 'tpm') continue;
+    const described = protector.policy === undefined ? {} : { policy: protector.policy };
+    const request = { ...(await openRequest(tpm, '-', protector.blob, flags)), ...described };
+    const { blob, policy } = await sealAnew(tpm, protector.blob, request, target);
+    sealed.push(blob);
+    next = replaceProtector(next, { ...protector, blob, policy });
+  }
+  if (sealed.length === 0) throw new KeyError('key.option', `${path} has no TPM protector that could be sealed anew`);
+  await replaceProtectedKey(path, next);
+  return sealed;
+}
+
+async function sealAnew(
+  tpm: TpmClient,
+  blob: TrustedBlob,
+  request: UnsealRequest,
+  { asked, newPin }: Target,
+): Promise<{ readonly blob: TrustedBlob; readonly policy: Policy }> {
+  // A key that asks for a PIN goes on asking for it: its authorization value alone would no longer be asked for.
+  const hadPin = request.policy?.some(({ kind }) => kind === 'auth-value') ?? false;
+  const policy = hadPin && newPin === undefined ? [...asked, { kind: 'auth-value' } as const] : asked;
+  const { payload, migratable } = await unsealTrustedKey(tpm, blob, request);
+  const blobAuth = newPin ?? request.blobAuth;
+  const sealed = await sealTrustedKey(tpm, {
+    payload,
+    parent: request.parent ?? blob.parent ?? 0,
+    migratable,
+    policy,
+    hash: hashOf(blob.area.nameAlg),
+    ...(request.keyAuth === undefined ? {} : { keyAuth: request.keyAuth }),
+    ...(blobAuth === undefined ? {} : { blobAuth }),
+  });
+  return { blob: sealed, policy };
+}
 
 function hashOf(name: string): TrustedHash {
   const known = TRUSTED_HASHES.find((hash) => hash === name);

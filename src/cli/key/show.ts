@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
 import { policyOf } from '../../keys/index.ts';
-import type { Policy } from '../../tpm/index.ts';
 import { escapeControls, formatTable, printJson, printLine } from '../terminal.ts';
 import { type KeyFile, readKeyFile, readPolicies } from './key-file.ts';
+import { policyWords } from './policy-words.ts';
 
 export function registerShow(key: Command): void {
   key
@@ -32,6 +32,14 @@ function describe(path: string, file: KeyFile): Map<string, unknown> {
       ['bytes', size],
     ]);
   }
+  if (file.kind === 'protected') {
+    const { size, protectors } = file.key;
+    return new Map<string, unknown>([
+      ['kind', 'protected'],
+      ['bytes', size],
+      ['protectors', protectors.map(({ id }) => id)],
+    ]);
+  }
   const { blob } = file;
   const { authPolicy, nameAlg, objectAttributes } = blob.area;
   const policy = policyOf(blob, readPolicies(path));
@@ -43,19 +51,6 @@ function describe(path: string, file: KeyFile): Map<string, unknown> {
     ['migratable', objectAttributes.fixedTPM !== true && objectAttributes.fixedParent !== true],
     ['authorization', blob.emptyAuth ? 'none' : 'a value or PIN'],
     ['policydigest', authPolicy.length === 0 ? null : toHex(authPolicy)],
-    ['sealedTo', policy === undefined ? null : policy.map(words).join(' and ')],
+    ['sealedTo', policy === undefined ? null : policyWords(policy)],
   ]);
-}
-
-function words(step: Policy[number]): string {
-  switch (step.kind) {
-    case 'pcr':
-      return `PCR ${step.values.map(({ bank, pcr }) => `${bank}:${pcr}`).join(', ')}`;
-    case 'or':
-      return `one of: ${step.branches.map((branch) => branch.map(words).join(' and ')).join('; ')}`;
-    case 'authorize':
-      return 'a policy that its key signs';
-    case 'auth-value':
-      return 'a PIN';
-  }
 }

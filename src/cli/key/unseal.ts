@@ -2,37 +2,44 @@
 import { writeSync } from 'node:fs';
 import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
-import { decryptKey, unsealTrustedKey } from '../../keys/index.ts';
+import { decryptKey, openProtectedKey, unsealTrustedKey } from '../../keys/index.ts';
 import { printJson } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
 import { type KeyFile, readKeyFile } from './key-file.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
 import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
+import { addOpenerOptions, type OpenerFlags, openersFor } from './protector-options.ts';
 
 const HELP = `
 The payload is written as it is, to standard output; where the key does not open there is nothing, and the exit code is 1.
 
 Example:
   assay key unseal kmk.blob | keyctl padd user kmk @u
-  assay key unseal evm.key --master-file kmk.blob > evm.payload`;
+  assay key unseal evm.key --master-file kmk.blob > evm.payload
+  assay key unseal disk.key --recovery prompt > payload`;
 
-interface Flags extends TpmOptions, Omit<OpenFlags, 'openPcrs' | 'openPin'> {
+export interface UnsealFlags extends TpmOptions, Omit<OpenFlags, 'openPcrs' | 'openPin'> {
   readonly pcrs?: string;
   readonly pin?: string;
+  readonly password?: string;
+  readonly recovery?: string;
+  readonly tokenPin?: string;
   readonly masterFile?: string;
 }
 
 export function registerUnseal(key: Command): void {
   const unseal = key
     .command('unseal')
-    .description('Write the payload of a trusted or encrypted key to standard output')
+    .description('Write the payload of a trusted, encrypted or protected key to standard output')
     .argument('<file>', 'the key; - is standard input')
     .option('--master-file <file>', MASTER_FILE_HELP)
     .option('--json', 'print {"kind","payload"}, the payload in hexadecimal');
-  addOpenOptions(addTpmOptions(unseal), { pcrs: '--pcrs', pin: '--pin' }).addHelpText('after', HELP).action(runUnseal);
+  addOpenOptions(addOpenerOptions(addTpmOptions(unseal), ''), { pcrs: '--pcrs', pin: '--pin' })
+    .addHelpText('after', HELP)
+    .action(runUnseal);
 }
 
-async function runUnseal(path: string, flags: Flags): Promise<void> {
+async function runUnseal(path: string, flags: UnsealFlags): Promise<void> {
   const file = readKeyFile(path);
   const payload = await payloadOf(path, file, flags);
   if (flags.json === true) printJson({ kind: file.kind, payload: toHex(payload) });
@@ -40,8 +47,10 @@ async function runUnseal(path: string, flags: Flags): Promise<void> {
 }
 
 /** @returns a secret */
-export async function payloadOf(path: string, file: KeyFile, flags: Flags): Promise<Uint8Array> {
+export async function payloadOf(path: string, file: KeyFile, flags: UnsealFlags): Promise<Uint8Array> {
   if (file.kind === 'encrypted') return decryptKey(file.key, await masterPayload(file.key.master, flags));
+  if (file.kind === 'protected')
+    return (await openProtectedKey(file.key, await openersFor(openerFlags(flags)))).payload;
   return withTpm({ ...flags, json: true }, async ({ tpm }) => {
     const { pcrs: openPcrs, pin: openPin, ...others } = flags;
     const asked = {
@@ -53,6 +62,16 @@ export async function payloadOf(path: string, file: KeyFile, flags: Flags): Prom
   });
 }
 
-function writeWhole(bytes: Uint8Array): void {
+function openerFlags({ password, recovery, tokenPin, pin, ...tpm }: UnsealFlags): OpenerFlags {
+  return {
+    ...tpm,
+    ...(password === undefined ? {} : { openPassword: password }),
+    ...(recovery === undefined ? {} : { openRecovery: recovery }),
+    ...(tokenPin === undefined ? {} : { openTokenPin: tokenPin }),
+    ...(pin === undefined ? {} : { openPin: pin }),
+  };
+}
+
+export function writeWhole(bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
 }

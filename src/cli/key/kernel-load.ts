@@ -1,0 +1,97 @@
+/** `assay key load` and `key kernel-load`: a key into the TPM, to see that it opens, and into the kernel's keyring. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { encodeEncryptedKey, encodeTrustedBlob, KeyError } from '../../keys/index.ts';
+import { addKey, SPECIAL_KEYRINGS, SysError } from '../../sys/index.ts';
+import { escapeControls, printJson, printLine } from '../terminal.ts';
+import { addTpmOptions } from '../with-tpm.ts';
+import { type KeyFile, readKeyFile } from './key-file.ts';
+import { MASTER_FILE_HELP } from './master.ts';
+import { addOpenOptions } from './open-options.ts';
+import { addOpenerOptions } from './protector-options.ts';
+import { payloadOf, type UnsealFlags } from './unseal.ts';
+
+const KERNEL_HELP = `
+A trusted key is handed to the kernel as it is, which unseals it itself; an encrypted one likewise, its master key must be
+in a keyring already. A protected key is opened here, and becomes a user key.
+
+Example:
+  assay key kernel-load kmk.blob --name kmk
+  assay key kernel-load evm.key --name evm-key --keyring @u`;
+
+interface KernelFlags extends UnsealFlags {
+  readonly name: string;
+  readonly keyring: number;
+}
+
+export function registerLoad(key: Command): void {
+  const load = key
+    .command('load')
+    .description('Try whether a key opens now, and show nothing of it')
+    .argument('<file>', 'the key')
+    .option('--master-file <file>', MASTER_FILE_HELP)
+    .option('--json', 'print {"kind","bytes"}');
+  addOpenOptions(addOpenerOptions(addTpmOptions(load), ''), { pcrs: '--pcrs', pin: '--pin' })
+    .addHelpText('after', '\nExample:\n  assay key load kmk.blob')
+    .action(runLoad);
+  const kernel = key
+    .command('kernel-load')
+    .description("Load a key into the kernel's keyring")
+    .argument('<file>', 'the key')
+    .requiredOption('--name <name>', 'its name there')
+    .option('--keyring <ring>', '@u, @s, @p or a number', parseKeyring, SPECIAL_KEYRINGS.get('@u') ?? 0)
+    .option('--json', 'print {"serial","type","name"}');
+  addOpenerOptions(addTpmOptions(kernel), '').addHelpText('after', KERNEL_HELP).action(runKernelLoad);
+}
+
+function parseKeyring(text: string): number {
+  const serial = SPECIAL_KEYRINGS.get(text) ?? (/^\d{1,10}$/.test(text) ? Number(text) : undefined);
+  if (serial !== undefined) return serial;
+  throw new InvalidArgumentError(`${[...SPECIAL_KEYRINGS.keys()].join(', ')} or a keyring's serial number.`);
+}
+
+async function runLoad(path: string, flags: UnsealFlags): Promise<void> {
+  const file = readKeyFile(path);
+  const { length } = await payloadOf(path, file, flags);
+  if (flags.json === true) printJson({ kind: file.kind, bytes: length });
+  else printLine(`${escapeControls(path)}: a ${file.kind} key of ${length} bytes, and it opens`);
+}
+
+async function runKernelLoad(path: string, flags: KernelFlags): Promise<void> {
+  const file = readKeyFile(path);
+  const type = file.kind === 'protected' ? 'user' : file.kind;
+  const { name, keyring } = flags;
+  const serial = add(type, name, await keyPayload(path, file, flags), keyring);
+  if (flags.json === true) printJson({ serial, type, name });
+  else printLine(`key ${serial}: ${type}:${escapeControls(name)}`);
+}
+
+async function keyPayload(path: string, file: KeyFile, flags: KernelFlags): Promise<Uint8Array> {
+  if (file.kind === 'trusted') return Buffer.from(`load ${encodeTrustedBlob(file.blob).toString('hex')}`);
+  if (file.kind === 'encrypted') return Buffer.from(`load ${encodeEncryptedKey(file.key)}`);
+  return payloadOf(path, file, flags);
+}
+
+function add(type: string, name: string, payload: Uint8Array, keyring: number): number {
+  try {
+    return addKey(type, name, payload, keyring);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    throw new KeyError(
+      'key.keyring',
+      `the kernel does not take ${type}:${name}: ${WHY[error.errno ?? ''] ?? error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** What the key types mean by their errors (trusted_tpm2.c, encrypted.c). */
+const WHY: Readonly<Record<string, string>> = {
+  ENODEV: 'it has no keys of this type, or no TPM for them',
+  ENOKEY: 'the master key is in no keyring of this session',
+  EPERM: 'the TPM refuses: other PCR values or a wrong authorization',
+  EINVAL: 'the key is malformed, of another master key, or the name exists with another content',
+  EKEYREVOKED: 'the master key was revoked',
+  EACCES: 'this user may not write to that keyring',
+};

@@ -1,0 +1,148 @@
+/** Options that name protectors: to make them, and to open a key with them. */
+
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import {
+  KeyError,
+  keyFileMaster,
+  masterText,
+  newProtectorId,
+  type Openers,
+  type Protector,
+  type ProtectorOf,
+  passwordProtector,
+  placeKeyFile,
+  recoveryProtector,
+  removableMaster,
+  sealTrustedKey,
+  tokenMaster,
+  tokenProtector,
+  unsealTrustedKey,
+  wrap,
+} from '../../keys/index.ts';
+import { readPassword, SECRET_FORMS } from '../secret-source.ts';
+import { type TpmOptions, withTpm } from '../with-tpm.ts';
+import { handleArgument } from './handle.ts';
+import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
+
+export interface ProtectorFlags extends TpmOptions, PolicyFlags {
+  readonly password?: string;
+  readonly usb?: string;
+  readonly token?: string;
+  readonly tokenPin?: string;
+  readonly seal?: boolean;
+  readonly keyhandle?: number;
+  readonly kernelUnseals?: boolean;
+  readonly recovery?: boolean;
+}
+
+export function addProtectorOptions(command: Command): Command {
+  command
+    .option('--password <source>', `a password, asked for at boot: ${SECRET_FORMS}`)
+    .option('--usb <file>', 'a key file on a mounted removable device; made where it is missing')
+    .option('--token <uri>', 'an RSA key in a PKCS#11 token, as pkcs11:token=T;object=O')
+    .option('--token-pin <source>', `the token's PIN: ${SECRET_FORMS}`)
+    .option('--seal', 'the TPM: to --pcrs, --authorize, --pin, or to nothing but this TPM')
+    .option('--keyhandle <handle>', 'with --seal: the storage key', handleArgument, 0x81000001)
+    .option(
+      '--kernel-unseals',
+      'with --seal: a kernel with trusted keys unseals it, so that no process ever has the master key',
+    )
+    .option('--recovery', 'a recovery code, which is printed once');
+  return addPolicyOptions(command);
+}
+
+export interface NewProtectors {
+  readonly protectors: readonly Protector[];
+  /** A secret, to be shown once. */
+  readonly code: string | undefined;
+}
+
+/** @throws {KeyError} `key.option` where the options name none */
+export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags): Promise<NewProtectors> {
+  const protectors: Protector[] = [];
+  if (flags.seal === true) protectors.push(await sealedProtector(payload, flags));
+  if (flags.usb !== undefined) protectors.push(await usbProtector(payload, flags.usb));
+  if (flags.token !== undefined) {
+    const pin = flags.tokenPin === undefined ? undefined : await readPassword(flags.tokenPin, 'token PIN');
+    protectors.push(tokenProtector(payload, flags.token, pin));
+  }
+  if (flags.password !== undefined) {
+    protectors.push(passwordProtector(payload, await readPassword(flags.password, 'new password')));
+  }
+  const recovery = flags.recovery === true ? recoveryProtector(payload) : undefined;
+  if (recovery !== undefined) protectors.push(recovery.protector);
+  if (protectors.length > 0) return { protectors, code: recovery?.code };
+  throw new KeyError('key.option', 'what shall protect the key is missing', {
+    advice: 'name at least one of --seal, --password, --usb, --token and --recovery',
+  });
+}
+
+async function usbProtector(payload: Uint8Array, path: string): Promise<ProtectorOf<'usb'>> {
+  const { place, content } = await placeKeyFile(path);
+  const id = newProtectorId('usb');
+  return { id, kind: 'usb', ...place, wrapped: wrap(id, payload, keyFileMaster(content)) };
+}
+
+/** The trusted key's payload is the master key: sealed anew, it goes to another boot state while the key stays. */
+async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Promise<ProtectorOf<'tpm'>> {
+  const master = masterText(randomBytes(32));
+  const id = newProtectorId('tpm');
+  const pin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'PIN'));
+  return withTpm(flags, async ({ tpm }) => {
+    const policy = await policyFor(tpm, flags);
+    const blob = await sealTrustedKey(tpm, {
+      payload: master,
+      parent: flags.keyhandle ?? 0x81000001,
+      ...(policy === undefined ? {} : { policy }),
+      ...(pin === undefined ? {} : { blobAuth: pin }),
+    });
+    const wrapped = wrap(id, payload, master, flags.kernelUnseals === true ? 'trusted' : 'user');
+    return { id, kind: 'tpm', blob, policy, wrapped };
+  });
+}
+
+// --- opening ----------------------------------------------------------------------------------------------------------
+
+export interface OpenerFlags extends TpmOptions {
+  readonly openPassword?: string;
+  readonly openRecovery?: string;
+  readonly openTokenPin?: string;
+  readonly openPin?: string;
+}
+
+/** @param prefix of the options' names, where the command has others of the same name: `open-` */
+export function addOpenerOptions(command: Command, prefix: '' | 'open-'): Command {
+  const pin = prefix === '' ? [] : [['pin', 'the PIN of its TPM protector'] as const];
+  for (const [name, what] of [
+    ['password', 'its password'],
+    ['recovery', 'its recovery code'],
+    ['token-pin', 'the PIN of its token'],
+    ...pin,
+  ] as const) {
+    command.option(`--${prefix}${name} <source>`, `open a protected key with ${what}: ${SECRET_FORMS}`);
+  }
+  return command;
+}
+
+/** A removable device is looked for always; the TPM where the key has such a protector and nothing else was named. */
+export async function openersFor(flags: OpenerFlags): Promise<Openers> {
+  const { openPassword, openRecovery, openTokenPin } = flags;
+  const isNamed = openPassword !== undefined || openRecovery !== undefined || openTokenPin !== undefined;
+  const tokenPin = openTokenPin === undefined ? undefined : await readPassword(openTokenPin, 'token PIN');
+  return {
+    ...(openPassword === undefined ? {} : { password: await readPassword(openPassword, 'password') }),
+    ...(openRecovery === undefined ? {} : { recoveryCode: await readPassword(openRecovery, 'recovery code') }),
+    ...(tokenPin === undefined ? {} : { token: async (protector) => tokenMaster(protector, tokenPin) }),
+    ...(isNamed ? {} : { usb: removableMaster, tpm: (protector) => unsealed(protector, flags) }),
+  };
+}
+
+async function unsealed({ blob, policy }: ProtectorOf<'tpm'>, flags: OpenerFlags): Promise<Uint8Array> {
+  const { openPin } = flags;
+  const pin = openPin === undefined ? undefined : Buffer.from(await readPassword(openPin, 'PIN'));
+  return withTpm({ ...flags, json: true }, async ({ tpm }) => {
+    const request = { ...(policy === undefined ? {} : { policy }), ...(pin === undefined ? {} : { blobAuth: pin }) };
+    return (await unsealTrustedKey(tpm, blob, request)).payload;
+  });
+}

@@ -1,0 +1,21 @@
+export { encodeProtectedKey, looksProtected, parseProtectedKey } from './key-file.ts';
+export { masterText } from './master-text.ts';
+export { type OpenedKey, type Openers, openProtectedKey } from './open.ts';
+export { type Argon2Parameters, passwordMaster } from './password.ts';
+export {
+  newProtectorId,
+  type ProtectedKey,
+  type Protector,
+  type ProtectorKind,
+  type ProtectorOf,
+  passwordProtector,
+  recoveryProtector,
+  replaceProtector,
+  unwrap,
+  withoutProtector,
+  withProtector,
+  wrap,
+} from './protected-key.ts';
+export { recoveryMaster } from './recovery-code.ts';
+export { keyFileMaster, placeKeyFile, removableMaster } from './removable-device.ts';
+export { tokenMaster, tokenProtector } from './token.ts';
