@@ -3,6 +3,8 @@ import { AssayError } from '../bytes/index.ts';
 export type BootErrorCode =
   /** The input is no TCG event log, in the SHA-1 or the crypto-agile format. */
   | 'boot.not-a-log'
+  /** This machine shows no firmware log. */
+  | 'boot.no-log'
   /** A bank was asked for that the log does not carry. */
   | 'boot.no-such-bank'
   /** A boot's PCR values do not follow from what was given: something in it is not understood. */
@@ -15,7 +17,7 @@ export class BootError extends AssayError {
   constructor(code: BootErrorCode, message: string, advice?: string) {
     super(message, {
       ...(advice === undefined ? {} : { advice }),
-      ...(code === 'boot.not-predictable' ? { exitCode: 3 } : {}),
+      ...(code === 'boot.not-predictable' || code === 'boot.no-log' ? { exitCode: 3 } : {}),
     });
     this.code = code;
   }

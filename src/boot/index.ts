@@ -48,4 +48,5 @@ export {
   sectionBytes,
 } from './pe/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
+export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';

@@ -78,3 +78,9 @@ test('no digest of a real log contradicts a payload that its type defines', need
   }
   assert.ok((seen.get('matches') ?? 0) > 300);
 });
+
+test('the name of a UKI section is vouched for where it was hashed, its content under the same name is not', () => {
+  const name = Buffer.from('.linux\0', 'utf16le');
+  assert.equal(digestMatchesPayload(event(EventType.EV_IPL, name, Buffer.from('.linux\0'), 11), 'sha256'), 'matches');
+  assert.equal(digestMatchesPayload(event(EventType.EV_IPL, name, Buffer.from('MZ…'), 11), 'sha256'), 'not-defined');
+});

@@ -72,14 +72,22 @@ function withoutNul(data: Uint8Array): Uint8Array {
 
 /**
  * A boot loader's own: GRUB hashes the text after its prefix, without the NUL; systemd-stub a UTF-16 string, with it.
+ * The stub hashes the name of a section in one byte a letter and logs it in UTF-16 (systemd, tpm_log_event_ascii).
  * systemd-boot before 252 measures the final NUL in full and logs one byte of it (seen in the wild).
  */
 function iplForms(data: Uint8Array): readonly Uint8Array[] {
-  if (isUtf16(data))
-    return [data, data.length % 2 === 1 ? Buffer.concat([data, Buffer.alloc(1)]) : data.subarray(0, -2)];
+  if (isUtf16(data)) {
+    const whole = data.length % 2 === 1 ? Buffer.concat([data, Buffer.alloc(1)]) : data.subarray(0, -2);
+    return [data, whole, ...sectionName(data)];
+  }
   const text = withoutNul(data);
   const prefix = GRUB_PREFIXES.find((candidate) => candidate.equals(text.subarray(0, candidate.length)));
   return [data, text, ...(prefix === undefined ? [] : [text.subarray(prefix.length)])];
+}
+
+function sectionName(data: Uint8Array): readonly Uint8Array[] {
+  const isName = data[0] === 0x2e && data.length <= 32 && data.every((byte, i) => i % 2 === 0 || byte === 0);
+  return isName ? [data.filter((_, i) => i % 2 === 0)] : [];
 }
 
 /** Offsets in a UEFI_VARIABLE_DATA at which the variable's data begins and ends; undefined where they are not inside. */

@@ -1,16 +1,12 @@
 /** `assay boot`: what the firmware measured. */
 import type { Command } from 'commander';
-import { parseBootLog, type ReplayedPcrs, replayBootLog } from '../boot/index.ts';
-import { ParseError } from '../bytes/index.ts';
-import { inFile } from './in-file.ts';
-import { readInput } from './read-input.ts';
+import { type ReplayedPcrs, replayBootLog } from '../boot/index.ts';
+import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { registerShow } from './boot-show.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
 
-/** Firmware tables hold some hundred KiB; a bound, so that a wrong path does not fill the memory. */
-const MAX_LOG_SIZE = 64 * 1024 * 1024;
-
 const REPLAY_EXAMPLE = `
-LOG may be - for standard input.
+LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}.
 
 Example:
   assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements --json`;
@@ -18,24 +14,19 @@ Example:
 export function register(program: Command): void {
   const boot = program.command('boot').description('Boot logs: what firmware and boot loader measured');
   boot.addHelpText('after', '\nExample:\n  assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements');
+  registerShow(boot);
   boot
     .command('replay')
     .description('Replay a TCG event log: the PCR values that it adds up to')
-    .argument('<log>', 'event log in the SHA-1 or the crypto-agile format')
+    .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
     .option('--json', 'print {"format","events","pcrs"}')
     .addHelpText('after', REPLAY_EXAMPLE)
-    .action((path: string, options: { json?: boolean }) => replay(path, options.json === true));
+    .action((path: string | undefined, options: { json?: boolean }) => replay(path, options.json === true));
 }
 
-function replay(path: string, asJson: boolean): void {
-  const bytes = readInput(path, MAX_LOG_SIZE);
-  if (bytes.length > MAX_LOG_SIZE) {
-    throw new ParseError('parse.too-large', path, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
-  }
-  const { log, pcrs } = inFile(path, () => {
-    const parsed = parseBootLog(bytes);
-    return { log: parsed, pcrs: replayBootLog(parsed) };
-  });
+function replay(path: string | undefined, asJson: boolean): void {
+  const log = readBootLog(path);
+  const pcrs = replayBootLog(log);
   if (asJson) {
     printJson({ format: log.format, events: log.events.length, pcrs });
   } else {

@@ -1,0 +1,265 @@
+import type { DecodedEvent, DecodedPayload, ImageLoad, Variable, Vouched } from './decode/decoded-event.ts';
+import { guidName } from './decode/guid.ts';
+import type { LoadOption } from './decode/load-option.ts';
+import type { Signature } from './decode/signature-list.ts';
+
+/** The stages of a boot, in the order in which they are told. */
+export type StoryStage =
+  | 'firmware'
+  | 'configuration'
+  | 'secure-boot'
+  | 'option-roms'
+  | 'boot-manager'
+  | 'loader'
+  | 'kernel'
+  | 'os';
+
+export interface StoryLine {
+  /** Of the event in the log. */
+  readonly index: number;
+  readonly pcr: number;
+  readonly vouched: Vouched;
+  /** What was measured; it may hold control characters that the log holds. */
+  readonly text: string;
+  readonly details: readonly string[];
+}
+
+export interface StoryChapter {
+  readonly stage: StoryStage;
+  readonly title: string;
+  readonly lines: readonly StoryLine[];
+}
+
+const TITLES: Readonly<Record<StoryStage, string>> = {
+  firmware: 'Firmware',
+  configuration: 'Configuration',
+  'secure-boot': 'Secure Boot',
+  'option-roms': 'Option ROMs and drivers',
+  'boot-manager': 'Boot manager',
+  loader: 'Boot loader',
+  kernel: 'Kernel',
+  os: 'Operating system',
+};
+const STAGES: readonly StoryStage[] = [
+  'firmware',
+  'configuration',
+  'secure-boot',
+  'option-roms',
+  'boot-manager',
+  'loader',
+  'kernel',
+  'os',
+];
+
+/** A boot told stage by stage: every event of the log once, in the log's order within its stage. */
+export function tellBoot(events: readonly DecodedEvent[]): readonly StoryChapter[] {
+  const lines = new Map<StoryStage, StoryLine[]>(STAGES.map((stage) => [stage, []]));
+  for (const event of events) {
+    const { index, pcr, vouched } = event;
+    lines.get(stageOf(event))?.push({ index, pcr, vouched, text: sentence(event), details: details(event.payload) });
+  }
+  return STAGES.flatMap((stage) => {
+    const told = lines.get(stage) ?? [];
+    return told.length === 0 ? [] : [{ stage, title: TITLES[stage], lines: told }];
+  });
+}
+
+/** Where PCRs alone do not say it, the payload does: PCR 4 holds boot manager, loader and kernel. */
+function stageOf({ pcr, payload }: DecodedEvent): StoryStage {
+  if (payload.kind === 'action' && /^exit-boot-services/.test(payload.action)) return 'kernel';
+  if (payload.kind === 'image-load' && pcr === 4) return isKernelImage(payload) ? 'kernel' : 'loader';
+  if (payload.kind === 'variable' && pcr === 1) {
+    return /^(?:load-option|boot-order)$/.test(payload.value?.kind ?? '') ? 'boot-manager' : 'configuration';
+  }
+  if (payload.kind === 'ipl' && pcr === 8) return payload.role === 'kernel-cmdline' ? 'kernel' : 'loader';
+  if (payload.kind === 'ipl' && pcr === 9) return 'loader';
+  return PCR_STAGES[pcr] ?? 'os';
+}
+
+const PCR_STAGES: readonly (StoryStage | undefined)[] = [
+  'firmware', // 0
+  'configuration',
+  'option-roms',
+  'option-roms',
+  'boot-manager', // 4
+  'boot-manager',
+  'firmware',
+  'secure-boot',
+  'loader', // 8
+  'kernel',
+  'os',
+  'kernel',
+  'kernel', // 12
+  'kernel',
+  'loader',
+];
+
+/** Device paths under which a kernel has no file: systemd-stub's (boot.c: STUB_PAYLOAD_GUID) and QEMU's `-kernel`. */
+const STUB_PAYLOAD = 'VenMedia(55c5d1f8-04cd-46b5-8a20-e56cbb3052d0)';
+const QEMU_KERNEL = 'VenMedia(1428f772-b64a-441e-b8c3-9ebdd7f893c7)';
+
+/** By name: nothing in the event says it. GRUB starts the kernel out of memory, with an empty path. */
+function isKernelImage({ devicePath: { text, file } }: ImageLoad): boolean {
+  if (text === '' || text.startsWith(STUB_PAYLOAD) || text.startsWith(QEMU_KERNEL)) return true;
+  return file !== undefined && /(?:vmlinu|bzImage|[\\/]linux|^linux)/i.test(file);
+}
+
+function sentence({ typeName, type, payload }: DecodedEvent): string {
+  switch (payload.kind) {
+    case 'spec-id':
+      return `crypto-agile log, version ${payload.versionMajor}.${payload.versionMinor} errata ${payload.errata}`;
+    case 'old-spec-id':
+      return `log of version ${payload.version}`;
+    case 'startup-locality':
+      return `the TPM was started from locality ${payload.locality}`;
+    case 'sp800-155':
+      return `the maker’s reference values are in manifest ${payload.referenceManifestGuid}`;
+    case 'hcrtm-component':
+      return `hardware root of trust measured ${payload.description}`;
+    case 'no-action':
+      return payload.signature === '' ? 'a remark that nothing measures' : `remark '${payload.signature}'`;
+    case 'separator':
+      return SEPARATORS[payload.meaning];
+    case 'action':
+    case 'hcrtm':
+      return payload.text;
+    case 'text':
+      return type === S_CRTM_VERSION ? `version '${payload.text}'` : `${typeName} '${payload.text}'`;
+    case 'variable':
+      return variableSentence(payload, typeName);
+    case 'image-load':
+      return imageSentence(payload);
+    case 'firmware-blob':
+      return `${payload.description ?? 'firmware'}: ${payload.length} bytes at 0x${payload.address.toString(16)}`;
+    case 'handoff-tables':
+      return `tables: ${payload.tables.map(({ name, guid }) => name ?? guid).join(', ') || 'none'}`;
+    case 'gpt':
+      return `partition table of disk ${payload.diskGuid}: ${counted(payload.partitions.length, 'partition')}`;
+    case 'ipl':
+      return `${IPL_ROLES[payload.role]} '${payload.text}'`;
+    case 'tagged':
+      return payload.name ?? `tagged event 0x${payload.id.toString(16)}`;
+    case 'spdm':
+      return `${payload.deviceTypeName ?? 'a'} device measured over SPDM: ${payload.devicePath.text || 'no path'}`;
+    case 'unknown':
+      return `${typeName}, ${payload.data.length} bytes`;
+    case 'undecodable':
+      return `${typeName}: ${payload.reason}`;
+  }
+}
+
+const S_CRTM_VERSION = 0x08;
+
+const SEPARATORS = {
+  boundary: 'separator: the firmware hands over',
+  error: 'separator that reports an error: the firmware could not measure',
+  text: 'separator with a text',
+  unknown: 'separator with a value that no specification defines',
+} as const;
+
+const IPL_ROLES = {
+  'grub-cmd': 'GRUB ran',
+  'grub-file': 'GRUB read',
+  'kernel-cmdline': 'command line',
+  'module-cmdline': 'module',
+  'stub-section': 'section of the unified kernel image',
+  systemd: 'systemd measured',
+  mok: 'shim’s',
+  text: 'boot loader:',
+} as const;
+
+function imageSentence({ devicePath: { text, file }, length }: ImageLoad): string {
+  if (file !== undefined) return `started ${file}`;
+  if (text === '') return `started an image out of memory (${length} bytes)`;
+  return text.startsWith(STUB_PAYLOAD) ? 'started the kernel inside the unified kernel image' : `started ${text}`;
+}
+
+function variableSentence({ name, guid, data, value }: Variable, typeName: string): string {
+  switch (value?.kind) {
+    case 'boolean':
+      return `${name} is ${value.value ? 'on' : 'off'}`;
+    case 'boot-order':
+      return `${name}: ${value.entries.join(', ') || 'empty'}`;
+    case 'load-option':
+      return `${name} '${value.description}'${value.active ? '' : ', inactive'}`;
+    case 'signature-lists': {
+      const all = value.lists.flatMap(({ signatures }) => signatures);
+      const certificates = all.filter(({ content }) => content.kind === 'x509').length;
+      return `${name}: ${counted(certificates, 'certificate')}, ${counted(all.length - certificates, 'hash or key', 'hashes or keys')}`;
+    }
+    case 'authority':
+      return `an image was accepted by ${signatureText(value.signature)} of ${name}`;
+    case 'sbat-level':
+      return `SBAT level of ${value.date}`;
+    case 'text':
+      return `${name} '${value.text}'`;
+    case 'undecodable':
+      return `${name}: ${value.reason}`;
+    case undefined: {
+      const owner = guidName(guid) === undefined ? ` (${guid})` : '';
+      return data.length === 0 ? `${name}${owner} is empty` : `${name}${owner}, ${data.length} bytes, ${typeName}`;
+    }
+  }
+}
+
+function details(payload: DecodedPayload): readonly string[] {
+  switch (payload.kind) {
+    case 'image-load':
+      return payload.devicePath.text === '' ? [] : [payload.devicePath.text];
+    case 'gpt':
+      return payload.partitions.map(
+        ({ name, guid, typeName, typeGuid }) => `${guid} '${name}', ${typeName ?? typeGuid}`,
+      );
+    case 'variable':
+      return variableDetails(payload);
+    case 'sp800-155':
+      return [
+        ...(payload.platform === undefined ? [] : [`platform: ${Object.values(payload.platform).join(' ')}`]),
+        ...(payload.firmware === undefined
+          ? []
+          : [`firmware: ${payload.firmware.manufacturer} ${payload.firmware.version}`]),
+        ...(payload.rimLocator?.text === undefined ? [] : [`reference: ${payload.rimLocator.text}`]),
+      ];
+    default:
+      return [];
+  }
+}
+
+function variableDetails({ value }: Variable): readonly string[] {
+  switch (value?.kind) {
+    case 'load-option':
+      return loadOptionDetails(value);
+    case 'signature-lists':
+      return value.lists.flatMap(({ signatures }) => {
+        const certificates = signatures.filter(({ content }) => content.kind === 'x509').map(signatureText);
+        const others = signatures.length - certificates.length;
+        return others === 0 ? certificates : [...certificates, counted(others, 'hash or key', 'hashes or keys')];
+      });
+    case 'sbat-level':
+      return value.components.map(({ name, generation }) => `${name} ${generation}`);
+    default:
+      return [];
+  }
+}
+
+function loadOptionDetails({ devicePath, optionalText }: LoadOption): readonly string[] {
+  return [
+    ...(devicePath.text === '' ? [] : [devicePath.text]),
+    ...(optionalText === undefined ? [] : [`with '${optionalText}'`]),
+  ];
+}
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+function signatureText({ content }: Signature): string {
+  switch (content.kind) {
+    case 'x509':
+      return `certificate '${content.subject}' (sha256 ${content.sha256.slice(0, 16)}…)`;
+    case 'hash':
+      return `hash ${content.value}`;
+    case 'bytes':
+      return `${content.data.length} bytes`;
+  }
+}

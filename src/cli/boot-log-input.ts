@@ -1,0 +1,59 @@
+/** The firmware's event log that a `boot` command reads: a file, or this machine's. */
+import { existsSync, readdirSync } from 'node:fs';
+import { BootError, type BootLog, parseBootLog } from '../boot/index.ts';
+import { ParseError } from '../bytes/index.ts';
+import { inFile } from './in-file.ts';
+import { readInput } from './read-input.ts';
+
+/** Where Linux shows it (drivers/char/tpm/eventlog/common.c). */
+export const MACHINE_BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements';
+
+/** Firmware tables hold some hundred KiB; a bound, so that a wrong path does not fill the memory. */
+const MAX_LOG_SIZE = 64 * 1024 * 1024;
+
+/**
+ * @param path a file, `-` for standard input; left out: this machine's log
+ * @throws {BootError} `boot.no-log` where this machine shows none
+ */
+export function readBootLog(path: string | undefined): BootLog {
+  if (path === undefined && !existsSync(MACHINE_BOOT_LOG)) throw noLog();
+  const name = path ?? MACHINE_BOOT_LOG;
+  const bytes = readInput(name, MAX_LOG_SIZE);
+  if (bytes.length > MAX_LOG_SIZE) {
+    throw new ParseError('parse.too-large', name, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
+  }
+  return inFile(name, () => parseBootLog(bytes));
+}
+
+/** The likely reason, from the nearest cause to the farthest. */
+function noLog(): BootError {
+  const [reason, advice] = whyNoLog();
+  return new BootError('boot.no-log', `this machine shows no firmware log: ${reason}`, advice);
+}
+
+function whyNoLog(): readonly [reason: string, advice: string] {
+  if (isEmptyFolder('/sys/kernel/security')) {
+    return [
+      'securityfs is not mounted, or this is a container',
+      'mount -t securityfs securityfs /sys/kernel/security, or read the log on the host',
+    ];
+  }
+  if (!existsSync('/sys/class/tpm/tpm0')) {
+    return ['it has no TPM, or no driver for it is loaded', 'switch the TPM on in the firmware’s settings'];
+  }
+  if (!existsSync('/sys/firmware/efi') && !existsSync('/sys/firmware/acpi/tables/TPM2')) {
+    return ['its firmware hands no log over (no UEFI, no ACPI table TPM2)', 'boot through UEFI'];
+  }
+  return [
+    'the firmware or boot loader hands none over, or may not be read',
+    'run as root; without UEFI’s log table the kernel has none to show',
+  ];
+}
+
+function isEmptyFolder(path: string): boolean {
+  try {
+    return readdirSync(path).length === 0;
+  } catch {
+    return true;
+  }
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { agileLog, specIdPayload } from '../../test/fixtures/boot-logs.ts';
+import { digest } from '../bytes/index.ts';
+
+const MAIN = join(import.meta.dirname, 'main.ts');
+const assay = (...args: readonly string[]) => spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });
+
+test('boot show tells a log in text and in JSON, and lets no control character of it through', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-boot-show-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'log');
+  const text = Buffer.from('Exit Boot Services Invocation\u001b[2J');
+  const event = { pcr: 5, type: 0x80000007, digests: [[0x000b, digest('sha256', text)]] as const, data: text };
+  writeFileSync(file, agileLog(specIdPayload([[0x000b, 32]]), [event]));
+  const told = assay('boot', 'show', file);
+  assert.equal(told.status, 0, told.stderr);
+  assert.match(told.stdout, /Kernel\n✓ PCR 5 {3}Exit Boot Services Invocation\\x1b\[2J\n/);
+  for (const asJson of [['--json'], ['--format', 'json']]) {
+    const { events, story, pcrs } = JSON.parse(assay('boot', 'show', file, ...asJson).stdout);
+    assert.equal(events[1].payload.action, 'exit-boot-services');
+    assert.equal(events[1].vouched, 'digest');
+    assert.equal(story.at(-1).stage, 'kernel');
+    assert.equal(typeof pcrs.sha256['5'], 'string');
+  }
+});
+
+test('what is no log is refused with its name', () => {
+  const { status, stderr } = assay('boot', 'show', join(import.meta.dirname, 'boot-show.ts'));
+  assert.equal(status, 2);
+  assert.match(stderr, /boot-show\.ts: this is no TCG event log/);
+});

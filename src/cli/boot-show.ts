@@ -1,0 +1,98 @@
+/** `assay boot show`: a boot told stage by stage. */
+import { type Command, Option } from 'commander';
+import {
+  type BootLog,
+  type DecodedEvent,
+  decodeLog,
+  logBanks,
+  replayBootLog,
+  type StoryChapter,
+  tellBoot,
+} from '../boot/index.ts';
+import { toHex } from '../bytes/index.ts';
+import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { escapeControls, printJson, printLine, styled } from './terminal.ts';
+
+const HELP = `
+LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}.
+
+Before each line: ✓ the event's digest is over what is shown; · it is over something else (a file, firmware), and what is
+shown is a mere remark; ! the event contradicts itself. That the TPM holds these digests is not said here: compare
+\`assay boot replay\` with the PCRs.
+
+Example:
+  assay boot show
+  assay boot show boot.log --json`;
+
+interface Options {
+  readonly json?: boolean;
+  readonly format: 'text' | 'json';
+}
+
+export function registerShow(boot: Command): void {
+  boot
+    .command('show')
+    .description('Tell a boot from its event log: what was measured, stage by stage')
+    .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
+    .option('--json', 'print {"format","banks","events","story","pcrs"}')
+    .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addHelpText('after', HELP)
+    .action((path: string | undefined, options: Options) => show(path, options));
+}
+
+function show(path: string | undefined, options: Options): void {
+  const log = readBootLog(path);
+  const events = decodeLog(log);
+  const story = tellBoot(events);
+  if (options.json === true || options.format === 'json') printJson(asJson(log, events, story));
+  else printStory(log, story);
+}
+
+/** Integers of 64 bits as `0x…`, bytes as hex. */
+function asJson(log: BootLog, events: readonly DecodedEvent[], story: readonly StoryChapter[]): unknown {
+  return plain({
+    format: log.format,
+    banks: logBanks(log),
+    events: events.map((event, i) => ({ ...event, digests: digestsOf(log, i) })),
+    story,
+    pcrs: replayBootLog(log),
+  });
+}
+
+function digestsOf(log: BootLog, index: number): Readonly<Record<string, string>> {
+  const digests = log.events[index]?.digests ?? [];
+  return Object.fromEntries(
+    digests.map(({ algorithm, tpmAlg, value }) => [algorithm ?? `0x${tpmAlg.toString(16)}`, toHex(value)]),
+  );
+}
+
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return `0x${value.toString(16)}`;
+  if (value instanceof Uint8Array) return toHex(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, plain(part)]));
+}
+
+const MARKS = {
+  digest: styled('green', '✓'),
+  'no-payload-rule': '·',
+  differs: styled('red', '!'),
+} as const;
+
+function printStory(log: BootLog, story: readonly StoryChapter[]): void {
+  const form = log.format === 'agile' ? 'crypto-agile' : 'SHA-1';
+  printLine(`${form} log, ${log.events.length} events, banks ${logBanks(log).join(', ')}`);
+  for (const { title, lines } of story) {
+    printLine();
+    printLine(styled('bold', title));
+    for (const { pcr, vouched, text, details } of lines) {
+      printLine(`${MARKS[vouched]} ${pcrLabel(pcr)}  ${escapeControls(text)}`);
+      for (const detail of details) printLine(`           ${escapeControls(detail)}`);
+    }
+  }
+}
+
+function pcrLabel(pcr: number): string {
+  return pcr > 23 ? 'no PCR' : `PCR ${String(pcr).padEnd(2)}`;
+}
