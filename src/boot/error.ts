@@ -7,6 +7,8 @@ export type BootErrorCode =
   | 'boot.no-log'
   /** A bank was asked for that the log does not carry. */
   | 'boot.no-such-bank'
+  /** A record of a canonical event log that the form asked for has no place for. */
+  | 'boot.cel-content'
   /** A boot's PCR values do not follow from what was given: something in it is not understood. */
   | 'boot.not-predictable';
 

@@ -89,3 +89,10 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 export function eventTypeName(type: number): string {
   return NAMES.get(type) ?? `0x${type.toString(16).padStart(8, '0')}`;
 }
+
+const BY_NAME: ReadonlyMap<string, number> = new Map([...NAMES].map(([type, name]) => [name, type]));
+
+/** The event type that {@link eventTypeName} names so, or undefined. */
+export function eventTypeNamed(name: string): number | undefined {
+  return /^0x[0-9a-f]{8}$/.test(name) ? Number(name) : BY_NAME.get(name);
+}

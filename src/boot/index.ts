@@ -1,4 +1,17 @@
 /** Measured boot: TCG event logs, decoded and replayed. */
+export {
+  bootLogFromCel,
+  type CelContent,
+  type CelForm,
+  type CelIndex,
+  type CelRecord,
+  celForm,
+  celFromBootLog,
+  celFromImaEntries,
+  encodeCel,
+  type ImaTemplateEntry,
+  parseCel,
+} from './cel/index.ts';
 export { decodeEvent, decodeLog } from './decode/decode-event.ts';
 export type {
   BootAction,
@@ -50,3 +63,4 @@ export {
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
 export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';
+export { encodeBootLog } from './write.ts';

@@ -1,6 +1,7 @@
 /** `assay boot`: what the firmware measured. */
 import type { Command } from 'commander';
 import { type ReplayedPcrs, replayBootLog } from '../boot/index.ts';
+import { registerConvert } from './boot-convert.ts';
 import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
 import { registerShow } from './boot-show.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
@@ -22,6 +23,7 @@ export function register(program: Command): void {
     .option('--json', 'print {"format","events","pcrs"}')
     .addHelpText('after', REPLAY_EXAMPLE)
     .action((path: string | undefined, options: { json?: boolean }) => replay(path, options.json === true));
+  registerConvert(boot);
 }
 
 function replay(path: string | undefined, asJson: boolean): void {
