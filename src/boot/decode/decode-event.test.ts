@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { agileLog, corpusLogs, needsCorpus, specIdPayload } from '../../../test/fixtures/boot-logs.ts';
-import { digest } from '../../bytes/index.ts';
+import { ByteWriter, digest } from '../../bytes/index.ts';
 import { EventType } from '../event-types.ts';
 import { parseBootLog } from '../parse.ts';
 import { decodeEvent, decodeLog } from './decode-event.ts';
@@ -103,4 +103,53 @@ test('SP800-155 events of all three versions, StartupLocality and H-CRTM compone
   assert.ok(component.kind === 'hcrtm-component');
   assert.equal(component.description, 'ACM');
   assert.deepEqual([...component.measurement], [9, 9]);
+});
+
+const PCI_PATH = Buffer.from('02010c00d041030a000000000101060000037fff0400', 'hex');
+
+test('what devices say of themselves over SPDM is read in both versions', () => {
+  const first = new ByteWriter().bytes(Buffer.from('SPDM Device Sec\0')).u16le(0).u16le(0).u32le(0x0b).u32le(1);
+  first
+    .u8(1)
+    .u8(1)
+    .u16le(3)
+    .bytes(Buffer.from('abc'))
+    .u64le(22n)
+    .bytes(PCI_PATH)
+    .bytes(Buffer.from([7]));
+  const second = new ByteWriter().bytes(Buffer.from('SPDM Device Sec2')).u16le(2).u8(0).u8(0).u32le(0).u32le(2);
+  second.u32le(0).u32le(3).u64le(9n).u64le(22n).bytes(PCI_PATH).bytes(Buffer.from('abc'));
+  for (const [version, writer, name] of [
+    [1, first, 'PCI'],
+    [2, second, 'USB'],
+  ] as const) {
+    const { payload } = decoded(2, EventType.EV_EFI_SPDM_FIRMWARE_BLOB, writer.finish());
+    assert.ok(payload.kind === 'spdm', payload.kind);
+    assert.deepEqual([payload.version, payload.deviceTypeName], [version, name]);
+    assert.equal(payload.devicePath.text, 'PciRoot(0x0)/Pci(0x3,0x0)');
+    assert.equal(Buffer.from(payload.measurement).toString(), 'abc');
+  }
+});
+
+test('firmware blobs, hand-off tables and tagged events are read in their forms', () => {
+  const blob = new ByteWriter().u8(4).bytes(Buffer.from('POST')).u64le(0x1000n).u64le(0x20n).finish();
+  assert.deepEqual(decoded(0, EventType.EV_EFI_PLATFORM_FIRMWARE_BLOB2, blob).payload, {
+    kind: 'firmware-blob',
+    description: 'POST',
+    address: 0x1000n,
+    length: 0x20n,
+  });
+  const smbios = Buffer.from('312d9deb882dd3119a160090273fc14d', 'hex');
+  const tables = new ByteWriter().u64le(1n).bytes(smbios).u64le(0xf0000n).finish();
+  const { payload: handoff } = decoded(1, EventType.EV_EFI_HANDOFF_TABLES, tables);
+  assert.ok(handoff.kind === 'handoff-tables');
+  assert.deepEqual(handoff.tables, [
+    { guid: 'eb9d2d31-2d88-11d3-9a16-0090273fc14d', name: 'SMBIOS table', address: 0xf0000n },
+  ]);
+  const many = new ByteWriter().u64le(0xffffffffffffffffn).bytes(smbios).u64le(0n).finish();
+  assert.equal(decoded(1, EventType.EV_EFI_HANDOFF_TABLES, many).payload.kind, 'undecodable');
+  const tag = new ByteWriter().u32le(0x8f3b22ec).u32le(13).bytes(Buffer.from('Linux initrd\0')).finish();
+  const { payload: tagged } = decoded(9, EventType.EV_EVENT_TAG, tag, Buffer.from('the initrd'));
+  assert.ok(tagged.kind === 'tagged' && tagged.text === 'Linux initrd');
+  assert.match(tagged.name ?? '', /initrd/);
 });
