@@ -104,7 +104,7 @@ function isKernelImage({ devicePath: { text, file } }: ImageLoad): boolean {
   return file !== undefined && /(?:vmlinu|bzImage|[\\/]linux|^linux)/i.test(file);
 }
 
-function sentence({ typeName, type, payload }: DecodedEvent): string {
+function sentence({ typeName, type, payload, vouched }: DecodedEvent): string {
   switch (payload.kind) {
     case 'spec-id':
       return `crypto-agile log, version ${payload.versionMajor}.${payload.versionMinor} errata ${payload.errata}`;
@@ -136,6 +136,8 @@ function sentence({ typeName, type, payload }: DecodedEvent): string {
     case 'gpt':
       return `partition table of disk ${payload.diskGuid}: ${counted(payload.partitions.length, 'partition')}`;
     case 'ipl':
+      // The stub measures a section's name, then its content under the same name.
+      if (payload.role === 'stub-section' && vouched !== 'digest') return `content of section '${payload.text}'`;
       return `${IPL_ROLES[payload.role]} '${payload.text}'`;
     case 'tagged':
       return payload.name ?? `tagged event 0x${payload.id.toString(16)}`;

@@ -7,7 +7,8 @@ import type { Signature, SignatureList } from './signature-list.ts';
 
 /**
  * What stands for an event's payload:
- * - `digest`: the event's digest is over it, so it is as true as the PCR;
+ * - `digest`: the event's digest is over it, so it is as true as the PCR. The trap: what some writers put around it is not
+ *   hashed: GRUB's prefix (so an `ipl` role), and GUID and name of a boot variable where the digest is over its data alone;
  * - `no-payload-rule`: the digest is over something else, or the event is in no PCR: the payload is a mere remark;
  * - `differs`: the type says that the digest is over the payload, and it is not.
  */
