@@ -46,6 +46,7 @@ export {
   type SignatureType,
 } from './decode/signature-list.ts';
 export { compareLaunches, type LaunchDifference, type LaunchMeasurement, launchMeasurements } from './drtm/launch.ts';
+export { looksLikeTxtStat, parseTxtStat } from './drtm/txt-stat.ts';
 export { BootError, type BootErrorCode } from './error.ts';
 export { EventType, eventTypeName } from './event-types.ts';
 export type { BootEvent, BootLog, EventDigest, ReplayedPcrs, SpecId } from './log.ts';

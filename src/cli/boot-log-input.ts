@@ -1,6 +1,6 @@
 /** The firmware's event log that a `boot` command reads: a file, or this machine's. */
 import { existsSync, readdirSync } from 'node:fs';
-import { BootError, type BootLog, parseBootLog } from '../boot/index.ts';
+import { BootError, type BootLog, looksLikeTxtStat, parseBootLog, parseTxtStat } from '../boot/index.ts';
 import { ParseError } from '../bytes/index.ts';
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
@@ -12,7 +12,7 @@ export const MACHINE_BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measureme
 const MAX_LOG_SIZE = 64 * 1024 * 1024;
 
 /**
- * @param path a file, `-` for standard input; left out: this machine's log
+ * @param path a file (a TCG event log, or the output of `txt-stat`), `-` for standard input; left out: this machine's log
  * @throws {BootError} `boot.no-log` where this machine shows none
  */
 export function readBootLog(path: string | undefined): BootLog {
@@ -22,7 +22,7 @@ export function readBootLog(path: string | undefined): BootLog {
   if (bytes.length > MAX_LOG_SIZE) {
     throw new ParseError('parse.too-large', name, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
   }
-  return inFile(name, () => parseBootLog(bytes));
+  return inFile(name, () => (looksLikeTxtStat(bytes) ? parseTxtStat(bytes.toString('utf8')) : parseBootLog(bytes)));
 }
 
 /** The likely reason, from the nearest cause to the farthest. */

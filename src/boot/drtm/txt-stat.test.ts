@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { digest, ParseError } from '../../bytes/index.ts';
+import { BootError } from '../error.ts';
+import { replayBootLog } from '../replay.ts';
+import { looksLikeTxtStat, parseTxtStat } from './txt-stat.ts';
+
+const spaced = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => `${byte.toString(16).padStart(2, '0')} `).join('');
+
+/** As print_event and print_hex of tboot write one: sixteen bytes a line. */
+function printed(pcr: number, type: number, value: Uint8Array, data = Buffer.alloc(0)): string {
+  const rows = Array.from({ length: Math.ceil(data.length / 16) }, (_, i) => data.subarray(i * 16, i * 16 + 16));
+  const head = `\t\t\t Event:\n\t\t\t     PCRIndex: ${pcr}\n\t\t\t         Type: 0x${type.toString(16)}\n`;
+  const body = `\t\t\t       Digest: ${spaced(value)}\n\t\t\t         Data: ${data.length} bytes`;
+  return `${head}${body}${rows.map((row) => `\n\t\t\t         ${spaced(row)}`).join('')}\n`;
+}
+
+const SHA1 = digest('sha1', Buffer.from('sinit'));
+const SHA256 = digest('sha256', Buffer.from('sinit'));
+const TEXT = `Intel(r) TXT Configuration Registers:\n${printed(255, 0x401, Buffer.alloc(20))}${printed(17, 0x402, SHA1, Buffer.alloc(20, 7))}***\n${printed(17, 0x402, SHA256)}`;
+
+test('the events of each bank are read out of the text and replayed', () => {
+  assert.ok(looksLikeTxtStat(Buffer.from(TEXT)));
+  assert.ok(!looksLikeTxtStat(Buffer.from('\t\0\0\0PCRIndex:')));
+  const log = parseTxtStat(TEXT);
+  assert.deepEqual(
+    log.events.map(({ pcr, type, data }) => [pcr, type, data.length]),
+    [
+      [255, 0x401, 0],
+      [17, 0x402, 20],
+      [17, 0x402, 0],
+    ],
+  );
+  assert.deepEqual(replayBootLog(log), {
+    sha1: { 17: digest('sha1', Buffer.alloc(20), SHA1).toString('hex') },
+    sha256: { 17: digest('sha256', Buffer.alloc(32), SHA256).toString('hex') },
+  });
+});
+
+test('text without events, and events that are cut or contradict themselves, are refused with their place', () => {
+  assert.throws(
+    () => parseTxtStat('TXT measured launch: TRUE\n'),
+    (error) => error instanceof BootError,
+  );
+  const place = (text: string, code: string) =>
+    assert.throws(
+      () => parseTxtStat(text),
+      (error) => error instanceof ParseError && error.code === code,
+    );
+  place(printed(17, 0x402, SHA1, Buffer.alloc(20)).split('\n').slice(0, -2).join('\n'), 'parse.truncated');
+  place(printed(99, 0x402, SHA1), 'parse.invalid');
+  place(printed(17, 0x402, SHA1.subarray(1)), 'parse.invalid');
+  place(printed(17, 0x402, SHA1).replace('0 bytes', '900000000 bytes'), 'parse.too-large');
+});
+
+test('any text gives a log or a typed error', () => {
+  fc.assert(
+    fc.property(fc.nat(TEXT.length), fc.string({ maxLength: 8 }), (at, put) => {
+      try {
+        parseTxtStat(TEXT.slice(0, at) + put + TEXT.slice(at + put.length));
+      } catch (error) {
+        if (!(error instanceof ParseError || error instanceof BootError)) throw error;
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
