@@ -62,6 +62,21 @@ export {
   parsePe,
   sectionBytes,
 } from './pe/index.ts';
+export {
+  type BootDescription,
+  type BootFile,
+  type BootWay,
+  DEFAULT_PHASES,
+  type GrubDisk,
+  type Measurement,
+  measurementDigest,
+  type Prediction,
+  predictBoot,
+  predictUki,
+  type SignedPolicies,
+  sealingPolicy,
+  signPolicies,
+} from './predict/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
 export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';

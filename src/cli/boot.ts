@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type ReplayedPcrs, replayBootLog } from '../boot/index.ts';
 import { registerConvert } from './boot-convert.ts';
 import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { registerPredict } from './boot-predict.ts';
 import { registerShow } from './boot-show.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
 
@@ -16,6 +17,7 @@ export function register(program: Command): void {
   const boot = program.command('boot').description('Boot logs: what firmware and boot loader measured');
   boot.addHelpText('after', '\nExample:\n  assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements');
   registerShow(boot);
+  registerPredict(boot);
   boot
     .command('replay')
     .description('Replay a TCG event log: the PCR values that it adds up to')

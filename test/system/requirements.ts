@@ -34,12 +34,13 @@ const PACKAGE_OF = {
   strace: 'strace',
   fsverity: 'fsverity',
   'dpkg-query': 'dpkg',
+  'systemd-measure': 'systemd',
 } as const;
 
 export type Program = keyof typeof PACKAGE_OF;
 
 function isOnPath(program: string): boolean {
-  return `${process.env.PATH ?? ''}:/usr/sbin:/sbin`.split(delimiter).some((folder) => {
+  return `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/lib/systemd`.split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);
       return true;

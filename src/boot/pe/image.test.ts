@@ -54,7 +54,7 @@ test('the digest leaves out checksum, the certificate table and its entry, and t
   assert.equal(authenticodeDigest(unsigned, 'sha256').toString('hex'), expected);
   signed.writeUInt32LE(0x87654321, 0x58 + 64);
   assert.equal(authenticodeDigest(signed, 'sha256').toString('hex'), expected);
-  signed.writeUInt8(0x91, 0x200);
+  signed.writeUInt8(0x91, 0x400);
   assert.notEqual(authenticodeDigest(signed, 'sha256').toString('hex'), expected);
 });
 
@@ -81,8 +81,8 @@ test('sections are hashed in the order of the file, whatever the order of their 
 test('overlapping sections and two of one name are refused', () => {
   const bytes = makePe([TEXT, LINUX]);
   const second = 0x58 + 112 + 128 + 40;
-  bytes.writeUInt32LE(0x200, second + 20);
-  assert.throws(() => authenticodeDigest(bytes, 'sha256'), { code: 'parse.invalid', offset: 0x200 });
+  bytes.writeUInt32LE(0x400, second + 20);
+  assert.throws(() => authenticodeDigest(bytes, 'sha256'), { code: 'parse.invalid', offset: 0x400 });
   const twice = parsePe(makePe([LINUX, LINUX]));
   assert.throws(() => findSection(twice, '.linux'), { code: 'parse.invalid' });
 });

@@ -58,12 +58,13 @@ export function parsePe(bytes: Uint8Array): PeImage {
   if (sectionCount > MAX_SECTIONS) {
     reader.fail('parse.too-large', 'number of sections', `${sectionCount}, above ${MAX_SECTIONS}`, reader.offset - 2);
   }
-  reader.bytes(12, 'COFF header');
+  reader.bytes(4, 'COFF header');
+  const names = stringTable(bytes, reader.u32le('COFF header, symbol table'), reader.u32le('COFF header, symbols'));
   const optionalSize = reader.u16le('COFF header, size of the optional header');
   reader.bytes(2, 'COFF header, characteristics');
   const optional = readOptionalHeader(reader.section(optionalSize, 'optional header'), bytes.length);
   const sections: PeSection[] = [];
-  for (let i = 0; i < sectionCount; i++) sections.push(readSection(reader, bytes.length));
+  for (let i = 0; i < sectionCount; i++) sections.push(readSection(reader, bytes.length, names));
   if (optional.sizeOfHeaders < reader.offset) {
     reader.fail('parse.invalid', 'SizeOfHeaders', `${optional.sizeOfHeaders} leaves the section headers out`);
   }
@@ -107,10 +108,28 @@ function readOptionalHeader(reader: ByteReader, fileSize: number): OptionalHeade
   return { ...found, certificateEntryOffset, certificates: { offset, size } };
 }
 
-function readSection(reader: ByteReader, fileLength: number): PeSection {
+const SYMBOL_SIZE = 18;
+
+/** Where the GNU tools put names of more than eight letters: behind the symbols. */
+function stringTable(bytes: Uint8Array, symbols: number, count: number): Uint8Array {
+  return symbols === 0 ? new Uint8Array() : bytes.subarray(symbols + count * SYMBOL_SIZE);
+}
+
+/** `/14` is the name at that offset of the string table; a name outside of it stays as it is. */
+function sectionName(short: string, names: Uint8Array): string {
+  const offset = /^\/\d{1,7}$/.test(short) ? Number(short.slice(1)) : undefined;
+  const long = offset === undefined ? undefined : names.subarray(offset, offset + MAX_NAME);
+  const end = long?.indexOf(0) ?? -1;
+  return long === undefined || end <= 0 ? short : Buffer.from(long.subarray(0, end)).toString('latin1');
+}
+
+const MAX_NAME = 256;
+
+function readSection(reader: ByteReader, fileLength: number, names: Uint8Array): PeSection {
   const at = reader.offset;
   const header = reader.section(SECTION_HEADER_SIZE, 'section header');
-  const [name = ''] = Buffer.from(header.bytes(8, 'section name')).toString('latin1').split('\0');
+  const [short = ''] = Buffer.from(header.bytes(8, 'section name')).toString('latin1').split('\0');
+  const name = sectionName(short, names);
   const virtualSize = header.u32le('section, virtual size');
   const virtualAddress = header.u32le('section, virtual address');
   const fileSize = header.u32le('section, size in the file');

@@ -1,0 +1,7 @@
+/** Boots before they happen: PCR values from the files on disk. */
+export type { GrubDisk } from './grub.ts';
+export { type BootFile, type Measurement, measurementDigest } from './measurement.ts';
+export { type SignedPolicies, sealingPolicy, signPolicies } from './policies.ts';
+export { type BootDescription, type Prediction, predictBoot, predictUki } from './predict.ts';
+export { DEFAULT_PHASES } from './uki.ts';
+export type { BootWay } from './ways.ts';

@@ -1,0 +1,58 @@
+/** Predictions as TPM policies: signed ones in systemd-measure's form, and digests that keys are sealed to. */
+import { createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { digest, fromHex, toHex } from '../../bytes/index.ts';
+import { type Policy, type PolicyPcr, policyDigest } from '../../tpm/index.ts';
+import { notPredictable } from './measurement.ts';
+import type { Prediction } from './predict.ts';
+
+const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
+type Bank = (typeof BANKS)[number];
+
+/** `{"sha256":[{"pcrs":[11],"pkfp":…,"pol":…,"sig":…}]}`: systemd-measure(1), `.pcrsig` of a unified kernel image. */
+export type SignedPolicies = { readonly [bank in Bank]?: readonly SignedPolicy[] };
+
+interface SignedPolicy {
+  readonly pcrs: readonly number[];
+  /** SHA-256 of the public key in DER (SubjectPublicKeyInfo), in hex. */
+  readonly pkfp: string;
+  /** The policy's digest in hex. */
+  readonly pol: string;
+  /** Over the policy's digest, in base64: RSA PKCS#1 v1.5 with SHA-256. */
+  readonly sig: string;
+}
+
+/** @throws {BootError} `boot.not-predictable` where a prediction lacks one of the PCRs */
+export function signPolicies(
+  predictions: readonly Prediction[],
+  pcrs: readonly number[],
+  key: KeyObject,
+): SignedPolicies {
+  const pkfp = digest('sha256', createPublicKey(key).export({ type: 'spki', format: 'der' })).toString('hex');
+  const banks = BANKS.filter((bank) => predictions.some((prediction) => prediction.pcrs[bank] !== undefined));
+  const signed = (bank: Bank): SignedPolicy[] =>
+    predictions.map((prediction) => {
+      const pol = policyDigest([{ kind: 'pcr', values: pcrValues(prediction, bank, pcrs) }], 'sha256');
+      return { pcrs, pkfp, pol: toHex(pol), sig: sign('sha256', pol, key).toString('base64') };
+    });
+  return Object.fromEntries(banks.map((bank) => [bank, signed(bank)]));
+}
+
+/** The policy that a key is sealed to, so that it opens in each of these boots; up to eight. */
+export function sealingPolicy(predictions: readonly Prediction[], bank: Bank, pcrs: readonly number[]): Policy {
+  const branches = predictions.map((prediction) => [
+    { kind: 'pcr' as const, values: pcrValues(prediction, bank, pcrs) },
+  ]);
+  const [only] = branches;
+  return branches.length === 1 && only !== undefined ? only : [{ kind: 'or', branches }];
+}
+
+function pcrValues({ pcrs: predicted, refusals }: Prediction, bank: Bank, pcrs: readonly number[]): PolicyPcr[] {
+  return pcrs.map((pcr) => {
+    const value = predicted[bank]?.[pcr];
+    if (value === undefined) {
+      const refusal = refusals.find((candidate) => candidate.pcr === pcr);
+      throw notPredictable(`PCR ${pcr} is not predicted${refusal === undefined ? '' : `: ${refusal.reason}`}`);
+    }
+    return { bank, pcr, value: fromHex(value, `PCR ${pcr}`) };
+  });
+}

@@ -1,0 +1,293 @@
+/** `assay boot predict`: the PCR values of the next boot. */
+import { createPrivateKey } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import {
+  type BootFile,
+  type BootWay,
+  DEFAULT_PHASES,
+  measurementDigest,
+  type Prediction,
+  parseBootLog,
+  predictBoot,
+  predictUki,
+  sealingPolicy,
+  signPolicies,
+} from '../boot/index.ts';
+import type { DigestAlgorithm } from '../bytes/index.ts';
+import type { BootReference } from '../reference/index.ts';
+import { policyDigest } from '../tpm/index.ts';
+import { inFile } from './in-file.ts';
+import { parsePcrs } from './parse-pcrs.ts';
+import { readInput } from './read-input.ts';
+import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
+import { UsageError } from './usage-error.ts';
+
+const MAX_LOG_SIZE = 64 * 1024 * 1024;
+const WAYS = ['shim-grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
+const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
+type Bank = (typeof BANKS)[number];
+/** `(hd0,gpt1)`: where GRUB finds the disk that firmware booted it from, if that is the first. */
+const FIRST_PARTITION = '(hd0,gpt1)';
+
+interface Options {
+  readonly base?: string;
+  readonly esp?: string;
+  readonly loader: string;
+  readonly grub: string;
+  readonly device: string;
+  readonly entry: readonly string[];
+  readonly uki?: string;
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly cmdline?: string;
+  readonly memory: string;
+  readonly mokList?: string;
+  readonly phase: readonly string[];
+  readonly variable: readonly string[];
+  readonly bank: Bank;
+  readonly pcrs?: number[];
+  readonly format: 'values' | 'reference' | 'signed' | 'policy';
+  readonly privateKey?: string;
+  readonly json?: boolean;
+}
+
+interface Variant {
+  readonly name: string;
+  readonly prediction: Prediction;
+}
+
+const HELP = `
+WAY is shim-grub, systemd-boot, uki or qemu-kernel. The firmware's own part comes from --base, a log of the same machine
+booted in the same way; without it, only what the loaders extend is predicted. A PCR that does not follow for certain is
+left out, with the reason.
+
+Examples:
+  assay boot predict shim-grub --esp /boot/efi --base /sys/kernel/security/tpm0/binary_bios_measurements
+  assay boot predict systemd-boot --esp /boot --entry EFI/Linux/new.efi --base LOG --json
+  assay boot predict uki --uki new.efi --format signed --private-key key.pem`;
+
+const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+
+export function registerPredict(boot: Command): void {
+  boot
+    .command('predict')
+    .description('Predict the PCR values of a boot from the files that it will load')
+    .argument('<way>', WAYS.join(', '))
+    .option('--base <log>', 'event log of this machine, booted in this way')
+    .option('--esp <folder>', 'the partition that loaders and their files lie on')
+    .option(
+      '--loader <path>',
+      'what the firmware starts (shim, systemd-boot), on that partition',
+      'EFI/BOOT/BOOTX64.EFI',
+    )
+    .option('--grub <path>', 'GRUB, on that partition', 'EFI/BOOT/grubx64.efi')
+    .option('--device <device>', "GRUB's name of that partition", FIRST_PARTITION)
+    .option('--entry <path>', 'UKI or type 1 entry that systemd-boot starts; several are several variants', collect, [])
+    .option('--uki <file>', 'unified kernel image, for way uki')
+    .option('--kernel <file>', 'kernel, for way qemu-kernel')
+    .option('--initrd <file>', 'initrd, for way qemu-kernel')
+    .option('--cmdline <text>', 'whole command line, for way qemu-kernel')
+    .option('--memory <MiB>', "QEMU's memory, for way qemu-kernel", '1024')
+    .option('--mok-list <file>', "data of shim's variable MokList")
+    .option('--variable <name=file>', "new data of a Secure Boot variable ('db=new-db')", collect, [])
+    .option(
+      '--phase <path>',
+      'boot phases for PCR 11, as of systemd-measure; several are several variants',
+      collect,
+      [],
+    )
+    .addOption(new Option('--bank <bank>', 'bank').choices(BANKS).default('sha256'))
+    .option('--pcrs <list>', 'PCRs of a policy or reference', parsePcrs)
+    .addOption(
+      new Option(
+        '--format <format>',
+        'PCR values, reference (boot section), signed policies of systemd-measure, or the digest to seal to',
+      )
+        .choices(['values', 'reference', 'signed', 'policy'])
+        .default('values'),
+    )
+    .option('--private-key <pem>', 'signs the policies')
+    .option('--json', 'print {"variants":[{"name","pcrs","refusals","warnings","measurements"}]}')
+    .addHelpText('after', HELP)
+    .action((way: string, options: Options) => predict(way, options));
+}
+
+function predict(way: string, options: Options): void {
+  const variants = variantsOf(way, options);
+  if (options.format === 'reference') printJson(referenceOf(variants, options));
+  else if (options.format === 'signed') printJson(signed(variants, options));
+  else if (options.format === 'policy') printPolicy(variants, options);
+  else if (options.json === true) printJson({ variants: variants.map((variant) => shown(variant, options.bank)) });
+  else printVariants(variants, options.bank);
+}
+
+function variantsOf(way: string, options: Options): Variant[] {
+  const phases = options.phase.length > 0 ? options.phase : [''];
+  const banks: DigestAlgorithm[] = [options.bank];
+  if (way === 'uki' && options.base === undefined) {
+    const file = read(needed(options.uki, '--uki'));
+    const paths = options.phase.length > 0 ? options.phase : DEFAULT_PHASES;
+    return paths.map((path) => ({ name: `${basename(file.name)} ${path}`, prediction: predictUki(file, banks, path) }));
+  }
+  const base = options.base === undefined ? undefined : parseLog(options.base);
+  const variables = Object.fromEntries(options.variable.map(variableOf));
+  return waysOf(way, options).flatMap(({ name, boot }) =>
+    phases.map((path) => ({
+      name: path === '' ? name : `${name} ${path}`,
+      prediction: predictBoot({ boot, base, banks, phases: path, variables }),
+    })),
+  );
+}
+
+function variableOf(text: string): [string, Uint8Array] {
+  const [name = '', path] = text.split(/=(.*)/s, 2);
+  if (path === undefined) throw new UsageError(`--variable ${text} names no file`, 'write NAME=FILE');
+  return [name, readFileSync(path)];
+}
+
+function parseLog(path: string): ReturnType<typeof parseBootLog> {
+  const bytes = readInput(path, MAX_LOG_SIZE);
+  if (bytes.length > MAX_LOG_SIZE) throw new UsageError(`${path} is larger than any event log`, 'give an event log');
+  return inFile(path, () => parseBootLog(bytes));
+}
+
+const needed = (value: string | undefined, option: string): string => {
+  if (value === undefined) throw new UsageError(`this way to boot needs ${option}`, 'see assay boot predict --help');
+  return value;
+};
+
+const read = (path: string): BootFile => ({ name: path, bytes: readFileSync(path) });
+
+function waysOf(way: string, options: Options): { readonly name: string; readonly boot: BootWay }[] {
+  switch (way) {
+    case 'uki':
+      return [{ name: 'uki', boot: { way, uki: read(needed(options.uki, '--uki')) } }];
+    case 'qemu-kernel':
+      return [{ name: way, boot: qemuKernel(options) }];
+    case 'shim-grub':
+      return [{ name: way, boot: shimGrub(options) }];
+    case 'systemd-boot':
+      return systemdBoot(options);
+    default:
+      throw new UsageError(`there is no way to boot '${way}'`, `use one of ${WAYS.join(', ')}`);
+  }
+}
+
+function qemuKernel(options: Options): BootWay {
+  const memoryMiB = Number(options.memory);
+  if (!Number.isInteger(memoryMiB) || memoryMiB < 1)
+    throw new UsageError('--memory is no number of MiB', 'give what -m has');
+  const initrd = options.initrd === undefined ? undefined : read(options.initrd);
+  const kernel = read(needed(options.kernel, '--kernel'));
+  return { way: 'qemu-kernel', kernel, initrd, commandLine: needed(options.cmdline, '--cmdline'), memoryMiB };
+}
+
+function shimGrub(options: Options): BootWay {
+  const esp = partition(needed(options.esp, '--esp'));
+  const { mokList } = options;
+  return {
+    way: 'shim-grub',
+    shim: esp.required(options.loader),
+    grub: esp.required(options.grub),
+    disks: [{ device: options.device, file: esp.file, isDirectory: esp.isDirectory }],
+    bootDevice: options.device,
+    owner: mokList === undefined ? undefined : { mokList: readFileSync(mokList), mokListX: new Uint8Array() },
+  };
+}
+
+function systemdBoot(options: Options): { readonly name: string; readonly boot: BootWay }[] {
+  const esp = partition(needed(options.esp, '--esp'));
+  const loader = esp.required(options.loader);
+  if (options.entry.length === 0)
+    throw new UsageError('no --entry says what systemd-boot starts', 'name a UKI or an entry');
+  return options.entry.map((path) => {
+    const file = esp.required(path);
+    const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file };
+    return { name: path, boot: { way: 'systemd-boot', loader, loads } };
+  });
+}
+
+interface Partition {
+  file(path: string): BootFile | undefined;
+  isDirectory(path: string): boolean;
+  required(path: string): BootFile;
+}
+
+function partition(folder: string): Partition {
+  const kind = (path: string): ReturnType<typeof statSync> | undefined =>
+    statSync(join(folder, path), { throwIfNoEntry: false });
+  const file = (path: string): BootFile | undefined =>
+    kind(path)?.isFile() === true ? read(join(folder, path)) : undefined;
+  return {
+    file,
+    isDirectory: (path) => kind(path)?.isDirectory() === true,
+    required: (path) => file(path) ?? read(join(folder, path)),
+  };
+}
+
+function shown({ name, prediction }: Variant, bank: Bank): unknown {
+  const { pcrs, refusals, warnings, measurements } = prediction;
+  return {
+    name,
+    pcrs,
+    refusals,
+    warnings,
+    measurements: measurements.map((measurement) => ({
+      pcr: measurement.pcr,
+      what: measurement.what,
+      source: measurement.source,
+      digest: `${bank}:${Buffer.from(measurementDigest(measurement, bank)).toString('hex')}`,
+    })),
+  };
+}
+
+function printVariants(variants: readonly Variant[], bank: Bank): void {
+  for (const { name, prediction } of variants) {
+    printLine(escapeControls(name));
+    const values = Object.entries(prediction.pcrs[bank] ?? {});
+    if (values.length > 0) printLine(formatTable(values.map(([pcr, value]) => [bank, pcr.padStart(3), value])));
+    for (const { pcr, reason } of prediction.refusals) printLine(escapeControls(`PCR ${pcr} not predicted: ${reason}`));
+    for (const warning of prediction.warnings) printLine(escapeControls(`warning: ${warning}`));
+  }
+}
+
+/** The boot section of a reference manifest that allows each of these boots. */
+function referenceOf(variants: readonly Variant[], { bank, pcrs }: Options): BootReference {
+  const wanted = (pcr: number): boolean => pcrs === undefined || pcrs.includes(pcr);
+  const allowed: Record<string, string[]> = {};
+  for (const { prediction } of variants) {
+    for (const [pcr, value] of Object.entries(prediction.pcrs[bank] ?? {})) {
+      if (!wanted(Number(pcr))) continue;
+      const before = allowed[pcr] ?? [];
+      allowed[pcr] = before.includes(value) ? before : [...before, value];
+    }
+  }
+  return { pcrs: { [bank]: allowed }, events: [] };
+}
+
+const DEFAULT_POLICY_PCRS = [11];
+
+function signed(variants: readonly Variant[], { pcrs = DEFAULT_POLICY_PCRS, privateKey }: Options): unknown {
+  const key = createPrivateKey(readFileSync(needed(privateKey, '--private-key')));
+  if (key.asymmetricKeyType !== 'rsa')
+    throw new UsageError('policies are signed with an RSA key', 'give another --private-key');
+  return signPolicies(
+    variants.map(({ prediction }) => prediction),
+    pcrs,
+    key,
+  );
+}
+
+function printPolicy(variants: readonly Variant[], { bank, pcrs = DEFAULT_POLICY_PCRS, json }: Options): void {
+  const policy = sealingPolicy(
+    variants.map(({ prediction }) => prediction),
+    bank,
+    pcrs,
+  );
+  const hex = policyDigest(policy, 'sha256').toString('hex');
+  if (json === true)
+    printJson({ policyDigest: hex, nameAlg: 'sha256', bank, pcrs, variants: variants.map(({ name }) => name) });
+  else printLine(hex);
+}
