@@ -9,7 +9,6 @@ import {
   DEFAULT_PHASES,
   measurementDigest,
   type Prediction,
-  parseBootLog,
   predictBoot,
   predictUki,
   sealingPolicy,
@@ -18,13 +17,11 @@ import {
 import type { DigestAlgorithm } from '../bytes/index.ts';
 import type { BootReference } from '../reference/index.ts';
 import { policyDigest } from '../tpm/index.ts';
-import { inFile } from './in-file.ts';
+import { readBootLog } from './boot-log-input.ts';
 import { parsePcrs } from './parse-pcrs.ts';
-import { readInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
-const MAX_LOG_SIZE = 64 * 1024 * 1024;
 const WAYS = ['shim-grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
 const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
 type Bank = (typeof BANKS)[number];
@@ -131,7 +128,7 @@ function variantsOf(way: string, options: Options): Variant[] {
     const paths = options.phase.length > 0 ? options.phase : DEFAULT_PHASES;
     return paths.map((path) => ({ name: `${basename(file.name)} ${path}`, prediction: predictUki(file, banks, path) }));
   }
-  const base = options.base === undefined ? undefined : parseLog(options.base);
+  const base = options.base === undefined ? undefined : readBootLog(options.base);
   const variables = Object.fromEntries(options.variable.map(variableOf));
   return waysOf(way, options).flatMap(({ name, boot }) =>
     phases.map((path) => ({
@@ -145,12 +142,6 @@ function variableOf(text: string): [string, Uint8Array] {
   const [name = '', path] = text.split(/=(.*)/s, 2);
   if (path === undefined) throw new UsageError(`--variable ${text} names no file`, 'write NAME=FILE');
   return [name, readFileSync(path)];
-}
-
-function parseLog(path: string): ReturnType<typeof parseBootLog> {
-  const bytes = readInput(path, MAX_LOG_SIZE);
-  if (bytes.length > MAX_LOG_SIZE) throw new UsageError(`${path} is larger than any event log`, 'give an event log');
-  return inFile(path, () => parseBootLog(bytes));
 }
 
 const needed = (value: string | undefined, option: string): string => {

@@ -37,7 +37,7 @@ function wayOf(boot: string): BootWay {
     const entry = file(boot, 'esp/loader/entries/assay.conf');
     return { way: 'systemd-boot', loader: loader(), loads: { entry, file: onEsp } };
   }
-  if (boot.endsWith('-uki') && !boot.includes('systemd-boot')) return { way: 'uki', uki: loader() };
+  if (boot === 'uki') return { way: 'uki', uki: loader() };
   return { way: 'systemd-boot', loader: loader(), loads: { uki: file(boot, 'esp/EFI/Linux/assay.efi') } };
 }
 
