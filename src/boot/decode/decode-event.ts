@@ -54,7 +54,9 @@ function payloadOffset({ index, offset, digests }: BootEvent, { format }: BootLo
 }
 
 function payloadOf(event: BootEvent, log: BootLog, vouched: Vouched): DecodedPayload {
-  if (event.index === 0 && log.specId !== undefined) return { kind: 'spec-id', ...log.specId };
+  // TXT's log as text has banks and no Spec ID event.
+  const isSpecId = event.index === 0 && event.type === EventType.EV_NO_ACTION;
+  if (isSpecId && log.specId !== undefined) return { kind: 'spec-id', ...log.specId };
   try {
     return readPayload(event, payloadOffset(event, log), vouched);
   } catch (error) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { digest, ParseError } from '../../bytes/index.ts';
+import { decodeEvent } from '../decode/decode-event.ts';
 import { BootError } from '../error.ts';
 import { replayBootLog } from '../replay.ts';
 import { looksLikeTxtStat, parseTxtStat } from './txt-stat.ts';
@@ -33,6 +34,9 @@ test('the events of each bank are read out of the text and replayed', () => {
       [17, 0x402, 0],
     ],
   );
+  const [first] = log.events;
+  assert.ok(first !== undefined);
+  assert.notEqual(decodeEvent(first, log).payload.kind, 'spec-id');
   assert.deepEqual(replayBootLog(log), {
     sha1: { 17: digest('sha1', Buffer.alloc(20), SHA1).toString('hex') },
     sha256: { 17: digest('sha256', Buffer.alloc(32), SHA256).toString('hex') },
