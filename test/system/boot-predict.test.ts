@@ -68,5 +68,5 @@ test('signed policies are over PolicyPCR’s digest, by the key that they name',
   const pol = digest('sha256', Buffer.alloc(32), Buffer.from('0000017f', 'hex'), selection, values);
   assert.equal(policy.pol, pol.toString('hex'));
   assert.ok(verify('sha256', pol, publicKey, Buffer.from(policy.sig, 'base64')));
-  assert.equal(policy.pkfp, digest('sha256', publicKey.export({ type: 'spki', format: 'der' })).toString('hex'));
+  assert.equal(policy.pkfp, digest('sha256', publicKey.export({ type: 'pkcs1', format: 'der' })).toString('hex'));
 });

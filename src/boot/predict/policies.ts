@@ -13,7 +13,7 @@ export type SignedPolicies = { readonly [bank in Bank]?: readonly SignedPolicy[]
 
 interface SignedPolicy {
   readonly pcrs: readonly number[];
-  /** SHA-256 of the public key in DER (SubjectPublicKeyInfo), in hex. */
+  /** SHA-256 of the public key in DER (RSAPublicKey, PKCS #1: src/shared/openssl-util.c:pubkey_fingerprint), in hex. */
   readonly pkfp: string;
   /** The policy's digest in hex. */
   readonly pol: string;
@@ -27,7 +27,7 @@ export function signPolicies(
   pcrs: readonly number[],
   key: KeyObject,
 ): SignedPolicies {
-  const pkfp = digest('sha256', createPublicKey(key).export({ type: 'spki', format: 'der' })).toString('hex');
+  const pkfp = digest('sha256', createPublicKey(key).export({ type: 'pkcs1', format: 'der' })).toString('hex');
   const banks = BANKS.filter((bank) => predictions.some((prediction) => prediction.pcrs[bank] !== undefined));
   const signed = (bank: Bank): SignedPolicy[] =>
     predictions.map((prediction) => {
