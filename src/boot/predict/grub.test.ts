@@ -68,6 +68,7 @@ const REFUSED: readonly (readonly [text: string, line: number, why: RegExp])[] =
   ['if [ a -nt b ]; then echo; fi\n', 1, /test/],
   ['echo *\n', 1, /expand/],
   ['echo $1\n', 1, /variable/],
+  ['echo $cmdpath\n', 1, /cmdpath/],
   ['search --file /x\n', 1, /search/],
   ['search.fs_uuid 0000-0000 root\n', 1, /UUID/],
   ['source /missing.cfg\n', 1, /not there/],

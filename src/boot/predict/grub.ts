@@ -152,15 +152,22 @@ class GrubRun {
       let isThere = word.quoted;
       for (const part of word.parts) {
         if (part.kind === 'text' || part.quoted) {
-          fields.push(fields.pop() + (part.kind === 'text' ? part.text : (this.#variables.get(part.name) ?? '')));
+          fields.push(fields.pop() + (part.kind === 'text' ? part.text : this.#value(part.name)));
           isThere = true;
           continue;
         }
-        const [first = '', ...others] = (this.#variables.get(part.name) ?? '').split(/\s+/);
+        const [first = '', ...others] = this.#value(part.name).split(/\s+/);
         fields.push(fields.pop() + first, ...others);
       }
       return isThere || fields.some((field) => field !== '') ? fields : [];
     });
+  }
+
+  /** GRUB sets variables of its own; one that no script has set is not taken to be empty. */
+  #value(name: string): string {
+    return (
+      this.#variables.get(name) ?? this.#refuse(`variable '${name}' is set nowhere, and GRUB may have its own value`)
+    );
   }
 
   #measureCommand(words: readonly string[], source: string): void {
@@ -185,7 +192,7 @@ class GrubRun {
       case 'set':
         return args.length === 1 ? this.#set(args[0] ?? '') : this.#refuse('set with several words');
       case 'unset':
-        for (const name of args) this.#variables.delete(name);
+        for (const name of args) this.#variables.set(name, '');
         return true;
       case '[':
       case 'test':
