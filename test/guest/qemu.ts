@@ -55,6 +55,9 @@ const DISKS = {
   virtio: ['-device', 'virtio-blk-pci,drive=disk', '-device', 'virtio-blk-pci,drive=exchange'],
 } as const satisfies Record<Bus, readonly string[]>;
 
+/** All of it lies below the devices' addresses. */
+export const MEMORY_MEGABYTES = 1024;
+
 /** One processor: with two, generated code of V8 sometimes crashes under QEMU 7.2's emulation, and nothing gets faster. */
 const PROCESSORS = '1';
 
@@ -68,7 +71,18 @@ const raw = (id: string, file: string): string[] => ['-drive', `if=none,id=${id}
 
 function argumentsFor(hardware: Hardware, accelerator: Accelerator): string[] {
   return [
-    ...['-accel', ACCELERATION[accelerator], '-cpu', 'max', '-machine', 'q35', '-smp', PROCESSORS, '-m', '1024'],
+    ...[
+      '-accel',
+      ACCELERATION[accelerator],
+      '-cpu',
+      'max',
+      '-machine',
+      'q35',
+      '-smp',
+      PROCESSORS,
+      '-m',
+      `${MEMORY_MEGABYTES}`,
+    ],
     ...['-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
     ...['-drive', `if=pflash,format=raw,readonly=on,file=${FIRMWARE}`],
     ...['-drive', `if=pflash,format=raw,file=${hardware.variables}`],

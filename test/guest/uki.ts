@@ -1,6 +1,6 @@
 /** Unified kernel images, as `ukify` makes them where systemd has it (253 and newer; Debian 12 has 252). */
 import { execFile } from 'node:child_process';
-import { stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Payload } from './boot-way.ts';
 
@@ -30,4 +30,15 @@ export async function makeUki(stub: string, payload: Payload, image: string): Pr
     address += Math.ceil(((await stat(file)).size + 1) / PAGE) * PAGE;
   }
   await run('objcopy', [...options, stub, image]);
+  await setTimeStamp(image, 0);
+}
+
+/** PE format: `e_lfanew` in the DOS header, and TimeDateStamp behind the signature, the machine and the section count. */
+const PE = { headerPointer: 0x3c, timeStamp: 8 } as const;
+
+/** objcopy writes the time of day there: equal parts would not make an equal image. */
+async function setTimeStamp(image: string, seconds: number): Promise<void> {
+  const bytes = await readFile(image);
+  bytes.writeUInt32LE(seconds, bytes.readUInt32LE(PE.headerPointer) + PE.timeStamp);
+  await writeFile(image, bytes);
 }

@@ -8,15 +8,31 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type BootEvent, type BootLog, EventType, parseBootLog, replayBootLog } from '../../src/boot/index.ts';
+import {
+  authenticodeDigest,
+  type BootEvent,
+  type BootLog,
+  decodeLog,
+  EventType,
+  parseBootLog,
+  replayBootLog,
+} from '../../src/boot/index.ts';
 import { toHex } from '../../src/bytes/index.ts';
 import { verify } from '../../src/verify/index.ts';
 import { SWTPM_BANKS } from '../../src/vtpm/index.ts';
 import { attest, attestationFiles, evidenceOf, type GuestChallenge } from '../guest/attestation.ts';
-import { grubAlone, shimAndGrub, systemdBootAndUki } from '../guest/boot-way.ts';
+import {
+  type BootWay,
+  grubAlone,
+  shimAndGrub,
+  systemdBootAndEntry,
+  systemdBootAndUki,
+  ukiAlone,
+} from '../guest/boot-way.ts';
 import { changedKernel } from '../guest/changed-kernel.ts';
 import { machineOwnerKey, makeImageKey, signImage, snakeoilKey } from '../guest/firmware.ts';
-import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
+import { type Boot, type BootOptions, type Guest, makeGuest } from '../guest/guest.ts';
+import { handedKernel } from '../guest/handed-kernel.ts';
 import { keepBootLog } from '../guest/lists.ts';
 import { keepPcrs, parsePcrs } from '../guest/pcrs.ts';
 import { nodeTree, projectTree } from '../guest/tree.ts';
@@ -38,7 +54,10 @@ const UNTOUCHED = /^(0+|f+)$/;
 
 const logOf = (boot: Boot): BootLog => parseBootLog(boot.file('boot'));
 
-/** Every PCR of every bank that the kernel's IMA does not own: the log's value, or untouched where the log has no event of it. */
+/**
+ * Every PCR of every bank that the kernel's IMA does not own: the log's value, or untouched where the log has no event of
+ * it. Every event is in the form of its type.
+ */
 function assertLogReplays(boot: Boot, touched: readonly number[]): BootLog {
   const log = logOf(boot);
   const replayed = replayBootLog(log);
@@ -53,6 +72,10 @@ function assertLogReplays(boot: Boot, touched: readonly number[]): BootLog {
     }
   }
   assert.deepEqual(Object.keys(replayed.sha256 ?? {}).map(Number), touched);
+  const undecodable = decodeLog(log).filter(
+    ({ payload, vouched }) => payload.kind === 'undecodable' || vouched === 'differs',
+  );
+  assert.deepEqual(undecodable, []);
   return log;
 }
 
@@ -68,18 +91,33 @@ function sha256Of(event: BootEvent): string {
 const digestsOf = (log: BootLog, pcr: number, type: number): string[] =>
   log.events.filter((event) => event.pcr === pcr && event.type === type).map(sha256Of);
 
-/** UEFI_VARIABLE_DATA: a GUID, the lengths of the name (in characters) and the data, the name (TCG PC Client PFP, 10.4.5). */
-const VARIABLE_DATA = { nameLength: 16, name: 32 } as const;
-
 /** Names of the variables that vouched for an image. */
 const authorities = (log: BootLog): string[] =>
-  log.events
-    .filter(({ type }) => type === EventType.EV_EFI_VARIABLE_AUTHORITY)
-    .map(({ data }) => {
-      const bytes = Buffer.from(data);
-      const { name, nameLength } = VARIABLE_DATA;
-      return bytes.toString('utf16le', name, name + 2 * bytes.readUInt32LE(nameLength));
-    });
+  decodeLog(log).flatMap(({ type, payload }) =>
+    type === EventType.EV_EFI_VARIABLE_AUTHORITY && payload.kind === 'variable' ? [payload.name] : [],
+  );
+
+/** The digests of the images that the firmware loaded, named by the files of the disk that have them. */
+function imagesLoaded(boot: Boot): string[] {
+  const names = new Map<string, string>();
+  for (const [path, file] of Object.entries(boot.esp)) {
+    if (isPortableExecutable(file)) names.set(authenticode(file), path);
+  }
+  const { kernel: linux } = boot.payload;
+  const inside = authenticode(linux);
+  if (!names.has(inside)) names.set(inside, 'the kernel');
+  const digests = digestsOf(logOf(boot), 4, EventType.EV_EFI_BOOT_SERVICES_APPLICATION);
+  return digests.map((value) => names.get(value) ?? value);
+}
+
+const isPortableExecutable = (file: string): boolean => readFileSync(file).toString('latin1', 0, 2) === 'MZ';
+const authenticode = (file: string): string => toHex(authenticodeDigest(readFileSync(file), 'sha256'));
+
+/** PCRs that differ between two boots, in the SHA-256 bank. */
+function differingPcrs(one: Boot, other: Boot): string[] {
+  const [was = {}, is = {}] = [one, other].map((boot) => parsePcrs(boot.file('pcrs').toString()).sha256);
+  return Object.keys(was).filter((pcr) => pcr !== IMA_PCR && was[pcr] !== is[pcr]);
+}
 
 describe('a guest that systemd-boot starts from a unified kernel image, signed with own keys', where, () => {
   let folder: string;
@@ -103,6 +141,10 @@ describe('a guest that systemd-boot starts from a unified kernel image, signed w
     assert.deepEqual(authorities(log), ['db']);
   });
 
+  test('PCR 4 has the loader and the image', () => {
+    assert.deepEqual(imagesLoaded(boot), ['/EFI/BOOT/BOOTX64.EFI', '/EFI/Linux/assay.efi']);
+  });
+
   test('PCR 11 has the name and the content of each section', () => {
     const { kernel: linux, initramfs, commandLine: text } = boot.payload;
     const expected = [
@@ -115,6 +157,57 @@ describe('a guest that systemd-boot starts from a unified kernel image, signed w
       const at = digests.indexOf(sha256(`${name}\0`));
       assert.ok(at >= 0, `${name} is named`);
       assert.equal(digests[at + 1], content, name);
+    }
+  });
+});
+
+describe('a guest without Secure Boot keys, booted again and again', where, () => {
+  let folder: string;
+  let guest: Guest;
+  let entry: Boot;
+  const bootBy = (way: BootWay, more: Partial<BootOptions> = {}): Promise<Boot> =>
+    guest.boot({ commandLine, way, script: evidence, ...more });
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'assay-parts-'));
+    guest = await makeGuest({ kernel: 'debian', tree: {}, banks: SWTPM_BANKS });
+    entry = await bootBy(systemdBootAndEntry());
+  });
+  after(async () => {
+    await guest?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('systemd-boot with an entry: its log replays to the PCRs', () => {
+    const log = assertLogReplays(entry, [0, 1, 2, 3, 4, 5, 6, 7, 9, 12]);
+    assert.deepEqual(authorities(log), []);
+    assert.deepEqual(imagesLoaded(entry), ['/EFI/BOOT/BOOTX64.EFI', '/vmlinuz']);
+  });
+
+  test('a unified kernel image that the firmware starts: its log replays to the PCRs', async () => {
+    const boot = await bootBy(ukiAlone());
+    assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9, 11]);
+    assert.deepEqual(imagesLoaded(boot), ['/EFI/BOOT/BOOTX64.EFI', 'the kernel']);
+  });
+
+  test('a kernel that QEMU hands over: its log replays to the PCRs, and PCR 4 has it as QEMU changed it', async () => {
+    const boot = await guest.boot({ commandLine, script: evidence });
+    const log = assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9]);
+    const handed = toHex(authenticodeDigest(handedKernel(boot.payload), 'sha256'));
+    assert.deepEqual(digestsOf(log, 4, EventType.EV_EFI_BOOT_SERVICES_APPLICATION), [handed]);
+  });
+
+  test('each change moves its own PCRs and no other', async () => {
+    const way = systemdBootAndEntry();
+    const second = { files: await way(entry.payload, folder), order: 'before' } as const;
+    const changedBoots: readonly (readonly [string, Partial<BootOptions>, readonly string[]])[] = [
+      ['command line', { commandLine: ['quiet', 'init=/bin/sh'] }, ['9', '12']],
+      ['network card', { attached: [{ network: 'e1000e' }] }, ['1', '2']],
+      ['boot order', { second }, ['1', '5']],
+    ];
+    for (const [name, change, expected] of changedBoots) {
+      const boot = await bootBy(way, change);
+      assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9, 12]);
+      assert.deepEqual(differingPcrs(entry, boot), expected, name);
     }
   });
 });
@@ -138,6 +231,10 @@ describe('a guest that shim and GRUB start under Microsoft’s keys', where, () 
     assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT']);
   });
 
+  test('PCR 4 has shim, GRUB and the kernel, which shim and the firmware measure', () => {
+    assert.deepEqual(imagesLoaded(boot), ['/EFI/BOOT/BOOTX64.EFI', '/EFI/BOOT/grubx64.efi', '/vmlinuz', '/vmlinuz']);
+  });
+
   test('PCR 9 has the files that GRUB read, PCR 8 the command line', () => {
     const log = logOf(boot);
     const files = digestsOf(log, 9, EventType.EV_IPL);
@@ -156,9 +253,7 @@ describe('a guest that shim and GRUB start under Microsoft’s keys', where, () 
     });
     const log = assertLogReplays(second, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
     assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT', 'MokListRT']);
-    const [was, is] = [boot, second].map((one) => parsePcrs(one.file('pcrs').toString()).sha256);
-    const differing = Object.keys(was ?? {}).filter((pcr) => pcr !== IMA_PCR && was?.[pcr] !== is?.[pcr]);
-    assert.deepEqual(differing, ['4', '7', '9', '14']);
+    assert.deepEqual(differingPcrs(boot, second), ['4', '7', '9', '14']);
   });
 });
 
