@@ -57,6 +57,8 @@ export interface Boot {
   readonly console: string;
   /** What was started. */
   readonly payload: Payload;
+  /** The command line as the boot was asked for, without the console. */
+  readonly words: readonly string[];
   /** What lay on the disk that the firmware started from. They go with the guest. */
   readonly esp: EspFiles;
   /** What the script left in `OUT`; throws where there is no such file. */
@@ -141,7 +143,7 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
       const { start, esp } = await prepareStart(boot, payload, place(`start-${boots}`));
       await addVariables(machine.variables, boot.variables ?? []);
       const hardware = { ...machine, start, attached: boot.attached ?? [] };
-      return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp };
+      return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp, words: boot.commandLine };
     },
     async replaceFile(path, text) {
       await writeFile(place('replacement'), text);
@@ -176,7 +178,7 @@ async function bootOnce(
   tpmState: string,
   boot: BootOptions,
   folder: string,
-): Promise<Omit<Boot, 'payload' | 'esp'>> {
+): Promise<Omit<Boot, 'payload' | 'esp' | 'words'>> {
   await packExchange(hardware.exchange, boot, join(folder, 'in'));
   const began = performance.now();
   const { console, accelerator } = await runAccelerated(hardware, tpmState, boot.seconds ?? 150);

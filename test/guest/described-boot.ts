@@ -1,0 +1,45 @@
+/** What a prediction is told of a guest's boot: the files that it loads, found where its loader looks for them. */
+import { readFileSync } from 'node:fs';
+import type { BootFile, BootWay } from '../../src/boot/index.ts';
+import type { FirmwareVariable } from './firmware.ts';
+import type { Boot, Guest } from './guest.ts';
+import { MEMORY_MEGABYTES } from './qemu.ts';
+
+const DEVICE = '(hd0,gpt1)';
+const LOADER = '/EFI/BOOT/BOOTX64.EFI';
+const GRUB = '/EFI/BOOT/grubx64.efi';
+const UKI = '/EFI/Linux/assay.efi';
+const ENTRY = '/loader/entries/assay.conf';
+
+/** @param mokList where the machine's owner has keys */
+export function describedBoot(
+  guest: Guest,
+  boot: Pick<Boot, 'esp' | 'payload' | 'words'>,
+  mokList?: FirmwareVariable,
+): BootWay {
+  const file = (path: string): BootFile | undefined => read(boot.esp[path], path);
+  const isDirectory = (path: string): boolean => Object.keys(boot.esp).some((name) => name.startsWith(`${path}/`));
+  const [loader, grub, uki, entry] = [LOADER, GRUB, UKI, ENTRY].map(file);
+  if (loader === undefined) return handedOver(guest, boot);
+  if (grub !== undefined) {
+    const owner = mokList && { mokList: mokList.data, mokListX: new Uint8Array() };
+    const disks = [{ device: DEVICE, file, isDirectory }];
+    return { way: 'shim-grub', shim: loader, grub, disks, bootDevice: DEVICE, owner };
+  }
+  if (uki !== undefined) return { way: 'systemd-boot', loader, loads: { uki } };
+  if (entry !== undefined) return { way: 'systemd-boot', loader, loads: { entry, file } };
+  return { way: 'uki', uki: loader };
+}
+
+const read = (place: string | undefined, name: string): BootFile | undefined =>
+  place === undefined ? undefined : { name, bytes: readFileSync(place) };
+
+function handedOver(guest: Guest, { payload, words }: Pick<Boot, 'payload' | 'words'>): BootWay {
+  return {
+    way: 'qemu-kernel',
+    kernel: { name: 'kernel', bytes: readFileSync(payload.kernel) },
+    initrd: { name: 'initrd', bytes: readFileSync(payload.initramfs) },
+    commandLine: guest.loadOptions(words),
+    memoryMiB: MEMORY_MEGABYTES,
+  };
+}
