@@ -1,6 +1,7 @@
 /** `assay key`: trusted and encrypted keys. */
 import type { Command } from 'commander';
 import { registerCreate } from './key/create.ts';
+import { registerEvmSetup } from './key/evm-setup.ts';
 import { registerExport } from './key/export.ts';
 import { registerLoad } from './key/kernel-load.ts';
 import { registerProtector } from './key/protector.ts';
@@ -23,4 +24,5 @@ export function register(program: Command): void {
   registerLoad(key);
   registerRecover(key);
   registerProtector(key);
+  registerEvmSetup(key);
 }

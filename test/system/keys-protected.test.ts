@@ -1,6 +1,5 @@
 /** `assay key` as people use it: protectors on a real removable device (a loop mount), a SoftHSM token, swtpm. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   existsSync,
@@ -16,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { digest } from '../../src/bytes/index.ts';
+import { type Finished, finished } from '../fixtures/finished.ts';
 import { type RunningSwtpm, runSwtpm } from '../fixtures/running-swtpm.ts';
 import { requires, requiresMounts } from './requirements.ts';
 
@@ -28,16 +28,19 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
   const environment: NodeJS.ProcessEnv = { ...process.env };
   let running: RunningSwtpm;
   const file = (name: string): string => join(folder, name);
-  const tool = (program: string, ...args: string[]): Buffer =>
-    execFileSync(program, args, { cwd: folder, env: environment, stdio: 'pipe' });
+  async function tool(program: string, ...args: string[]): Promise<Buffer> {
+    const { status, stdout, stderr } = await finished(program, args, { cwd: folder, env: environment });
+    assert.equal(status, 0, `${program}: ${stderr.toString()}`);
+    return stdout;
+  }
 
   before(async () => {
     running = await runSwtpm();
     environment.TPM2TOOLS_TCTI = running.name;
     environment.ASSAY_TPM = running.name;
-    tool('tpm2_createprimary', '-Q', '-C', 'o', '-c', 'primary.ctx');
-    tool('tpm2_evictcontrol', '-Q', '-C', 'o', '-c', 'primary.ctx', '0x81000001');
-    tool('tpm2_flushcontext', '-t');
+    await tool('tpm2_createprimary', '-Q', '-C', 'o', '-c', 'primary.ctx');
+    await tool('tpm2_evictcontrol', '-Q', '-C', 'o', '-c', 'primary.ctx', '0x81000001');
+    await tool('tpm2_flushcontext', '-t');
     writeFileSync(file('payload'), payload);
     writeFileSync(file('password'), 'open sesame\n');
     writeFileSync(file('wrong'), 'open barley\n');
@@ -47,96 +50,108 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  function assay(...args: string[]) {
-    return spawnSync(MAIN, ['key', ...args], { cwd: folder, env: environment, maxBuffer: 1 << 20 });
-  }
+  const assay = (...args: string[]): Promise<Finished> =>
+    finished(MAIN, ['key', ...args], { cwd: folder, env: environment });
 
-  function ok(...args: string[]): Buffer {
-    const { status, stdout, stderr } = assay(...args);
+  async function ok(...args: string[]): Promise<Buffer> {
+    const { status, stdout, stderr } = await assay(...args);
     assert.equal(status, 0, stderr.toString());
     return stdout;
   }
 
   /** It ends with 1, writes nothing to standard output, and says why in one line, without the secret. */
-  function no(reason: RegExp, ...args: string[]): void {
-    const { status, stdout, stderr } = assay(...args);
+  async function no(reason: RegExp, ...args: string[]): Promise<void> {
+    const { status, stdout, stderr } = await assay(...args);
     assert.deepEqual([status, stdout.length, stderr.toString().split('\n').length], [1, 0, 2], stderr.toString());
     assert.match(stderr.toString(), reason);
     assert.doesNotMatch(stderr.toString(), /sesame|barley/);
   }
 
-  const protectors = (name: string): readonly { readonly id: string; readonly kind: string }[] =>
-    JSON.parse(ok('protector', 'list', name, '--json').toString()).protectors;
-  const idOf = (name: string, kind: string): string => protectors(name).find((one) => one.kind === kind)?.id ?? '';
+  async function protectors(name: string): Promise<readonly { readonly id: string; readonly kind: string }[]> {
+    return JSON.parse((await ok('protector', 'list', name, '--json')).toString()).protectors;
+  }
+  async function idOf(name: string, kind: string): Promise<string> {
+    return (await protectors(name)).find((one) => one.kind === kind)?.id ?? '';
+  }
 
-  test('a trusted key is the hex text of keyctl pipe, opens while its PCR stands, and is sealed anew before it moves', () => {
-    ok('create', 'trusted', '--keyhandle', '81000001', '--payload-file', 'payload', '--pcrs', 'sha256:16', '-o', 'kmk');
+  test('a trusted key is the hex text of keyctl pipe, opens while its PCR stands, and is sealed anew before it moves', async () => {
+    await ok(
+      'create',
+      'trusted',
+      '--keyhandle',
+      '81000001',
+      '--payload-file',
+      'payload',
+      '--pcrs',
+      'sha256:16',
+      '-o',
+      'kmk',
+    );
     assert.match(readFileSync(file('kmk'), 'latin1'), /^[0-9a-f]+$/);
     assert.equal(statSync(file('kmk')).mode & 0o777, 0o600);
-    assert.deepEqual(ok('unseal', 'kmk'), payload);
+    assert.deepEqual(await ok('unseal', 'kmk'), payload);
     const next = '11'.repeat(32);
-    const current = JSON.parse(execFileSync(MAIN, ['tpm', 'pcrs', '--json'], { env: environment }).toString());
+    const current = JSON.parse((await tool(MAIN, 'tpm', 'pcrs', '--json')).toString());
     const extended = digest('sha256', Buffer.from(`${current.pcrs.sha256[16]}${next}`, 'hex')).toString('hex');
     writeFileSync(file('next.json'), JSON.stringify({ sha256: { 16: extended } }));
-    ok('reseal', 'kmk', '--pcrs', 'sha256:16', '--pcr-values', 'next.json', '--now');
-    assert.deepEqual(ok('unseal', 'kmk'), payload);
-    tool('tpm2_pcrextend', `16:sha256=${next}`);
-    assert.deepEqual(ok('unseal', 'kmk'), payload);
-    tool('tpm2_pcrextend', `16:sha256=${next}`);
-    no(/PCR 16 \(sha256\) is [0-9a-f]{64}, and the key was sealed to/, 'unseal', 'kmk');
+    await ok('reseal', 'kmk', '--pcrs', 'sha256:16', '--pcr-values', 'next.json', '--now');
+    assert.deepEqual(await ok('unseal', 'kmk'), payload);
+    await tool('tpm2_pcrextend', `16:sha256=${next}`);
+    assert.deepEqual(await ok('unseal', 'kmk'), payload);
+    await tool('tpm2_pcrextend', `16:sha256=${next}`);
+    await no(/PCR 16 \(sha256\) is [0-9a-f]{64}, and the key was sealed to/, 'unseal', 'kmk');
   });
 
-  test('a key is never written over another one, and no secret is taken from the command line', () => {
-    ok('create', 'trusted', '--keyhandle', '81000001', '-o', 'first');
-    const again = assay('create', 'trusted', '--keyhandle', '81000001', '-o', 'first');
+  test('a key is never written over another one, and no secret is taken from the command line', async () => {
+    await ok('create', 'trusted', '--keyhandle', '81000001', '-o', 'first');
+    const again = await assay('create', 'trusted', '--keyhandle', '81000001', '-o', 'first');
     assert.match(again.stderr.toString(), /is there already, and is not replaced/);
-    const inline = assay('create', 'trusted', '--keyhandle', '81000001', '-o', 'second', 'blobauth=sesame');
+    const inline = await assay('create', 'trusted', '--keyhandle', '81000001', '-o', 'second', 'blobauth=sesame');
     assert.equal(inline.status, 2);
     assert.doesNotMatch(inline.stderr.toString(), /sesame/);
     assert.equal(existsSync(file('second')), false);
   });
 
-  test('an encrypted key opens under its master key, which the TPM unseals', () => {
-    ok('create', 'trusted', '--keyhandle', '81000001', '-o', 'master');
+  test('an encrypted key opens under its master key, which the TPM unseals', async () => {
+    await ok('create', 'trusted', '--keyhandle', '81000001', '-o', 'master');
     const key = ['--master', 'trusted:kmk', '--master-file', 'master', '--payload-file', 'payload', '-o', 'encrypted'];
-    ok('create', 'encrypted', ...key);
+    await ok('create', 'encrypted', ...key);
     assert.match(readFileSync(file('encrypted'), 'latin1'), /^default trusted:kmk 64 [0-9a-f]+$/);
-    assert.deepEqual(ok('unseal', 'encrypted', '--master-file', 'master'), payload);
-    no(/does not verify under its master key/, 'unseal', 'encrypted', '--master-file', 'payload');
+    assert.deepEqual(await ok('unseal', 'encrypted', '--master-file', 'master'), payload);
+    await no(/does not verify under its master key/, 'unseal', 'encrypted', '--master-file', 'payload');
   });
 
-  test('password, recovery code and TPM open one key; what is wrong does not', () => {
-    const made = JSON.parse(
-      ok(
-        'create',
-        'protected',
-        '--payload-file',
-        'payload',
-        '--password',
-        'file:password',
-        '--recovery',
-        '-o',
-        'p',
-        '--json',
-      ).toString(),
-    );
+  test('password, recovery code and TPM open one key; what is wrong does not', async () => {
+    const making = [
+      'create',
+      'protected',
+      '--payload-file',
+      'payload',
+      '--password',
+      'file:password',
+      '--recovery',
+      '-o',
+      'p',
+      '--json',
+    ];
+    const made = JSON.parse((await ok(...making)).toString());
     writeFileSync(file('code'), made.recoveryCode);
-    assert.deepEqual(ok('unseal', 'p', '--password', 'file:password'), payload);
-    assert.deepEqual(ok('recover', 'p', '--code', 'file:code'), payload);
-    no(/the password is wrong/, 'unseal', 'p', '--password', 'file:wrong');
-    no(/this is no recovery code/, 'recover', 'p', '--code', 'file:wrong');
-    ok('protector', 'add', 'p', '--seal', '--pcrs', 'sha256:17', '--open-password', 'file:password');
-    assert.deepEqual(ok('unseal', 'p'), payload);
-    ok('protector', 'remove', 'p', idOf('p', 'password'));
-    const { status, stdout } = assay('unseal', 'p', '--password', 'file:password');
+    assert.deepEqual(await ok('unseal', 'p', '--password', 'file:password'), payload);
+    assert.deepEqual(await ok('recover', 'p', '--code', 'file:code'), payload);
+    await no(/the password is wrong/, 'unseal', 'p', '--password', 'file:wrong');
+    await no(/this is no recovery code/, 'recover', 'p', '--code', 'file:wrong');
+    await ok('protector', 'add', 'p', '--seal', '--pcrs', 'sha256:17', '--open-password', 'file:password');
+    assert.deepEqual(await ok('unseal', 'p'), payload);
+    await ok('protector', 'remove', 'p', await idOf('p', 'password'));
+    const { status, stdout } = await assay('unseal', 'p', '--password', 'file:password');
     assert.deepEqual([status, stdout.length], [3, 0]);
-    assert.deepEqual(ok('unseal', 'p'), payload);
+    assert.deepEqual(await ok('unseal', 'p'), payload);
   });
 
-  test('a protected key opens where there is no TPM', () => {
-    ok('create', 'protected', '--payload-file', 'payload', '--seal', '--password', 'file:password', '-o', 'both');
+  test('a protected key opens where there is no TPM', async () => {
+    await ok('create', 'protected', '--payload-file', 'payload', '--seal', '--password', 'file:password', '-o', 'both');
     const { ASSAY_TPM: _, ...without } = environment;
-    const opened = spawnSync(MAIN, ['key', 'unseal', 'both', '--password', 'file:password'], {
+    const opened = await finished(MAIN, ['key', 'unseal', 'both', '--password', 'file:password'], {
       cwd: folder,
       env: without,
     });
@@ -146,41 +161,41 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
   test(
     'a removable device opens the key, mounted or only plugged in, and no more when it is gone',
     requiresMounts(),
-    (t) => {
+    async (t) => {
       writeFileSync(file('stick.img'), '');
       truncateSync(file('stick.img'), 8 << 20);
-      tool('mkfs.ext4', '-q', '-F', file('stick.img'));
+      await tool('mkfs.ext4', '-q', '-F', file('stick.img'));
       mkdirSync(file('stick'));
-      let device = tool('losetup', '-f', '--show', file('stick.img')).toString().trim();
-      t.after(() => spawnSync('losetup', ['-d', device]));
-      tool('mount', device, file('stick'));
+      let device = (await tool('losetup', '-f', '--show', file('stick.img'))).toString().trim();
+      t.after(() => finished('losetup', ['-d', device]));
+      await tool('mount', device, file('stick'));
       try {
-        ok('create', 'protected', '--payload-file', 'payload', '--usb', 'stick/assay.key', '-o', 'u');
-        assert.deepEqual(ok('unseal', 'u'), payload);
+        await ok('create', 'protected', '--payload-file', 'payload', '--usb', 'stick/assay.key', '-o', 'u');
+        assert.deepEqual(await ok('unseal', 'u'), payload);
       } finally {
-        tool('umount', file('stick'));
+        await tool('umount', file('stick'));
       }
-      assert.deepEqual(ok('unseal', 'u'), payload);
-      tool('losetup', '-d', device);
-      const gone = assay('unseal', 'u');
+      assert.deepEqual(await ok('unseal', 'u'), payload);
+      await tool('losetup', '-d', device);
+      const gone = await assay('unseal', 'u');
       assert.deepEqual([gone.status, gone.stdout.length], [3, 0]);
       assert.match(
         gone.stderr.toString(),
         /nothing that opens the key was given or found|the device [0-9a-f-]+ cannot be mounted/,
       );
-      device = tool('losetup', '-f', '--show', file('stick.img')).toString().trim();
-      assert.deepEqual(ok('unseal', 'u'), payload);
+      device = (await tool('losetup', '-f', '--show', file('stick.img'))).toString().trim();
+      assert.deepEqual(await ok('unseal', 'u'), payload);
     },
   );
 
-  test('an RSA key in a token opens the key with its PIN', requires('softhsm2-util', 'openssl'), () => {
+  test('an RSA key in a token opens the key with its PIN', requires('softhsm2-util', 'openssl'), async () => {
     mkdirSync(file('tokens'));
     writeFileSync(file('softhsm2.conf'), `directories.tokendir = ${file('tokens')}\nlog.level = ERROR\n`);
     environment.SOFTHSM2_CONF = file('softhsm2.conf');
     writeFileSync(file('pin'), '24681357\n');
-    tool('softhsm2-util', '--init-token', '--free', '--label', 'assay', '--pin', '24681357', '--so-pin', '0000');
-    tool('openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', 'token.key');
-    tool(
+    await tool('softhsm2-util', '--init-token', '--free', '--label', 'assay', '--pin', '24681357', '--so-pin', '0000');
+    await tool('openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', 'token.key');
+    await tool(
       'softhsm2-util',
       '--import',
       'token.key',
@@ -195,11 +210,11 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     );
     const module = MODULES.find((path) => existsSync(path)) ?? 'libsofthsm2.so';
     const uri = `pkcs11:token=assay;object=k?module-path=${module}&pin-value=24681357`;
-    ok('create', 'protected', '--payload-file', 'payload', '--token', uri, '-o', 't');
+    await ok('create', 'protected', '--payload-file', 'payload', '--token', uri, '-o', 't');
     assert.doesNotMatch(readFileSync(file('t'), 'latin1'), /24681357/);
-    assert.deepEqual(ok('unseal', 't', '--token-pin', 'file:pin'), payload);
+    assert.deepEqual(await ok('unseal', 't', '--token-pin', 'file:pin'), payload);
     writeFileSync(file('pin'), '00000000\n');
-    const wrong = assay('unseal', 't', '--token-pin', 'file:pin');
+    const wrong = await assay('unseal', 't', '--token-pin', 'file:pin');
     assert.equal(wrong.stdout.length, 0);
     assert.match(wrong.stderr.toString(), /CKR_PIN_INCORRECT/);
   });

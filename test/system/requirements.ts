@@ -31,6 +31,7 @@ const PACKAGE_OF = {
   tar: 'tar',
   unshare: 'util-linux',
   keyctl: 'keyutils',
+  argon2: 'argon2',
   strace: 'strace',
   fsverity: 'fsverity',
   'dpkg-query': 'dpkg',

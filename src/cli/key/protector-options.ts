@@ -15,10 +15,10 @@ import {
   recoveryProtector,
   removableMaster,
   sealTrustedKey,
+  slotFor,
   tokenMaster,
   tokenProtector,
   unsealTrustedKey,
-  wrap,
 } from '../../keys/index.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
 import { type TpmOptions, withTpm } from '../with-tpm.ts';
@@ -81,7 +81,7 @@ export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags):
 async function usbProtector(payload: Uint8Array, path: string): Promise<ProtectorOf<'usb'>> {
   const { place, content } = await placeKeyFile(path);
   const id = newProtectorId('usb');
-  return { id, kind: 'usb', ...place, wrapped: wrap(id, payload, keyFileMaster(content)) };
+  return { ...slotFor(id, payload, keyFileMaster(content)), kind: 'usb', ...place };
 }
 
 /** The trusted key's payload is the master key: sealed anew, it goes to another boot state while the key stays. */
@@ -97,8 +97,8 @@ async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Prom
       ...(policy === undefined ? {} : { policy }),
       ...(pin === undefined ? {} : { blobAuth: pin }),
     });
-    const wrapped = wrap(id, payload, master, flags.kernelUnseals === true ? 'trusted' : 'user');
-    return { id, kind: 'tpm', blob, policy, wrapped };
+    const slot = slotFor(id, payload, master, flags.kernelUnseals === true ? 'trusted' : 'user');
+    return { ...slot, kind: 'tpm', blob, policy };
   });
 }
 

@@ -1,3 +1,4 @@
+export { type BootFile, bootFiles } from './boot-files.ts';
 export { encodeProtectedKey, looksProtected, parseProtectedKey } from './key-file.ts';
 export { masterText } from './master-text.ts';
 export { type OpenedKey, type Openers, openProtectedKey } from './open.ts';
@@ -11,10 +12,10 @@ export {
   passwordProtector,
   recoveryProtector,
   replaceProtector,
+  slotFor,
   unwrap,
   withoutProtector,
   withProtector,
-  wrap,
 } from './protected-key.ts';
 export { recoveryMaster } from './recovery-code.ts';
 export { keyFileMaster, placeKeyFile, removableMaster } from './removable-device.ts';

@@ -9,7 +9,11 @@ import { ARGON2_LIMITS } from './password.ts';
 import type { ProtectedKey, Protector } from './protected-key.ts';
 
 const Strict = { additionalProperties: false } as const;
-const slot = { id: Type.String({ pattern: '^[a-z]{3,8}-[0-9a-f]{8}$' }), wrapped: Type.String({ maxLength: 16384 }) };
+const slot = {
+  id: Type.String({ pattern: '^[a-z]{3,8}-[0-9a-f]{8}$' }),
+  wrapped: Type.String({ maxLength: 16384 }),
+  fingerprint: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+};
 const Hex = Type.String({ pattern: '^(?:[0-9a-f]{2})+$', maxLength: 8192 });
 const Kdf = Type.Object(
   {
@@ -71,22 +75,21 @@ export function parseProtectedKey(text: string): ProtectedKey {
 }
 
 function protectorOf(file: FileProtector): Protector {
-  const { id } = file;
-  const wrapped = parseEncryptedKey(file.wrapped);
+  const slot = { id: file.id, wrapped: parseEncryptedKey(file.wrapped), fingerprint: file.fingerprint };
   switch (file.kind) {
     case 'password': {
       const { name: _, ...kdf } = file.kdf;
-      return { id, wrapped, kind: file.kind, kdf };
+      return { ...slot, kind: file.kind, kdf };
     }
     case 'recovery':
-      return { id, wrapped, kind: file.kind };
+      return { ...slot, kind: file.kind };
     case 'usb':
-      return { id, wrapped, kind: file.kind, fileSystem: file.fileSystem, path: file.path };
+      return { ...slot, kind: file.kind, fileSystem: file.fileSystem, path: file.path };
     case 'token':
-      return { id, wrapped, kind: file.kind, uri: file.uri, encrypted: Buffer.from(file.encrypted, 'hex') };
+      return { ...slot, kind: file.kind, uri: file.uri, encrypted: Buffer.from(file.encrypted, 'hex') };
     case 'tpm': {
       const policy = file.policy === undefined ? undefined : parsePolicyFile(JSON.stringify(file.policy))[0];
-      return { id, wrapped, kind: file.kind, blob: parseTrustedKey(file.blob), policy };
+      return { ...slot, kind: file.kind, blob: parseTrustedKey(file.blob), policy };
     }
   }
 }
@@ -97,8 +100,8 @@ export function encodeProtectedKey(key: ProtectedKey): string {
 }
 
 function fileProtectorOf(protector: Protector): FileProtector {
-  const { id } = protector;
-  const common = { id, wrapped: encodeEncryptedKey(protector.wrapped) };
+  const { id, fingerprint } = protector;
+  const common = { id, wrapped: encodeEncryptedKey(protector.wrapped), fingerprint };
   switch (protector.kind) {
     case 'password':
       return { ...common, kind: 'password', kdf: { name: 'argon2id', ...protector.kdf } };

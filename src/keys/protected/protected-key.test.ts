@@ -12,10 +12,10 @@ import {
   type ProtectorOf,
   passwordProtector,
   recoveryProtector,
+  slotFor,
   unwrap,
   withoutProtector,
   withProtector,
-  wrap,
 } from './protected-key.ts';
 import { recoveryMaster } from './recovery-code.ts';
 
@@ -25,11 +25,10 @@ const recovery = recoveryProtector(PAYLOAD);
 const STICK = randomBytes(32);
 const usbId = newProtectorId('usb');
 const usb: ProtectorOf<'usb'> = {
-  id: usbId,
+  ...slotFor(usbId, PAYLOAD, masterText(STICK)),
   kind: 'usb',
   fileSystem: 'ABCD-1234',
   path: 'assay.key',
-  wrapped: wrap(usbId, PAYLOAD, masterText(STICK)),
 };
 const KEY: ProtectedKey = { size: 64, protectors: [password, recovery.protector, usb] };
 

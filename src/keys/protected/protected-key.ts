@@ -5,6 +5,7 @@
  * the key's changing.
  */
 import { randomBytes } from 'node:crypto';
+import { digest, toHex } from '../../bytes/index.ts';
 import type { Policy } from '../../tpm/index.ts';
 import { decryptKey, type EncryptedKey, encryptKey } from '../encrypted-key.ts';
 import { KeyError } from '../error.ts';
@@ -18,10 +19,15 @@ export interface ProtectedKey {
   readonly protectors: readonly Protector[];
 }
 
-interface Slot {
+export interface Slot {
   /** `password-1a2b3c4d`; its master key is `assay-` and this, for the kernel. */
   readonly id: string;
   readonly wrapped: EncryptedKey;
+  /**
+   * SHA-256 of the master key. A measured initramfs holds it, so that nobody who can write to the disk puts a key of their
+   * own in the place of this one; it stays when the master key is sealed anew.
+   */
+  readonly fingerprint: string;
 }
 
 export type Protector =
@@ -42,14 +48,14 @@ const MAX_PROTECTORS = 16;
 /** `tpm-…`: a name that no protector of any key has. */
 export const newProtectorId = (kind: ProtectorKind): string => `${kind}-${randomBytes(4).toString('hex')}`;
 
-/** The payload under a protector's master key. @param type `trusted` where the kernel itself unseals the master key */
-export function wrap(
-  id: string,
-  payload: Uint8Array,
-  master: Uint8Array,
-  type: 'user' | 'trusted' = 'user',
-): EncryptedKey {
-  return encryptKey(payload, { name: `${type}:assay-${id}`, payload: master });
+/**
+ * What every protector has.
+ * @param master payload of the master key
+ * @param type `trusted` where the kernel itself unseals the master key
+ */
+export function slotFor(id: string, payload: Uint8Array, master: Uint8Array, type: 'user' | 'trusted' = 'user'): Slot {
+  const wrapped = encryptKey(payload, { name: `${type}:assay-${id}`, payload: master });
+  return { id, wrapped, fingerprint: toHex(digest('sha256', master)) };
 }
 
 /** @throws {KeyError} `key.wrong-secret` where it is another protector's master key */
@@ -77,14 +83,14 @@ const SECRETS: Readonly<Record<ProtectorKind, string>> = {
 export function passwordProtector(payload: Uint8Array, password: string): ProtectorOf<'password'> {
   const id = newProtectorId('password');
   const kdf = newArgon2Parameters();
-  return { id, kind: 'password', kdf, wrapped: wrap(id, payload, passwordMaster(password, kdf)) };
+  return { ...slotFor(id, payload, passwordMaster(password, kdf)), kind: 'password', kdf };
 }
 
 /** @returns the code, which is shown once and kept nowhere; a secret */
 export function recoveryProtector(payload: Uint8Array): { protector: ProtectorOf<'recovery'>; code: string } {
   const id = newProtectorId('recovery');
   const code = newRecoveryCode();
-  return { protector: { id, kind: 'recovery', wrapped: wrap(id, payload, recoveryMaster(code)) }, code };
+  return { protector: { ...slotFor(id, payload, recoveryMaster(code)), kind: 'recovery' }, code };
 }
 
 /** @throws {KeyError} `key.option` */

@@ -2,7 +2,7 @@
 import { constants, publicEncrypt, randomBytes } from 'node:crypto';
 import { openPkcs11Key } from '../../sys/index.ts';
 import { masterText } from './master-text.ts';
-import { newProtectorId, type ProtectorOf, wrap } from './protected-key.ts';
+import { newProtectorId, type ProtectorOf, slotFor } from './protected-key.ts';
 
 const ENTROPY = 32;
 
@@ -17,7 +17,7 @@ export function tokenProtector(payload: Uint8Array, uri: string, pin?: string): 
     const encrypted = publicEncrypt({ key: key.publicKey, padding: constants.RSA_PKCS1_PADDING }, master);
     key.decrypt(encrypted); // a key that cannot decrypt would be noticed when nothing else is left
     const id = newProtectorId('token');
-    return { id, kind: 'token', uri: withoutPin(uri), encrypted, wrapped: wrap(id, payload, masterText(master)) };
+    return { ...slotFor(id, payload, masterText(master)), kind: 'token', uri: withoutPin(uri), encrypted };
   } finally {
     key.close();
   }

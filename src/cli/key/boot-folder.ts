@@ -1,0 +1,45 @@
+/** The folder in which an initramfs finds a protected key: beside the key, named as it without `.key`. */
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { bootFiles, KeyError, type ProtectedKey } from '../../keys/index.ts';
+import { replaceFile } from '../../sys/index.ts';
+
+const SUFFIX = '.key';
+
+/** @throws {KeyError} `key.option` for a key's file that is not NAME.key */
+export function bootFolderOf(path: string): string {
+  if (path.endsWith(SUFFIX)) return path.slice(0, -SUFFIX.length);
+  throw new KeyError(
+    'key.option',
+    `the folder for the initramfs stands beside the key, which must be named NAME${SUFFIX}`,
+    {
+      advice: `name the key /etc/assay/evm${SUFFIX}`,
+    },
+  );
+}
+
+/** Writes the folder anew; the one that is there is replaced as a whole. */
+export async function writeBootFolder(path: string, key: ProtectedKey): Promise<string> {
+  const folder = bootFolderOf(path);
+  const fresh = await mkdtemp(`${folder}.new-`);
+  try {
+    for (const { path: name, content } of bootFiles(key)) {
+      await mkdir(dirname(join(fresh, name)), { recursive: true, mode: 0o700 });
+      await replaceFile(join(fresh, name), content);
+    }
+    const old = `${fresh}.old`;
+    if (existsSync(folder)) await rename(folder, old);
+    await rename(fresh, folder);
+    await rm(old, { recursive: true, force: true });
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true });
+    throw error;
+  }
+  return folder;
+}
+
+/** After a key has changed: the folder too, where there is one. */
+export async function refreshBootFolder(path: string, key: ProtectedKey): Promise<void> {
+  if (path.endsWith(SUFFIX) && existsSync(bootFolderOf(path))) await writeBootFolder(path, key);
+}
