@@ -27,6 +27,10 @@ export type AgentErrorCode =
   /** The host is not enrolled, and no join token was given. */
   | 'agent.no-join-token'
   /** The time between two attestations is no time. */
+  /** The TPM refuses the attestation key that is kept. */
+  | 'agent.key-refused'
+  /** The enrolment that is kept is another TPM's. */
+  | 'agent.other-tpm'
   | 'agent.interval';
 
 const EXIT: Readonly<Record<AgentErrorCode, ExitCode>> = {
@@ -43,6 +47,8 @@ const EXIT: Readonly<Record<AgentErrorCode, ExitCode>> = {
   'agent.pcrs-moving': 3,
   'agent.no-verdict': 3,
   'agent.no-join-token': 2,
+  'agent.key-refused': 3,
+  'agent.other-tpm': 2,
   'agent.interval': 2,
 };
 

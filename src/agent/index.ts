@@ -13,7 +13,7 @@ export type { PcrExtender, TpmBoot } from './measure/pcr-extender.ts';
 export { type FileState, OTHER_NAMESPACE } from './measure/place.ts';
 export { type ProcessWalk, type StaleFile, walkProcesses } from './measure/processes.ts';
 export { RefusedError, type ServerAddress, ServerConnection } from './remote/connection.ts';
-export { enrol, enrolWhenReachable, type KeptEnrolment, readEnrolment } from './remote/enrolment.ts';
+export { checkEnrolledKey, enrol, enrolWhenReachable, type KeptEnrolment, readEnrolment } from './remote/enrolment.ts';
 export { attestUntilVerdict, Pusher, type PushOptions } from './remote/push.ts';
 export { type HostAgent, type HostAgentOptions, startHostAgent } from './run.ts';
 export { kernelHasIma, MAX_PART, readBootLog, readGrowing, readImaList, readUserspaceLog } from './sources.ts';

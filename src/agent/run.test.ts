@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { TpmClient } from '../tpm/index.ts';
 import { EmbeddedTpm, inProcessTransport } from '../vtpm/index.ts';
+import { loadIdentity } from './attest/identity.ts';
 import { startHostAgent } from './run.ts';
 
 test('a data folder that others may write to is refused before the TPM is asked and anything is put there', async (t) => {
@@ -38,9 +39,10 @@ test('an agent that cannot start leaves nothing running', async (t) => {
     const embedded = await EmbeddedTpm.open(join(folder, 'tpm'), { durable: false });
     const tpm = new TpmClient(inProcessTransport(embedded, 'test', () => embedded.close()));
     const dataFolder = join(folder, 'data');
-    mkdirSync(dataFolder, { mode: 0o700 });
-    writeFileSync(join(dataFolder, name), content);
-    writeFileSync(join(dataFolder, 'ak.private'), content);
+    const known = await loadIdentity(tpm, dataFolder);
+    await known.ek.release();
+    await known.ak.release();
+    writeFileSync(join(known.folder, name), content);
     await assert.rejects(startHostAgent({ tpm, tpmKind: 'software', dataFolder }));
     assert.ok(!process.getActiveResourcesInfo().includes('ProcessWrap'));
     await tpm.close();

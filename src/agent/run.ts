@@ -44,7 +44,7 @@ export async function startHostAgent(options: HostAgentOptions): Promise<HostAge
   const identity = await loadIdentity(tpm, dataFolder);
   started.defer(() => identity.ek.release());
   started.defer(() => identity.ak.release());
-  const measuring = await startMeasuring(options, started);
+  const measuring = await startMeasuring(options, identity.folder, started);
   const sources: LogSources = usesKernelList(tpmKind) ? kernelSources(tpmKind) : userSpaceSources(tpmKind, measuring);
   const running = started.move();
   return {
@@ -64,11 +64,11 @@ function usesKernelList(tpmKind: TpmKind): boolean {
   return tpmKind === 'device' && kernelHasIma();
 }
 
-async function startMeasuring(options: HostAgentOptions, started: AsyncDisposableStack) {
-  const { tpm, tpmKind, dataFolder, extend, ...measurerOptions } = options;
+async function startMeasuring(options: HostAgentOptions, folder: string, started: AsyncDisposableStack) {
+  const { tpm, tpmKind, dataFolder: _, extend, ...measurerOptions } = options;
   if (usesKernelList(tpmKind) || (tpmKind === 'device' && extend !== true)) return undefined;
   const extender = tpmExtender(tpm, tpmKind);
-  const log = await MeasurementLog.open(join(dataFolder, 'ima'), extender, { extend: extend === true });
+  const log = await MeasurementLog.open(join(folder, 'ima'), extender, { extend: extend === true });
   started.defer(() => log.close());
   const host = new HostMeasurer({ ...measurerOptions, log });
   started.defer(() => host.stop());

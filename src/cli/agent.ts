@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import {
   AgentError,
   attestUntilVerdict,
+  checkEnrolledKey,
   enrolWhenReachable,
   Pusher,
   readEnrolment,
@@ -88,6 +89,7 @@ async function runAgent(options: Options): Promise<void> {
       const { identity, measurer, attester } = agent;
       const host = { tpm, tpmKind: kind, identity, measurer, hostName: hostname(), joinToken, folder };
       const waiting = options.once === true ? undefined : { signal: stop.signal, onTrouble };
+      if (isEnrolled) checkEnrolledKey(kept, identity, folder);
       const enrolled = isEnrolled
         ? { enrolment: kept, challenge: undefined }
         : await enrolWhenReachable(connection, host, waiting);

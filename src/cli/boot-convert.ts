@@ -1,5 +1,4 @@
 /** `assay boot convert`: between TCG event logs and canonical event logs. */
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import {
   bootLogFromCel,
@@ -16,6 +15,7 @@ import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { printJson } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
+import { writeOutput } from './write-output.ts';
 
 const MAX_LOG_SIZE = 64 * 1024 * 1024;
 const TARGETS = ['cel-json', 'cel-tlv', 'log'] as const;
@@ -64,7 +64,7 @@ function convert(path: string, options: ConvertOptions): void {
     return { records: read.length, written: encode(read, target) };
   });
   if (options.output === '-') process.stdout.write(written);
-  else writeFileSync(options.output, written);
+  else writeOutput(options.output, written);
   if (options.json === true) printJson({ records, to: target, bytes: written.length });
 }
 

@@ -34,15 +34,15 @@ interface Options {
   readonly loader: string;
   readonly grub: string;
   readonly device: string;
-  readonly entry: readonly string[];
+  readonly entry?: readonly string[];
   readonly uki?: string;
   readonly kernel?: string;
   readonly initrd?: string;
   readonly cmdline?: string;
   readonly memory: string;
   readonly mokList?: string;
-  readonly phase: readonly string[];
-  readonly variable: readonly string[];
+  readonly phase?: readonly string[];
+  readonly variable?: readonly string[];
   readonly bank: Bank;
   readonly pcrs?: number[];
   readonly format: 'values' | 'reference' | 'signed' | 'policy';
@@ -65,7 +65,7 @@ Examples:
   assay boot predict systemd-boot --esp /boot --entry EFI/Linux/new.efi --base LOG --json
   assay boot predict uki --uki new.efi --format signed --private-key key.pem`;
 
-const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 export function registerPredict(boot: Command): void {
   boot
@@ -81,20 +81,15 @@ export function registerPredict(boot: Command): void {
     )
     .option('--grub <path>', 'GRUB, on that partition', 'EFI/BOOT/grubx64.efi')
     .option('--device <device>', "GRUB's name of that partition", FIRST_PARTITION)
-    .option('--entry <path>', 'UKI or type 1 entry that systemd-boot starts; several are several variants', collect, [])
+    .option('--entry <path>', 'UKI or type 1 entry that systemd-boot starts; several are several variants', collect)
     .option('--uki <file>', 'unified kernel image, for way uki')
     .option('--kernel <file>', 'kernel, for way qemu-kernel')
     .option('--initrd <file>', 'initrd, for way qemu-kernel')
     .option('--cmdline <text>', 'whole command line, for way qemu-kernel')
     .option('--memory <MiB>', "QEMU's memory, for way qemu-kernel", '1024')
     .option('--mok-list <file>', "data of shim's variable MokList")
-    .option('--variable <name=file>', "new data of a Secure Boot variable ('db=new-db')", collect, [])
-    .option(
-      '--phase <path>',
-      'boot phases for PCR 11, as of systemd-measure; several are several variants',
-      collect,
-      [],
-    )
+    .option('--variable <name=file>', "new data of a Secure Boot variable ('db=new-db')", collect)
+    .option('--phase <path>', 'boot phases for PCR 11, as of systemd-measure; several are several variants', collect)
     .addOption(new Option('--bank <bank>', 'bank').choices(BANKS).default('sha256'))
     .option('--pcrs <list>', 'PCRs of a policy or reference', parsePcrs)
     .addOption(
@@ -121,15 +116,15 @@ function predict(way: string, options: Options): void {
 }
 
 function variantsOf(way: string, options: Options): Variant[] {
-  const phases = options.phase.length > 0 ? options.phase : [''];
+  const phases = options.phase ?? [''];
   const banks: DigestAlgorithm[] = [options.bank];
   if (way === 'uki' && options.base === undefined) {
     const file = read(needed(options.uki, '--uki'));
-    const paths = options.phase.length > 0 ? options.phase : DEFAULT_PHASES;
+    const paths = options.phase ?? DEFAULT_PHASES;
     return paths.map((path) => ({ name: `${basename(file.name)} ${path}`, prediction: predictUki(file, banks, path) }));
   }
   const base = options.base === undefined ? undefined : readBootLog(options.base);
-  const variables = Object.fromEntries(options.variable.map(variableOf));
+  const variables = Object.fromEntries((options.variable ?? []).map(variableOf));
   return waysOf(way, options).flatMap(({ name, boot }) =>
     phases.map((path) => ({
       name: path === '' ? name : `${name} ${path}`,
@@ -191,9 +186,9 @@ function shimGrub(options: Options): BootWay {
 function systemdBoot(options: Options): { readonly name: string; readonly boot: BootWay }[] {
   const esp = partition(needed(options.esp, '--esp'));
   const loader = esp.required(options.loader);
-  if (options.entry.length === 0)
-    throw new UsageError('no --entry says what systemd-boot starts', 'name a UKI or an entry');
-  return options.entry.map((path) => {
+  const { entry } = options;
+  if (entry === undefined) throw new UsageError('no --entry says what systemd-boot starts', 'name a UKI or an entry');
+  return entry.map((path) => {
     const file = esp.required(path);
     const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file };
     return { name: path, boot: { way: 'systemd-boot', loader, loads } };

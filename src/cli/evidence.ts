@@ -1,6 +1,5 @@
 /** `assay evidence collect`: evidence of this machine in a file, for a verifier that asks for it by hand. */
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { collectEvidence, pcrBanks, startHostAgent } from '../agent/index.ts';
@@ -13,6 +12,7 @@ import { parsePcrs } from './parse-pcrs.ts';
 import { printJson, printLine } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from './with-tpm.ts';
+import { writeOutput } from './write-output.ts';
 
 const HELP = `
 Give the nonce that the verifier chose; one that you chose yourself proves nothing to anybody else.
@@ -71,10 +71,10 @@ async function run(options: Options): Promise<void> {
       } as const;
       const evidence = EvidenceCodec.encode(await collectEvidence(agent.attester, nonce, request));
       if (toStdout) process.stdout.write(evidence);
-      else writeFileSync(options.output, evidence);
+      else writeOutput(options.output, evidence);
       const { ak, ekCertificates } = agent.identity;
-      if (options.akPublic !== undefined) writeFileSync(options.akPublic, writePublicFile(ak.area));
-      if (options.ekCertificate !== undefined) writeFileSync(options.ekCertificate, certificateOf(ekCertificates));
+      if (options.akPublic !== undefined) writeOutput(options.akPublic, writePublicFile(ak.area));
+      if (options.ekCertificate !== undefined) writeOutput(options.ekCertificate, certificateOf(ekCertificates));
       report(options, {
         bytes: evidence.length,
         nonce: toHex(nonce),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Command } from 'commander';
@@ -80,10 +81,25 @@ test('standard output that cannot be written is one line on stderr and exit 3', 
 
 test('a reference that is not there is said before the server makes or opens anything', () => {
   const { status, stderr } = assay('server', 'run', '--data', '/proc/assay', '--reference', '/nonexistent.json');
-  assert.deepEqual([status, stderr], [2, 'assay: /nonexistent.json: no such file or folder\n']);
+  assert.deepEqual(
+    [status, stderr],
+    [2, 'assay: /nonexistent.json: no such file or folder; look whether the name is right\n'],
+  );
 });
 
 test('a folder in the place of a file is named', () => {
   const { status, stderr } = assay('ima', 'replay', '/tmp');
-  assert.deepEqual([status, stderr], [2, 'assay: /tmp: is a folder, a file is needed\n']);
+  assert.deepEqual([status, stderr], [2, 'assay: /tmp: is a folder, a file is needed; name a file in it\n']);
+});
+
+test('a command whose reader goes away ends in order: a software TPM saves its state, and nothing is left beside it', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-epipe-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const tpm = join(folder, 'tpm');
+  const line = `"${process.execPath}" "${MAIN}" tpm pcrs --tpm "software:${tpm}" | head -c 1`;
+  for (let i = 0; i < 3; i++) assert.equal(spawnSync('sh', ['-c', line], { encoding: 'utf8' }).stdout, 's');
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.endsWith('.new')),
+    [],
+  );
 });

@@ -1,10 +1,10 @@
 /** `assay reference`: what machines should be. */
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { compileReference, MAX_MANIFEST_BYTES, parseManifest, referenceFromList } from '../reference/index.ts';
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
+import { writeOutput } from './write-output.ts';
 
 const MAX_LIST_BYTES = 1024 * 1024 * 1024;
 
@@ -62,7 +62,7 @@ function fromList(path: string, options: { output: string; name: string; json?: 
     process.stdout.write(text);
     return;
   }
-  writeFileSync(options.output, text);
+  writeOutput(options.output, text);
   if (options.json === true) printJson({ files: manifest.files.length, skipped });
   else printLine(`approved ${manifest.files.length}; entries left out because they name no file: ${skipped}`);
 }

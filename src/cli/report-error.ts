@@ -1,5 +1,5 @@
 import { AssayError, type ExitCode } from '../bytes/index.ts';
-import { storeErrorWords, systemErrorWords } from './system-errors.ts';
+import { storeErrorWords, systemErrorAdvice, systemErrorWords } from './system-errors.ts';
 import { escapeControls, printJson } from './terminal.ts';
 
 interface Reported {
@@ -29,7 +29,12 @@ function describe(error: unknown): Reported {
     if (words !== undefined) {
       const place = 'path' in error && typeof error.path === 'string' ? error.path : error.message;
       const exitCode = error.code === 'ECONNREFUSED' ? 3 : 2;
-      return { code: `system.${error.code.toLowerCase()}`, message: `${place}: ${words}`, advice: undefined, exitCode };
+      return {
+        code: `system.${error.code.toLowerCase()}`,
+        message: `${place}: ${words}`,
+        advice: systemErrorAdvice(error.code),
+        exitCode,
+      };
     }
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -17,6 +17,24 @@ const WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
 };
 
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOENT: 'look whether the name is right',
+  EISDIR: 'name a file in it',
+  ENOTDIR: 'look whether the name is right',
+  ENOSPC: 'make room, or name a place on another file system',
+  EDQUOT: 'make room, or name a place on another file system',
+  EROFS: 'name a place on another file system',
+  EACCES: 'run it as a user who may',
+  EPERM: 'run it as a user who may',
+  ENAMETOOLONG: 'name a shorter path',
+  ELOOP: 'look where its symbolic links lead',
+};
+
+/** What to do about it; undefined where there is nothing to say. */
+export function systemErrorAdvice(code: string): string | undefined {
+  return ADVICE[code];
+}
+
 /** @param code `ENOENT`, `EACCES`, … */
 export function systemErrorWords(code: string): string | undefined {
   return WORDS[code];

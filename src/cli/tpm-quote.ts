@@ -1,5 +1,4 @@
 /** `assay tpm quote` and `assay tpm check-quote`: quotes in tpm2-tools' files. */
-import { writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { AssayError, type ExitCode, fromHex, toHex } from '../bytes/index.ts';
 import {
@@ -23,6 +22,7 @@ import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine, styled } from './terminal.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from './with-tpm.ts';
+import { writeOutput } from './write-output.ts';
 
 /** The largest of these files is the PCR file, whose 64 lists take 34 KB. */
 const FILE_LIMIT = 256 * 1024;
@@ -119,10 +119,10 @@ const showSelection = (selection: TPML_PCR_SELECTION): string =>
   selection.map(({ hash, pcrs }) => `${hash}:${pcrs.join(',')}`).join('+');
 
 function writeQuote(files: QuoteFiles, made: CheckedQuote): void {
-  writeFileSync(files.public, writePublicFile(made.area));
-  writeFileSync(files.message, made.message);
-  writeFileSync(files.signature, made.signature);
-  writeFileSync(files.pcrs, writePcrValues(made.pcrs));
+  writeOutput(files.public, writePublicFile(made.area));
+  writeOutput(files.message, made.message);
+  writeOutput(files.signature, made.signature);
+  writeOutput(files.pcrs, writePcrValues(made.pcrs));
 }
 
 /** tpm2-tools hashes the message with `-g`, whatever the signature says. */

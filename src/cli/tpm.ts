@@ -1,5 +1,4 @@
 /** `assay tpm`: the TPM itself. */
-import { writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import { pcrMeaning } from '../boot/index.ts';
 import { toHex } from '../bytes/index.ts';
@@ -20,6 +19,7 @@ import type { OpenedTpm } from '../vtpm/index.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 import { registerQuoteCommands } from './tpm-quote.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from './with-tpm.ts';
+import { writeOutput } from './write-output.ts';
 
 /** Enough for keys and seeds; a TPM gives some kilobytes a second. */
 const MAX_RANDOM = 65_536;
@@ -231,7 +231,7 @@ interface RandomOptions extends CommonOptions {
 
 async function random(opened: OpenedTpm, count: number, options: RandomOptions): Promise<void> {
   const bytes = await randomBytes(opened.tpm, count);
-  if (options.output !== undefined) writeFileSync(options.output, bytes, { mode: 0o600 });
+  if (options.output !== undefined) writeOutput(options.output, bytes, { mode: 0o600 });
   else if (options.json === true) printJson({ random: toHex(bytes), ...demonstrationField(opened) });
   else printLine(toHex(bytes));
 }

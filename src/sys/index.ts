@@ -20,6 +20,7 @@ export {
   makeFolder,
   type PrivateFolderOptions,
   privateFolder,
+  removeLeftovers,
   replaceFile,
 } from './private-folder.ts';
 export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';

@@ -5,8 +5,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { SysError } from './error.ts';
 
 /** Write permission of group and others (inode(7)). */
@@ -171,6 +171,18 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/**
+ * Removes what processes that were killed while they replaced `path` left beside it. Only for who holds a lock on the
+ * file: what another is about to rename would be gone.
+ */
+export async function removeLeftovers(path: string): Promise<void> {
+  const name = basename(path);
+  const isLeftover = (other: string): boolean =>
+    other.startsWith(`${name}.`) && /^[0-9a-f]{16}\.new$/.test(other.slice(name.length + 1));
+  const others = await readdir(dirname(path));
+  for (const other of others.filter(isLeftover)) await rm(join(dirname(path), other), { force: true });
 }
 
 function errnoOf(error: unknown): string | undefined {

@@ -258,6 +258,19 @@ test('boot_aggregate of an older kernel, over PCR 0–7 alone, matches as well; 
   );
 });
 
+test('entries of other PCRs before it stand for no boot_aggregate', () => {
+  const wrong = `sha256:${'11'.repeat(32)}` as const;
+  for (const before of ['/usr/bin/ls', 'boot_aggregate']) {
+    const result = judged((machine) => {
+      machine.list = Buffer.alloc(0);
+      machine.pcrs[10] = Buffer.alloc(32);
+      machine.append('ima-ng', imaNgData(before, before === 'boot_aggregate' ? wrong : LS), { pcr: 11 });
+      machine.measure('/usr/bin/ls', 'ls');
+    });
+    assert.deepEqual([result.verdict, codes(result)], ['untrusted', ['ima.boot-aggregate', 'ima.other-pcr']], before);
+  }
+});
+
 test('entries for another PCR are judged, and said once', () => {
   const result = judged((machine) => {
     machine.append('ima-ng', imaNgData('/tmp/evil', contentDigest('evil')), { pcr: 11 });

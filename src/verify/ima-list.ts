@@ -79,7 +79,7 @@ export function checkImaList(input: ImaInput): ImaOutcome {
     state: start.state,
     checkTemplateDigests: !storesSha1,
   });
-  const judge = new EntryJudge(input, start.state.entries, start.standing, storesSha1);
+  const judge = new EntryJudge(input, start.state, start.standing, storesSha1);
   let result: RunResult;
   try {
     result = replay.run(bytes, {
@@ -187,13 +187,19 @@ class EntryJudge {
   readonly #approving: CompiledReference | undefined;
   readonly #findings: FindingCollector;
   #index: number;
+  /**
+   * No entry of PCR 10 was seen yet: the first must be boot_aggregate. Entries of other PCRs may stand before it, where
+   * nothing vouches for them.
+   */
+  #awaitsAggregate: boolean;
 
-  constructor(input: ImaInput, firstIndex: number, start: StandingFindings | undefined, checksSha1: boolean) {
+  constructor(input: ImaInput, from: ReplayState, start: StandingFindings | undefined, checksSha1: boolean) {
     this.#input = input;
     this.#reference = input.reference;
     this.#expired = input.reference?.hasExpired(input.now) ?? false;
     this.#findings = new FindingCollector(start);
-    this.#index = firstIndex;
+    this.#index = from.entries;
+    this.#awaitsAggregate = from.pcrs[input.quoted.bank]?.[IMA_PCR] === undefined;
     this.#approving = this.#expired ? undefined : input.reference;
     this.onEntry = (key, span, list) => {
       const known = this.#knownKeys(span);
@@ -212,7 +218,7 @@ class EntryJudge {
    */
   #knownKeys({ layout, pcr, violation }: EntrySpan): TemplateKeySet {
     const approving = this.#approving;
-    if (approving === undefined || pcr !== IMA_PCR || violation || this.#index === 0) return NOTHING_APPROVED;
+    if (approving === undefined || pcr !== IMA_PCR || violation || this.#awaitsAggregate) return NOTHING_APPROVED;
     if (layout.name === 'ima-ng') return approving.approved;
     return hasLeadingKey(layout) ? approving.recognised : NOTHING_APPROVED;
   }
@@ -234,21 +240,23 @@ class EntryJudge {
       this.#approving?.recognise({ sha256: key, sha1: sha1Of(list, span) });
       return;
     }
+    const isFirst = this.#awaitsAggregate;
+    this.#awaitsAggregate = false;
     const file = measuredFile(list, span);
     if (span.violation) this.#violation(file);
     else if (file === undefined) this.#unknownTemplate(span.layout.name);
-    else if (file.path === BOOT_AGGREGATE) this.#bootAggregate(file);
-    else this.#other(file);
+    else if (file.path === BOOT_AGGREGATE) this.#bootAggregate(file, isFirst);
+    else this.#other(file, isFirst);
   }
 
   #isApprovedByLeadingKey(span: EntrySpan, list: Buffer): boolean {
-    if (span.violation || this.#index === 0 || this.#approving === undefined) return false;
+    if (span.violation || this.#awaitsAggregate || this.#approving === undefined) return false;
     const leading = leadingKey(list, span);
     return leading !== undefined && this.#approving.approved.has(leading);
   }
 
-  #other(file: MeasuredFile): void {
-    if (this.#index === 0) {
+  #other(file: MeasuredFile, isFirst: boolean): void {
+    if (isFirst) {
       const what = `The list begins with ${file.path} and not with boot_aggregate`;
       this.#findings.add(finding('ima.boot-aggregate', BOOT_AGGREGATE, what, { position: this.#position() }));
     }
@@ -300,17 +308,17 @@ class EntryJudge {
     this.#findings.add(finding('ima.buffer', path, what, { position: this.#position(), found }));
   }
 
-  #bootAggregate(file: MeasuredFile): void {
-    if (this.#index > 0) {
+  #bootAggregate(file: MeasuredFile, isFirst: boolean): void {
+    if (!isFirst) {
       const what = `Entry ${this.#index} is another boot_aggregate: a kernel was started without the firmware`;
       this.#findings.add(finding('ima.kexec', BOOT_AGGREGATE, what, { position: this.#position() }));
     }
-    const found = this.#aggregateFinding(file.digest);
+    const found = this.#aggregateFinding(file.digest, isFirst);
     if (found !== undefined) this.#findings.add(found);
   }
 
   /** Kernel: ima_crypto.c:ima_calc_boot_aggregate_tfm; before Linux 5.8 PCR 8 and 9 were never in it. */
-  #aggregateFinding(tagged: string): Finding | undefined {
+  #aggregateFinding(tagged: string, isFirst: boolean): Finding | undefined {
     const [algorithm = '', found = ''] = tagged.split(':');
     const position = this.#position();
     const bank = (['sha1', 'sha256', 'sha384', 'sha512', 'sm3'] as const).find((name) => name === algorithm);
@@ -318,7 +326,7 @@ class EntryJudge {
     if (bank === undefined || pcrs === undefined) {
       const what = `boot_aggregate is made in ${algorithm || 'no bank'}, where PCR 0–9 are neither quoted nor logged`;
       // A file on a detached mount is listed by its bare name, which may be this one: only the first entry is the kernel's.
-      const code = this.#index === 0 ? 'ima.boot-aggregate-unchecked' : 'ima.boot-aggregate';
+      const code = isFirst ? 'ima.boot-aggregate-unchecked' : 'ima.boot-aggregate';
       return finding(code, BOOT_AGGREGATE, what, { position, found: tagged });
     }
     const expected = toHex(digest(bank, ...(bank === 'sha1' ? pcrs.slice(0, 8) : pcrs)));

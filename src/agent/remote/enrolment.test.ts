@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -12,7 +12,7 @@ import { EmbeddedTpm, inProcessTransport } from '../../vtpm/index.ts';
 import { loadIdentity } from '../attest/identity.ts';
 import { AgentError } from '../error.ts';
 import { ServerConnection } from './connection.ts';
-import { type EnrolOptions, enrol, enrolWhenReachable, readEnrolment } from './enrolment.ts';
+import { checkEnrolledKey, type EnrolOptions, enrol, enrolWhenReachable, readEnrolment } from './enrolment.ts';
 
 async function newHost(t: TestContext): Promise<Omit<EnrolOptions, 'joinToken'>> {
   const folder = mkdtempSync(join(tmpdir(), 'assay-enrolment-'));
@@ -125,4 +125,29 @@ test('who is stopped while waiting for the server gives up; a refusal is not wai
   await assert.rejects(enrolWhenReachable(connection, { ...host, joinToken: () => 'none' }, unstopped), {
     code: 'agent.refused',
   });
+});
+
+test('another TPM in the same folder takes nothing from the first, and is not passed off as it', async (t) => {
+  await using service = await startService();
+  const host = await newHost(t);
+  const connection = new ServerConnection({ url: service.client.url, fingerprint: service.server.fingerprint });
+  t.after(() => connection.close());
+  const joinToken = await service.server.joinToken({ label: '', demonstration: true });
+  const { enrolment } = await enrol(connection, { ...host, joinToken: () => joinToken });
+  const other = await newHost(t);
+  const identity = await loadIdentity(other.tpm, host.folder);
+  assert.notEqual(identity.folder, host.identity.folder);
+  assert.throws(() => checkEnrolledKey(enrolment, identity, host.folder), { code: 'agent.other-tpm' });
+  const again = await loadIdentity(host.tpm, host.folder);
+  assert.deepEqual(again.ak.name, host.identity.ak.name);
+  checkEnrolledKey(enrolment, again, host.folder);
+});
+
+test('a kept attestation key that the TPM refuses is not replaced silently', async (t) => {
+  const host = await newHost(t);
+  const path = join(host.identity.folder, 'ak.private');
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  await assert.rejects(loadIdentity(host.tpm, host.folder), { code: 'agent.key-refused' });
 });

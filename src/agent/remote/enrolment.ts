@@ -26,6 +26,8 @@ export interface KeptEnrolment {
   readonly server: string;
   readonly hostId: string;
   readonly token: string;
+  /** TPMT_PUBLIC of the AK that was enrolled, hex. */
+  readonly akPublic: string;
 }
 
 export interface EnrolOptions {
@@ -99,10 +101,11 @@ async function begin(server: ServerConnection, options: EnrolOptions): Promise<U
   return activation;
 }
 
-async function activate(server: ServerConnection, { folder }: EnrolOptions, activation: Uint8Array): Promise<Enrolled> {
+async function activate(server: ServerConnection, options: EnrolOptions, activation: Uint8Array): Promise<Enrolled> {
+  const { folder } = options;
   const answer = EnrolmentAnswerCodec.decode(await server.post('/api/agent/activate', activation));
   const { hostId, token, challenge } = answer;
-  const enrolment = { server: server.url, hostId, token };
+  const enrolment = { server: server.url, hostId, token, akPublic: akOf(options) };
   await keepEnrolment(folder, enrolment);
   await rm(join(folder, ACTIVATION_FILE), { force: true });
   return { enrolment, challenge };
@@ -153,7 +156,7 @@ interface KeptActivation {
 
 const ACTIVATION_FILE = 'activation.json';
 
-const akOf = ({ identity }: EnrolOptions): string => toHex(encode(TPMT_PUBLIC, identity.ak.area));
+const akOf = ({ identity }: Pick<EnrolOptions, 'identity'>): string => toHex(encode(TPMT_PUBLIC, identity.ak.area));
 
 /** @returns undefined where none is kept, or one for another server, another AK, or no such thing at all */
 async function readActivation(server: ServerConnection, options: EnrolOptions): Promise<Uint8Array | undefined> {
@@ -161,6 +164,21 @@ async function readActivation(server: ServerConnection, options: EnrolOptions): 
   const { server: url, akPublic, activation } = fieldsOf(text ?? '');
   const isOurs = url === server.url && akPublic === akOf(options);
   return isOurs && typeof activation === 'string' ? Buffer.from(activation, 'hex') : undefined;
+}
+
+/**
+ * An enrolment is of one TPM: another one's quotes would only look forged.
+ * @throws {AgentError} `agent.other-tpm`
+ */
+export function checkEnrolledKey(kept: KeptEnrolment, identity: HostIdentity, folder: string): void {
+  if (kept.akPublic === akOf({ identity })) return;
+  throw new AgentError(
+    'agent.other-tpm',
+    'this host is enrolled with another TPM, or with this one before it was cleared',
+    {
+      advice: `use that TPM, name another data folder with --data, or remove ${join(folder, FILE)} to enrol anew`,
+    },
+  );
 }
 
 /** @throws {AgentError} `agent.enrolment-unreadable` */
@@ -178,9 +196,10 @@ export async function readEnrolment(folder: string): Promise<KeptEnrolment | und
 }
 
 function parseKept(text: string): KeptEnrolment | undefined {
-  const { server, hostId, token } = fieldsOf(text);
-  if (typeof server !== 'string' || typeof hostId !== 'string' || typeof token !== 'string') return undefined;
-  return { server, hostId, token };
+  const { server, hostId, token, akPublic } = fieldsOf(text);
+  if (typeof server !== 'string' || typeof hostId !== 'string') return undefined;
+  if (typeof token !== 'string' || typeof akPublic !== 'string') return undefined;
+  return { server, hostId, token, akPublic };
 }
 
 /** None for what is no JSON object. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EvidenceAnswer } from '../../evidence/index.ts';
 import { AgentError } from '../error.ts';
-import { attestUntilVerdict } from './push.ts';
+import { attestUntilVerdict, RetryCount } from './push.ts';
 
 /** Answers without a verdict that ask for the list from these offsets on, and then one with. */
 function scripted(offsets: readonly number[]) {
@@ -38,4 +38,12 @@ test('a server that asks for the same over and over is given up', async () => {
     return error instanceof AgentError && error.code === 'agent.no-verdict';
   });
   assert.equal(server.asked(), 10);
+});
+
+test('tries for the same part of the list are counted, until one asks for a later part or has a verdict', async () => {
+  const { attest } = scripted([1000, 1000, 1000, 2000, 2000]);
+  const tries = new RetryCount();
+  const counted: number[] = [];
+  for (let i = 0; i < 6; i++) counted.push(tries.count(await attest()));
+  assert.deepEqual(counted, [0, 1, 2, 0, 1, 0]);
 });

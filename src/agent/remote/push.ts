@@ -25,6 +25,8 @@ export interface PushOptions {
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 60_000;
+/** As many as a verifier waits for a list that lags (verify/verify.ts), and some. */
+const FREE_RETRIES = 5;
 
 /** The push loop of one host; guards the challenge in hand. `nudge` attests at once, `stop` ends it. */
 export class Pusher {
@@ -90,13 +92,21 @@ export class Pusher {
 
   async #run(): Promise<void> {
     let pause = FIRST_PAUSE_MS;
+    const tries = new RetryCount();
     while (!this.#abort.signal.aborted) {
       this.#nudged = Promise.withResolvers<void>();
       try {
         const answer = await this.attest();
-        pause = FIRST_PAUSE_MS;
         this.#options.onAnswer?.(answer);
+        const idle = tries.count(answer);
         if (!answer.retry) await this.#wait(this.#interval);
+        else if (idle > FREE_RETRIES) {
+          // A server that asks for the same over and over must not keep a TPM and a processor busy.
+          await this.#wait(pause);
+          pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+          continue;
+        }
+        pause = FIRST_PAUSE_MS;
       } catch (error) {
         this.#options.onTrouble?.(error);
         await this.#wait(pause);
@@ -111,6 +121,19 @@ export class Pusher {
     const timeout = delay(milliseconds, undefined, { signal: AbortSignal.any([signal, timer.signal]) }).catch(() => {});
     await Promise.race([timeout, this.#nudged.promise]);
     timer.abort();
+  }
+}
+
+/** Answers in a row that asked for another try, and for no later part of the list than those before. */
+export class RetryCount {
+  #sent = 0;
+  #idle = 0;
+
+  count({ retry, next }: EvidenceAnswer): number {
+    const isProgress = next.imaOffset > this.#sent;
+    this.#sent = retry ? Math.max(this.#sent, next.imaOffset) : 0;
+    this.#idle = retry && !isProgress ? this.#idle + 1 : 0;
+    return this.#idle;
   }
 }
 

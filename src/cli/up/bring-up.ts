@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import {
   attestUntilVerdict,
+  checkEnrolledKey,
   enrol,
   type HostAgent,
   Pusher,
@@ -182,7 +183,10 @@ async function enrolled(
 ): Promise<Enrolled> {
   const folder = join(options.dataFolder, 'agent');
   const kept = await readEnrolment(folder);
-  if (kept !== undefined && (await server.host(kept.hostId)) !== undefined) return kept;
+  if (kept !== undefined && (await server.host(kept.hostId)) !== undefined) {
+    checkEnrolledKey(kept, agent.identity, folder);
+    return kept;
+  }
   const { enrolment, challenge } = await enrol(connection, {
     tpm: opened.tpm,
     tpmKind: opened.kind,

@@ -68,20 +68,33 @@ export function tryIt({ folder, keeper, onRun, hostId }: TryItOptions): TryIt {
       await runProgram();
       available = true;
     },
-    async tamper() {
+    tamper: inTurn(async () => {
+      // Changed again it would be a third program, which one undo does not approve.
+      if (state === 'tampered') return runProgram();
       // What follows the sections of an ELF file is not loaded: the program runs as before, and is another one.
       const changed = Buffer.concat([await readFile(ORIGINAL), randomBytes(16)]);
       await writeFile(`${program}.new`, changed, { mode: 0o755 });
       await rename(`${program}.new`, program);
       state = 'tampered';
       await runProgram();
-    },
-    async undo() {
+    }),
+    undo: inTurn(async () => {
       if (state === 'tampered') await approve('the change that was tried, approved as an exception');
       await restore();
       state = 'clean';
       await runProgram();
-    },
+    }),
+  };
+}
+
+/** Two pages may be open: what one asks for begins when the other's is done. */
+let last: Promise<void> = Promise.resolve();
+
+function inTurn(work: () => Promise<void>): () => Promise<void> {
+  return () => {
+    const turn = last.then(work);
+    last = turn.catch(() => undefined);
+    return turn;
   };
 }
 

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -130,4 +140,16 @@ test('a second process may not use the same file', async () => {
       error instanceof VtpmError && error.code === 'vtpm.state-in-use' && error.message.includes(String(process.pid)),
   );
   await tpm.close();
+});
+
+test('what a killed process left beside the state is removed when the next one opens it', async () => {
+  const path = join(folder, 'swept');
+  await (await EmbeddedTpm.open(path)).close();
+  const others = [`${path}.0123456789abcdef.new`, `${path}.mine.new`, `${path}x.0123456789abcdef.new`];
+  for (const other of others) writeFileSync(other, 'left');
+  await (await EmbeddedTpm.open(path)).close();
+  assert.deepEqual(
+    others.map((other) => existsSync(other)),
+    [false, true, true],
+  );
 });

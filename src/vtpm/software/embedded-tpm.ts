@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { privateFolder } from '../../sys/index.ts';
+import { privateFolder, removeLeftovers } from '../../sys/index.ts';
 import { marshalCommand, TPM2_Startup, type Transport } from '../../tpm/index.ts';
 import { stateIo } from '../error.ts';
 import type { ServableTpm } from '../serve/connection.ts';
@@ -96,6 +96,7 @@ export class EmbeddedTpm implements ServableTpm {
     await ownFolder(dirname(file));
     const release = await lockStateFile(file);
     try {
+      await removeLeftovers(file);
       const stored = await readStateFile(file);
       const folder = options.authorityFolder ?? authorityFolderOf(file);
       const tpm = stored === undefined ? await manufacture(folder) : resume(stored);
