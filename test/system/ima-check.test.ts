@@ -17,7 +17,8 @@ test('the list of a first run replays to the PCR 10 that it extended, and a long
   const folder = mkdtempSync(join(tmpdir(), 'assay-ima-check-'));
   t.after(() => rmSync(folder, { recursive: true }));
   assert.equal(assay('up', '--once', '--data', folder).status, 0);
-  const lists = join(folder, 'agent', 'ima');
+  const [own = ''] = readdirSync(join(folder, 'agent')).filter((name) => name.startsWith('tpm-'));
+  const lists = join(folder, 'agent', own, 'ima');
   const list = join(lists, readdirSync(lists).find((name) => name.endsWith('.ima')) ?? '');
   const tpm = `software:${join(folder, 'software-tpm')}`;
   const { status, json } = assay('ima', 'check', list, '--tpm', tpm);
