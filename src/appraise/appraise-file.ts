@@ -124,9 +124,11 @@ export class Appraiser {
     const { evmHmacKey: hmacKey } = this.#task;
     const keyring = this.#evmKeyring;
     if (hmacKey === undefined && keyring === undefined) return undefined;
-    const { metadata, label: xattr } = readEvmMetadata(fd, { uuid: this.#uuids.of(fd, this.#before.device) });
+    const { evmXattrs: extraXattrs = [] } = this.#task;
+    const uuid = this.#uuids.of(fd, this.#before.device);
+    const { metadata, label: xattr } = readEvmMetadata(fd, { uuid, extraXattrs });
     const keys = { ...(hmacKey === undefined ? {} : { hmacKey }), ...(keyring === undefined ? {} : { keyring }) };
-    return appraiseEvm({ xattr, metadata, ...keys });
+    return appraiseEvm({ xattr, metadata, extraXattrs, ...keys });
   }
 
   #digester(algorithm: DigestAlgorithm): FileDigester {

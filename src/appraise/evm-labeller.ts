@@ -37,12 +37,15 @@ export class EvmLabeller {
    */
   label(fd: number, device: string): boolean {
     const portable = this.#labelling.mode === 'portable';
-    const options: LiveOptions = portable ? { portable } : { uuid: this.#uuids.of(fd, device) };
+    const { extraXattrs = [] } = this.#labelling;
+    const options: LiveOptions = portable
+      ? { portable, extraXattrs }
+      : { uuid: this.#uuids.of(fd, device), extraXattrs };
     const { metadata, label: old } = readEvmMetadata(fd, options);
     const label =
       this.#signer === undefined || this.#labelling.mode === 'hmac'
-        ? hmacLabel(this.#key(), metadata)
-        : signatureLabel(this.#signer, this.#algorithm, metadata, { portable });
+        ? hmacLabel(this.#key(), metadata, { extraXattrs })
+        : signatureLabel(this.#signer, this.#algorithm, metadata, { portable, extraXattrs });
     if (old?.equals(label) === true) return false;
     fsetXattr(fd, EVM_XATTR, label);
     return true;

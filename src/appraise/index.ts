@@ -7,6 +7,7 @@ export {
   appraiseDirectories,
   type BadDirectory,
   type DirectoryCause,
+  type DirectoryEvm,
   directoryCauses,
   directoryCauseWords,
 } from './directory/appraise-directories.ts';

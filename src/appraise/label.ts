@@ -112,6 +112,8 @@ export interface AppraiseOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly evmHmacKey?: Uint8Array;
   /** What signatures in `security.evm` verify by. */
   readonly evmKeys?: readonly KeyFileBytes[];
+  /** Names that the kernel's evm_xattrs holds too, in their order. */
+  readonly evmXattrs?: readonly string[];
   /** What the kernel's rule would ask for; left out: `hash`, a rule without appraise_type. */
   readonly type?: AppraiseType;
   /** The kernel's `ima_hash=`: with what it hashes a file whose label names no algorithm. Left out: sha256. */
@@ -147,7 +149,8 @@ export async function appraiseTree(tree: string, options: AppraiseOptions = {}):
     const hmac = evmHmacKey === undefined ? {} : { evmHmacKey };
     const digests = options.digestsIn === undefined ? {} : { digestsIn: options.digestsIn };
     const hash = imaHash === undefined ? {} : { imaHash: digestInfo(imaHash).name };
-    const judged = { attribute, keys, evmKeys, blacklist, type, ...hash, ...hmac, ...digests };
+    const extra = options.evmXattrs === undefined ? {} : { evmXattrs: options.evmXattrs };
+    const judged = { attribute, keys, evmKeys, blacklist, type, ...hash, ...hmac, ...extra, ...digests };
     const task: Task = { kind: 'appraise', root: root.fd, oneFileSystem, ...judged };
     return await run(root, task, { ...options, jobs }, undefined);
   } finally {

@@ -24,9 +24,13 @@ export const noChanges = (): Record<LabelChange, number> => ({
 });
 
 /** `hmac` is this machine's own, `sign` this inode's, `portable` any copy's. */
-export type EvmLabelling =
+export type EvmLabelling = {
+  /** Names that the kernel's evm_xattrs holds too, in their order. */
+  readonly extraXattrs?: readonly string[];
+} & (
   | { readonly mode: 'hmac'; readonly key: Uint8Array }
-  | { readonly mode: 'sign' | 'portable'; readonly signer: SignerSource };
+  | { readonly mode: 'sign' | 'portable'; readonly signer: SignerSource }
+);
 
 export interface LabelTask {
   readonly kind: 'label';
@@ -68,6 +72,8 @@ export interface AppraiseTask {
   /** The kernel's `evm-key`; with neither this nor `evmKeys` EVM is not judged. */
   readonly evmHmacKey?: Uint8Array;
   readonly evmKeys: readonly KeyFileBytes[];
+  /** Names that the kernel's evm_xattrs holds too. */
+  readonly evmXattrs?: readonly string[];
   /** What the kernel's rule would ask for. */
   readonly type: AppraiseType;
   /** The kernel's `ima_hash=`, where it is not sha256. */

@@ -11,21 +11,32 @@ export interface AppraiseKeyFlags {
   readonly keyring?: string;
   readonly blacklist?: readonly string[];
   readonly evmKey?: readonly string[];
+  readonly evmXattr?: readonly string[];
 }
 
+export const EVM_XATTR_HELP =
+  "an attribute that EVM protects beside its own, as the kernel's evm_xattrs names it; security.assay.dir covers directories (may be repeated)";
+
 export type AppraiseKeys = Required<Pick<AppraiseOptions, 'keys' | 'blacklist' | 'evmKeys'>> &
-  Pick<AppraiseOptions, 'evmHmacKey'>;
+  Pick<AppraiseOptions, 'evmHmacKey' | 'evmXattrs'>;
 
 /** Of a folder of keys: what is in it no longer verifies. */
 const BLACKLIST_FOLDER = 'blacklist';
 
 /** @throws {AppraiseError} @throws the error of node:fs for what cannot be read */
-export function appraiseKeys({ key = [], keyring, blacklist = [], evmKey = [] }: AppraiseKeyFlags): AppraiseKeys {
+export function appraiseKeys({
+  key = [],
+  keyring,
+  blacklist = [],
+  evmKey = [],
+  evmXattr,
+}: AppraiseKeyFlags): AppraiseKeys {
   const listed = keyring === undefined ? [] : blacklistOf(keyring);
   return {
     keys: [...read(key), ...read(filesOf(keyring)).filter(hasKey)],
     blacklist: read([...blacklist, ...listed]),
     ...evmKeysOf(read(evmKey)),
+    ...(evmXattr === undefined ? {} : { evmXattrs: evmXattr }),
   };
 }
 

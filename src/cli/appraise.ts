@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { AppraiseError, type AppraiseOptions, appraiseTree, type BadFile, type FileDetail } from '../appraise/index.ts';
 import { digestInfo } from '../bytes/index.ts';
-import { type AppraiseKeyFlags, appraiseKeys } from './appraise-keys.ts';
+import { type AppraiseKeyFlags, appraiseKeys, EVM_XATTR_HELP } from './appraise-keys.ts';
 import { type AppraiseDirectoriesFlags, addAppraiseDirectoryOptions, DirectoryAppraisal } from './directory-labels.ts';
 import { withReports } from './label.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
@@ -35,6 +35,7 @@ export function register(program: Command): void {
       'judge security.evm too: by this certificate, or this payload of evm-key; may be repeated',
       collect,
     )
+    .option('--evm-xattr <name>', EVM_XATTR_HELP, collect)
     .option('--require-signature', 'digests do not do, as with appraise_type=imasig')
     .option('--modsig', 'the same, but an appended signature does too, as with appraise_type=imasig|modsig')
     .option('--verity', 'signatures of what fs-verity gives, as with digest_type=verity appraise_type=sigv3')

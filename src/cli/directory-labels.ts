@@ -5,7 +5,9 @@ import {
   AppraiseError,
   appraiseDirectories,
   type BadDirectory,
+  type DirectoryEvm,
   directoryCauseWords,
+  type EvmLabelling,
   type FileDetail,
   FileDigests,
   keyringOf,
@@ -52,24 +54,30 @@ function parseVersion(text: string): bigint {
   throw new AppraiseError('appraise.option', `'${text}' is no version`, { advice: 'give a whole number' });
 }
 
+/** What keeps others from writing a label of their own: a signature of it, or EVM over it. */
+interface DirectoryProtection {
+  readonly signer: SignerSource | undefined;
+  readonly evm: EvmLabelling | undefined;
+}
+
+const DIRECTORY_XATTR = 'security.assay.dir';
+
+/** Only a kernel whose evm_xattrs holds the label's name has EVM cover it. */
+const coversDirectories = (names: readonly string[] | undefined): boolean => names?.includes(DIRECTORY_XATTR) === true;
+
 /** Collects the digests of a labelling run, and writes the directories' labels after it. */
 export class DirectoryLabelling {
   readonly #tree: string;
   readonly #flags: LabelDirectoriesFlags;
-  readonly #signer: SignerSource | undefined;
+  readonly #protection: DirectoryProtection;
   readonly #digests: FileDigests;
 
   /** @throws {AppraiseError} for options that a whole directory cannot be judged with */
-  constructor(
-    tree: string,
-    flags: LabelDirectoriesFlags,
-    algorithm: DigestAlgorithm,
-    signer: SignerSource | undefined,
-  ) {
+  constructor(tree: string, flags: LabelDirectoriesFlags, algorithm: DigestAlgorithm, protection: DirectoryProtection) {
     refuseParts(tree, flags);
     this.#tree = tree;
     this.#flags = flags;
-    this.#signer = signer;
+    this.#protection = protection;
     this.#digests = new FileDigests(algorithm);
   }
 
@@ -80,6 +88,8 @@ export class DirectoryLabelling {
   /** Sets the exit code 1 where a directory could not be labelled. */
   write(): void {
     const { directories, rootPath, treeVersion, xattrUser, dryRun, json } = this.#flags;
+    const { signer, evm } = this.#protection;
+    const isCovered = coversDirectories(evm?.extraXattrs);
     const result = labelDirectories(this.#tree, {
       digests: this.#digests,
       form: directories === undefined || directories === true ? 'portable' : directories,
@@ -87,7 +97,8 @@ export class DirectoryLabelling {
       namespace: xattrUser === true ? 'user' : 'security',
       dryRun: dryRun === true,
       onProblem: (problem) => reportProblem(problem, json === true),
-      ...(this.#signer === undefined ? {} : { signer: this.#signer }),
+      ...(signer === undefined ? {} : { signer }),
+      ...(isCovered && evm !== undefined ? { evm } : {}),
       ...(rootPath === undefined ? {} : { rootPath }),
       ...(treeVersion === undefined ? {} : { version: treeVersion }),
     });
@@ -99,7 +110,9 @@ export class DirectoryLabelling {
       return;
     }
     const words = result.directories === 1 ? 'directory' : 'directories';
-    printLine(`${result.directories} ${words} labelled${this.#signer === undefined ? ', unprotected: no --sign' : ''}`);
+    printLine(
+      `${result.directories} ${words} labelled${signer === undefined && !isCovered ? `, unprotected: neither --sign nor --evm with --evm-xattr ${DIRECTORY_XATTR}` : ''}`,
+    );
     if (root !== undefined) printLine(`tree ${root.path}: version ${root.version}, ${toHex(root.digest)}`);
   }
 }
@@ -144,13 +157,10 @@ export class DirectoryAppraisal {
   readonly #form: LabelForm;
   readonly #digests: FileDigests;
   readonly #keyring: Keyring | undefined;
+  readonly #evm: DirectoryEvm | undefined;
 
   /** @returns undefined where directories are not to be judged @throws {AppraiseError} {@link ParseError} {@link DigsigError} */
-  static of(
-    tree: string,
-    flags: AppraiseDirectoriesFlags,
-    keys: Pick<AppraiseKeys, 'keys' | 'blacklist'>,
-  ): DirectoryAppraisal | undefined {
+  static of(tree: string, flags: AppraiseDirectoriesFlags, keys: AppraiseKeys): DirectoryAppraisal | undefined {
     if (flags.directories === false) return undefined;
     const label = rootLabelOf(tree, flags.xattrUser === true ? 'user' : 'security');
     if (label === undefined && flags.directories !== true) return undefined;
@@ -161,13 +171,14 @@ export class DirectoryAppraisal {
     tree: string,
     flags: AppraiseDirectoriesFlags,
     label: { readonly algorithm: DigestAlgorithm; readonly form: LabelForm },
-    { keys, blacklist }: Pick<AppraiseKeys, 'keys' | 'blacklist'>,
+    keys: AppraiseKeys,
   ) {
     this.#tree = tree;
     this.#flags = flags;
     this.#form = label.form;
     this.#digests = new FileDigests(label.algorithm);
-    this.#keyring = keys.length === 0 ? undefined : keyringOf(keys, blacklist);
+    this.#keyring = keys.keys.length === 0 ? undefined : keyringOf(keys.keys, keys.blacklist);
+    this.#evm = directoryEvm(keys);
   }
 
   get algorithm(): DigestAlgorithm {
@@ -188,12 +199,13 @@ export class DirectoryAppraisal {
       onBad: (bad) => printBad(bad, json === true),
       onProblem: (problem) => reportProblem(problem, json === true),
       ...(this.#keyring === undefined ? {} : { keyring: this.#keyring }),
+      ...(this.#evm === undefined ? {} : { evm: this.#evm }),
       ...(leastVersion === undefined ? {} : { leastVersion }),
       ...(rootPath === undefined ? {} : { rootPath }),
     });
     if (result.bad > 0 || result.problems > 0) process.exitCode = 1;
     const { directories, bad, version } = result;
-    const isVerified = this.#keyring !== undefined && !result.isUnprotected;
+    const isVerified = (this.#keyring !== undefined || this.#evm !== undefined) && !result.isUnprotected;
     if (json === true) {
       printJson({ directories, bad, isVerified, ...(version === undefined ? {} : { version: Number(version) }) });
       return;
@@ -201,8 +213,20 @@ export class DirectoryAppraisal {
     const told = bad === 0 ? `${directories} directories hold` : `${bad} findings in ${directories} directories`;
     printLine(`${told}${version === undefined ? '' : `, version ${version}`}`);
     if (!isVerified && bad === 0)
-      printLine('who labelled them is not verified (unprotected): label with --sign, appraise with --key');
+      printLine(
+        'who labelled them is not verified (unprotected): label with --sign, appraise with --key; or let EVM cover them',
+      );
   }
+}
+
+function directoryEvm({ evmHmacKey, evmKeys, evmXattrs, blacklist }: AppraiseKeys): DirectoryEvm | undefined {
+  if (evmXattrs === undefined || !coversDirectories(evmXattrs)) return undefined;
+  if (evmHmacKey === undefined && evmKeys.length === 0) return undefined;
+  return {
+    extraXattrs: evmXattrs,
+    ...(evmHmacKey === undefined ? {} : { hmacKey: evmHmacKey }),
+    ...(evmKeys.length === 0 ? {} : { keyring: keyringOf(evmKeys, blacklist) }),
+  };
 }
 
 function printBad({ path, cause, expected, found }: BadDirectory, asJson: boolean): void {

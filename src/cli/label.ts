@@ -17,12 +17,14 @@ import {
 import { digestInfo, toHex } from '../bytes/index.ts';
 import { parseKeyId, type SignerSource } from '../digsig/index.ts';
 import { getXattr, listXattrs } from '../sys/index.ts';
+import { EVM_XATTR_HELP } from './appraise-keys.ts';
 import { addLabelDirectoryOptions, DirectoryLabelling, type LabelDirectoriesFlags } from './directory-labels.ts';
 import { registerExport } from './label-export.ts';
 import { registerImport } from './label-import.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import {
   addTreeOptions,
+  collect,
   pathJson,
   reportProblem,
   type TreeCommandOptions,
@@ -42,6 +44,7 @@ interface LabelCommandOptions extends LabelDirectoriesFlags {
   readonly evm?: 'hmac' | 'sign' | 'portable';
   readonly evmKey?: string;
   readonly evmCert?: string;
+  readonly evmXattr?: readonly string[];
 }
 
 export function register(program: Command): void {
@@ -66,6 +69,7 @@ export function register(program: Command): void {
       'for hmac: payload of the kernel’s evm-key; else a private key or pkcs11: URI (left out: that of --sign)',
     )
     .option('--evm-cert <file>', 'the certificate of --evm-key')
+    .option('--evm-xattr <name>', EVM_XATTR_HELP, collect)
     .option('--journal <file>', 'remember in this file what is labelled: what did not change is not read again')
     .option('--dry-run', 'change nothing, say what would be')
     .option('--verbose', 'name each file that was labelled; with --json a line for each file')
@@ -105,18 +109,19 @@ Example:
 async function runLabel(tree: string, options: LabelCommandOptions): Promise<void> {
   const { name: algorithm } = digestInfo(options.hash);
   const signer = signerSource(options);
+  const evm = options.evm === undefined ? undefined : evmLabelling(options.evm, options, signer);
   const asked: LabelOptions = {
     ...walkOptions(options),
     algorithm,
     ...(signer === undefined ? {} : { signer }),
-    ...(options.evm === undefined ? {} : { evm: evmLabelling(options.evm, options, signer) }),
+    ...(evm === undefined ? {} : { evm }),
     dryRun: options.dryRun === true,
     namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
     ...(options.journal === undefined ? {} : { journal: options.journal }),
   };
   const directories =
-    options.directories === undefined ? undefined : new DirectoryLabelling(tree, options, algorithm, signer);
+    options.directories === undefined ? undefined : new DirectoryLabelling(tree, options, algorithm, { signer, evm });
   const onFile = (file: FileDetail): void => {
     directories?.took(file);
     if (options.verbose === true) printFile(file, algorithm, options);
@@ -161,10 +166,11 @@ function evmLabelling(
   options: LabelCommandOptions,
   signer: SignerSource | undefined,
 ): EvmLabelling {
-  const { evmKey, evmCert, passFile } = options;
-  if (mode === 'hmac' && evmKey !== undefined) return { mode, key: readFileSync(evmKey) };
+  const { evmKey, evmCert, passFile, evmXattr } = options;
+  const extra = evmXattr === undefined ? {} : { extraXattrs: evmXattr };
+  if (mode === 'hmac' && evmKey !== undefined) return { mode, key: readFileSync(evmKey), ...extra };
   const own = evmKey === undefined ? signer : signerOf(evmKey, { cert: evmCert, passFile });
-  if (mode !== 'hmac' && own !== undefined) return { mode, signer: own };
+  if (mode !== 'hmac' && own !== undefined) return { mode, signer: own, ...extra };
   throw new AppraiseError('appraise.option', `--evm ${mode} needs a key`, { advice: 'name it with --evm-key' });
 }
 

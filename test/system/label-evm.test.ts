@@ -96,3 +96,35 @@ test('HMACs hold by the key that made them and by no other; a second run leaves 
     assert.match(run(ASSAY, 'appraise', tree, '--evm-key', key).stdout, /^two: missing-HMAC.*found none$/m);
   });
 });
+
+test('EVM covers directory labels where its attribute is among those that it protects', requires('openssl'), (t) => {
+  withTree(t, (folder, tree, key, certificate) => {
+    const payload = join(folder, 'evm-key');
+    writeFileSync(payload, Buffer.alloc(64, 7));
+    const cover = ['--evm-xattr', 'security.assay.dir'];
+    const cases = [
+      [['--evm', 'hmac', '--evm-key', payload], payload],
+      [['--evm', 'sign', '--evm-key', key, '--evm-cert', certificate], certificate],
+    ] as const;
+    for (const [labelling, judgedBy] of cases) {
+      const labelled = ok(ASSAY, 'label', tree, '--directories', ...labelling, ...cover);
+      assert.doesNotMatch(labelled, /unprotected/);
+      const judge = ['appraise', tree, '--evm-key', judgedBy, ...cover];
+      const held = ok(ASSAY, ...judge);
+      assert.match(held, /1 directories hold|1 directory/);
+      assert.doesNotMatch(held, /unprotected/);
+      // Somebody without the key writes the label anew, over what they put there.
+      writeFileSync(join(tree, 'three'), 'three');
+      const before = getXattr(tree, 'security.evm');
+      ok(ASSAY, 'label', tree, '--directories');
+      assert.deepEqual(getXattr(tree, 'security.evm'), before);
+      const attacked = run(ASSAY, ...judge);
+      assert.equal(attacked.status, 1);
+      assert.match(attacked.stdout, /^\.: invalid-directory-evm: /m, attacked.stdout);
+      rmSync(join(tree, 'three'));
+    }
+    const portable = run(ASSAY, 'label', tree, '--sign', key, '--directories', '--evm', 'portable', ...cover);
+    assert.equal(portable.status, 2);
+    assert.match(portable.stderr, /does not cover directories/);
+  });
+});

@@ -1,6 +1,9 @@
 /** Judges a tree's directory labels: what changed while nobody watched, which entry, and how. */
 import { bytesEqual, ParseError } from '../../bytes/index.ts';
 import { type Keyring, parseSignature, verifySignature } from '../../digsig/index.ts';
+import { appraiseEvm, type EvmResult, readEvmMetadata } from '../../evm/index.ts';
+import { FileStatus } from '../../sys/index.ts';
+import { FileSystemUuids } from '../evm-labeller.ts';
 import type { Problem } from '../problem.ts';
 import { TreeRoot } from '../tree-run.ts';
 import { type EntryChange, explainDifference, listDifference } from './compare.ts';
@@ -17,6 +20,7 @@ const CAUSES = {
   'malformed-directory-label': 'the label is none that can be read',
   unprotected: 'the label is neither signed nor covered by EVM: whoever changes the directory can change it too',
   'invalid-directory-signature': "the label's signature does not verify",
+  'invalid-directory-evm': 'security.evm, which covers the label, does not verify',
   'other-form': "the label is of another form or algorithm than the tree's root",
   'older-version': "the label is of another version than the tree's: an older directory was put back",
   'older-tree': 'the tree is older than its keeper knows it',
@@ -54,6 +58,8 @@ export interface AppraiseDirectoriesOptions {
   readonly form: LabelForm;
   /** Whose signatures hold. Without it labels are compared, and are `unprotected`. */
   readonly keyring?: Keyring;
+  /** Keys of EVM, and the attributes beside its own that it protects: a label among them needs no signature of its own. */
+  readonly evm?: DirectoryEvm;
   /** The keeper's last version of this tree: an older one is found. */
   readonly leastVersion?: bigint;
   /** What the keeper calls the tree's top. Left out: whatever the label says. */
@@ -61,6 +67,13 @@ export interface AppraiseDirectoriesOptions {
   readonly namespace?: 'security' | 'user';
   readonly onBad: (bad: BadDirectory) => void;
   readonly onProblem: (problem: Problem) => void;
+}
+
+export interface DirectoryEvm {
+  readonly hmacKey?: Uint8Array;
+  readonly keyring?: Keyring;
+  /** Names that the kernel's evm_xattrs holds too, in their order. */
+  readonly extraXattrs: readonly string[];
 }
 
 export interface AppraisedDirectories {
@@ -82,7 +95,7 @@ export function appraiseDirectories(tree: string, options: AppraiseDirectoriesOp
       form: options.form,
       digests: options.digests,
       attribute: `${options.namespace ?? 'security'}.assay.dir`,
-      onDirectory: (node) => judge.see(node),
+      onDirectory: (node, fd) => judge.see(node, fd),
       onProblem: (problem) => judge.problem(problem),
     });
     return judge.finish();
@@ -99,6 +112,7 @@ interface Moved {
 class DirectoryJudge {
   readonly #options: AppraiseDirectoriesOptions;
   readonly #labels: { readonly path: Uint8Array; readonly label: DirectoryLabel }[] = [];
+  readonly #uuids = new FileSystemUuids();
   /** Directories with something wrong of their own: what is above need not say it again. */
   readonly #isBad = new Set<string>();
   readonly #gone: Moved[] = [];
@@ -117,16 +131,16 @@ class DirectoryJudge {
     this.#options.onProblem(problem);
   }
 
-  see(node: DirectoryNode): void {
+  see(node: DirectoryNode, fd: number): void {
     this.#directories += 1;
-    const label = this.#holding(node);
+    const label = this.#holding(node, fd);
     if (label === undefined) return;
     this.#labels.push({ path: node.path, label });
     if (!bytesEqual(label.digest, node.digest)) this.#explain(node, label);
   }
 
   /** The label, where its signature says that it may be believed. */
-  #holding(node: DirectoryNode): DirectoryLabel | undefined {
+  #holding(node: DirectoryNode, fd: number): DirectoryLabel | undefined {
     const { keyring, form, digests } = this.#options;
     if (node.label === undefined) return this.#tell(node.path, 'missing-directory-label', 'a label', 'none');
     const label = this.#parsed(node.path, node.label);
@@ -135,15 +149,31 @@ class DirectoryJudge {
       const found = `${label.form}, ${label.algorithm}`;
       return this.#tell(node.path, 'other-form', `${form}, ${digests.algorithm}`, found);
     }
-    if (label.signature.length === 0) {
-      this.#isUnprotected = true;
-      return keyring === undefined ? label : this.#tell(node.path, 'unprotected', 'a signature', 'a bare digest');
+    const isSigned = label.signature.length > 0;
+    if (isSigned && keyring !== undefined) {
+      const fault = signatureFault(label, keyring);
+      if (fault === undefined) return label;
+      return this.#tell(node.path, 'invalid-directory-signature', 'a signature by a key of the keyring', fault);
     }
-    if (keyring === undefined) return label;
-    const fault = signatureFault(label, keyring);
-    return fault === undefined
-      ? label
-      : this.#tell(node.path, 'invalid-directory-signature', 'a signature by a key of the keyring', fault);
+    const covered = this.#coveredByEvm(fd);
+    if (covered !== undefined) return covered.status === 'pass' ? label : this.#uncovered(node.path, covered);
+    if (isSigned) return label;
+    this.#isUnprotected = true;
+    return keyring === undefined ? label : this.#tell(node.path, 'unprotected', 'a signature', 'a bare digest');
+  }
+
+  /** @returns undefined where EVM is not judged, or does not protect this attribute */
+  #coveredByEvm(fd: number): EvmResult | undefined {
+    const { evm, namespace = 'security' } = this.#options;
+    if (evm?.extraXattrs.includes(`${namespace}.assay.dir`) !== true) return undefined;
+    const { device } = new FileStatus().ofOpen(fd);
+    const { extraXattrs } = evm;
+    const { metadata, label: xattr } = readEvmMetadata(fd, { uuid: this.#uuids.of(fd, device), extraXattrs });
+    return appraiseEvm({ xattr, metadata, ...evm });
+  }
+
+  #uncovered(path: Uint8Array, { status, fault }: EvmResult): undefined {
+    return this.#tell(path, 'invalid-directory-evm', 'pass', fault ?? status);
   }
 
   #parsed(path: Uint8Array, bytes: Uint8Array): DirectoryLabel | undefined {

@@ -1,9 +1,11 @@
 /** Labels every directory of a tree: `security.assay.dir`. */
 import type { DigestAlgorithm } from '../../bytes/index.ts';
 import { openSigner, type Signer, type SignerSource, signDigest } from '../../digsig/index.ts';
-import { fgetXattr, fsetXattr } from '../../sys/index.ts';
+import { FileStatus, fgetXattr, fsetXattr } from '../../sys/index.ts';
 import { AppraiseError } from '../error.ts';
+import { EvmLabeller } from '../evm-labeller.ts';
 import { type Problem, problemOf } from '../problem.ts';
+import type { EvmLabelling } from '../task.ts';
 import { TreeRoot } from '../tree-run.ts';
 import type { FileDigests } from './file-digests.ts';
 import { type DirectoryLabel, detailOf, encodeDirectoryLabel, parseDirectoryLabel, signedDigest } from './label.ts';
@@ -17,6 +19,8 @@ export interface LabelDirectoriesOptions {
   readonly form?: LabelForm;
   /** Left out: the labels are bare, and every appraisal says `unprotected`. */
   readonly signer?: SignerSource;
+  /** Writes `security.evm` over the label, for a kernel whose evm_xattrs holds the label's attribute. */
+  readonly evm?: EvmLabelling;
   /** What the keeper calls the tree's top: where it will be mounted. Left out: where it lies now. */
   readonly rootPath?: string;
   /** Left out: seconds since the epoch, or one more than the root's label says, whichever is larger. */
@@ -53,6 +57,7 @@ class DirectoryLabeller {
   readonly #root: TreeRoot;
   readonly #options: LabelDirectoriesOptions;
   readonly #signer: Signer | undefined;
+  readonly #evm: EvmLabeller | undefined;
   readonly #attribute: string;
   readonly #version: bigint;
   readonly #rootPath: string;
@@ -64,6 +69,7 @@ class DirectoryLabeller {
     this.#root = root;
     this.#options = options;
     this.#signer = signer;
+    this.#evm = evmLabellerOf(options);
     this.#attribute = `${options.namespace ?? 'security'}.assay.dir`;
     this.#version = options.version ?? nextVersion(fgetXattr(root.fd, this.#attribute), options.now);
     this.#rootPath = options.rootPath ?? root.path;
@@ -85,13 +91,18 @@ class DirectoryLabeller {
   #label(node: DirectoryNode, fd: number): void {
     const value = encodeDirectoryLabel(this.#labelOf(node));
     try {
-      if (this.#options.dryRun !== true) fsetXattr(fd, this.#attribute, value);
+      if (this.#options.dryRun !== true) this.#write(fd, value);
       this.#directories += 1;
       if (node.path.length > 0) return;
       this.#top = { digest: node.digest, version: this.#version, path: this.#rootPath };
     } catch (error) {
       this.#tell({ path: node.path, ...problemOf(error) });
     }
+  }
+
+  #write(fd: number, value: Uint8Array): void {
+    fsetXattr(fd, this.#attribute, value);
+    this.#evm?.label(fd, new FileStatus().ofOpen(fd).device);
   }
 
   #labelOf(node: DirectoryNode): DirectoryLabel {
@@ -114,6 +125,14 @@ class DirectoryLabeller {
     this.#problems += 1;
     this.#options.onProblem(problem);
   }
+}
+
+/** A portable signature of EVM is over `security.ima`, which directories have not. */
+function evmLabellerOf({ evm, digests }: LabelDirectoriesOptions): EvmLabeller | undefined {
+  if (evm?.mode !== 'portable') return evm === undefined ? undefined : new EvmLabeller(evm, digests.algorithm);
+  throw new AppraiseError('appraise.option', 'a portable signature in security.evm does not cover directories', {
+    advice: 'take --evm hmac or --evm sign, or sign the directory labels themselves with --sign',
+  });
 }
 
 const LAST_VERSION = 2n ** 63n;
