@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fromHex } from '../../src/bytes/index.ts';
 import { type Signer, signFileId } from '../../src/digsig/index.ts';
+import { appraiseEvm, readEvmMetadata } from '../../src/evm/index.ts';
 import { encodeImaDigest, encodeImaSignature } from '../../src/ima/index.ts';
 import { EVM_FILES, HMAC_KEY, loadCertificates, loadHmacKey, loadPolicy, turnEvmOn } from '../guest/appraisal-steps.ts';
 import { answersOf, expectedAnswer, trialList, tryFiles } from '../guest/file-trials.ts';
@@ -33,7 +34,7 @@ import {
   setIma,
   sign,
 } from '../guest/labelled-files.ts';
-import { run } from '../guest/script.ts';
+import { run, write } from '../guest/script.ts';
 import { keyringOf, makeSigningKey } from '../guest/signing-key.ts';
 import { nodeTree, programTree, projectTree } from '../guest/tree.ts';
 import { requires, requiresMounts, requiresPath } from '../system/requirements.ts';
@@ -47,6 +48,10 @@ const skip = machine.skip || programs.skip || kernel.skip || requiresMounts().sk
 const SIGNED_ONLY = 1001;
 const VERITY_ONLY = 1002;
 const APPENDED = 1003;
+
+/** A directory that the guest labels, with the kernel's EVM over the label. */
+const COVERED = '/srv/covered';
+const DIRECTORY_XATTR = 'security.assay.dir';
 
 const ec = (curve: string): string[] => ['ec', '-pkeyopt', `ec_paramgen_curve:${curve}`];
 
@@ -146,7 +151,11 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
   const ours = new Map<string, string>();
 
   before(async () => {
-    const tools = { ...programTree('/usr/bin/keyctl'), ...programTree('/usr/bin/fsverity') };
+    const tools = {
+      ...programTree('/usr/bin/keyctl'),
+      ...programTree('/usr/bin/fsverity'),
+      ...programTree('/usr/bin/setfattr'),
+    };
     const tree = { ...nodeTree(), ...projectTree(), ...tools, '/srv': { folder: true } } as const;
     guest = await makeGuest({
       kernel: 'judge',
@@ -193,8 +202,11 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
         tryFiles('appended', 'load'),
         loadCertificates('_evm', 'evm.der'),
         ...loadHmacKey,
+        write('/sys/kernel/security/integrity/evm/evm_xattrs', DIRECTORY_XATTR),
         turnEvmOn(3),
         tryFiles('metadata'),
+        run('mkdir', COVERED),
+        run('setfattr', '-n', DIRECTORY_XATTR, '-v', '0x01020304', COVERED),
       ],
     });
   });
@@ -214,4 +226,14 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
       });
     }
   }
+
+  test('the kernel’s EVM covers a directory’s label as ours does, once evm_xattrs names it', async () => {
+    const judged = (extraXattrs: readonly string[]) =>
+      guest.onDisk((mounted) => {
+        const { metadata, label: xattr } = readEvmMetadata(join(mounted, COVERED), { extraXattrs });
+        return appraiseEvm({ xattr, metadata, extraXattrs, hmacKey: HMAC_KEY }).status;
+      });
+    assert.equal(await judged([DIRECTORY_XATTR]), 'pass');
+    assert.equal(await judged([]), 'no_xattrs');
+  });
 });
