@@ -1,4 +1,5 @@
 /** Reference values: manifests and their compiled form. */
+export * from './boot/index.ts';
 export { CompiledReference, compileReference } from './compile.ts';
 export * from './dpkg/index.ts';
 export { ManifestError, type ManifestErrorCode } from './error.ts';
