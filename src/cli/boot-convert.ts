@@ -7,17 +7,14 @@ import {
   celFromBootLog,
   encodeBootLog,
   encodeCel,
-  parseBootLog,
   parseCel,
 } from '../boot/index.ts';
-import { ParseError } from '../bytes/index.ts';
+import { bootLogOf, MACHINE_BOOT_LOG, readBootLogFile } from './boot-log-input.ts';
 import { inFile } from './in-file.ts';
-import { readInput } from './read-input.ts';
 import { printJson } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 import { writeOutput } from './write-output.ts';
 
-const MAX_LOG_SIZE = 64 * 1024 * 1024;
 const TARGETS = ['cel-json', 'cel-tlv', 'log'] as const;
 type Target = (typeof TARGETS)[number];
 
@@ -29,7 +26,8 @@ interface ConvertOptions {
 }
 
 const HELP = `
-LOG is a TCG event log, a canonical event log (CEL) as JSON or TLV, or systemd's tpm2-measure.log; - is standard input.
+LOG is a TCG event log, a canonical event log (CEL) as JSON or TLV, systemd's tpm2-measure.log, or the output of
+txt-stat; - is standard input; left out, it is ${MACHINE_BOOT_LOG}.
 From a TCG event log to CEL and back gives the same bytes; only padding after the last event is left out.
 
 Examples:
@@ -40,7 +38,7 @@ export function registerConvert(boot: Command): void {
   boot
     .command('convert')
     .description('Convert a boot log: TCG event log, canonical event log as JSON or TLV')
-    .argument('<log>', 'the log to read')
+    .argument('[log]', 'the log to read')
     .requiredOption('--to <form>', `one of ${TARGETS.join(', ')}`)
     .option('-o, --output <file>', 'file to write, - for standard output', '-')
     .option('--ccel', 'the log is of confidential computing: its indices are registers (RTMR + 1), not PCRs')
@@ -49,17 +47,14 @@ export function registerConvert(boot: Command): void {
     .action(convert);
 }
 
-function convert(path: string, options: ConvertOptions): void {
+function convert(path: string | undefined, options: ConvertOptions): void {
   const target = TARGETS.find((name) => name === options.to);
   if (target === undefined) throw new UsageError(`--to ${options.to} is no form`, `use one of ${TARGETS.join(', ')}`);
   if (options.json === true && options.output === '-') {
     throw new UsageError('--json and the log both go to standard output', 'name a file with -o');
   }
-  const bytes = readInput(path, MAX_LOG_SIZE);
-  if (bytes.length > MAX_LOG_SIZE) {
-    throw new ParseError('parse.too-large', path, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
-  }
-  const { records, written } = inFile(path, () => {
+  const { name, bytes } = readBootLogFile(path);
+  const { records, written } = inFile(name, () => {
     const read = readRecords(bytes, options.ccel === true);
     return { records: read.length, written: encode(read, target) };
   });
@@ -68,10 +63,10 @@ function convert(path: string, options: ConvertOptions): void {
   if (options.json === true) printJson({ records, to: target, bytes: written.length });
 }
 
-function readRecords(bytes: Uint8Array, isCcel: boolean): CelRecord[] {
+function readRecords(bytes: Buffer, isCcel: boolean): CelRecord[] {
   const form = celForm(bytes);
   if (form !== undefined) return parseCel(bytes, form);
-  return celFromBootLog(parseBootLog(bytes), isCcel ? 'cc-register' : 'pcr');
+  return celFromBootLog(bootLogOf(bytes), isCcel ? 'cc-register' : 'pcr');
 }
 
 function encode(records: readonly CelRecord[], target: Target): Uint8Array {

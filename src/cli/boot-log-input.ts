@@ -11,18 +11,35 @@ export const MACHINE_BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measureme
 /** Firmware tables hold some hundred KiB; a bound, so that a wrong path does not fill the memory. */
 const MAX_LOG_SIZE = 64 * 1024 * 1024;
 
+/** A log's bytes, and the name that errors call it by. */
+export interface BootLogFile {
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
 /**
- * @param path a file (a TCG event log, or the output of `txt-stat`), `-` for standard input; left out: this machine's log
+ * @param path a file, `-` for standard input; left out: this machine's log
  * @throws {BootError} `boot.no-log` where this machine shows none
  */
-export function readBootLog(path: string | undefined): BootLog {
+export function readBootLogFile(path: string | undefined): BootLogFile {
   if (path === undefined && !existsSync(MACHINE_BOOT_LOG)) throw noLog();
   const name = path ?? MACHINE_BOOT_LOG;
   const bytes = readInput(name, MAX_LOG_SIZE);
   if (bytes.length > MAX_LOG_SIZE) {
     throw new ParseError('parse.too-large', name, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
   }
-  return inFile(name, () => (looksLikeTxtStat(bytes) ? parseTxtStat(bytes.toString('utf8')) : parseBootLog(bytes)));
+  return { name, bytes };
+}
+
+/** A TCG event log, or the output of `txt-stat`. */
+export function bootLogOf(bytes: Buffer): BootLog {
+  return looksLikeTxtStat(bytes) ? parseTxtStat(bytes.toString('utf8')) : parseBootLog(bytes);
+}
+
+/** What {@link readBootLogFile} reads, parsed by {@link bootLogOf}. */
+export function readBootLog(path: string | undefined): BootLog {
+  const { name, bytes } = readBootLogFile(path);
+  return inFile(name, () => bootLogOf(bytes));
 }
 
 /** The likely reason, from the nearest cause to the farthest. */
