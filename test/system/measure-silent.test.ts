@@ -135,5 +135,6 @@ test('assay up says its verdict beside a file that gives nothing, and ends at SI
   assert.equal(up.child.signalCode, null);
   assert.equal(stderr, '');
   assert.ok(took < STOPS_WITHIN_MS, `${took} ms`);
-  assert.ok(up.output.includes(file) && up.output.includes('gap:measuring-held-up'), up.output);
+  assert.match(up.output, new RegExp(`✗ file\\.unreadable +${file} `), up.output);
+  assert.match(up.output, /✗ ima\.gap .*\(measuring-held-up\)/, up.output);
 });

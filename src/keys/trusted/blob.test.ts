@@ -53,19 +53,42 @@ test('a blob cut anywhere, or with bytes after it, is refused', () => {
   assert.equal(codeOf(Buffer.alloc(513, 0x30)), 'key.malformed');
 });
 
-test('any bytes are a blob that is written as it was read, or no blob', () => {
+test('the remark that no authorization is needed may be DER’s true, and must be a BOOLEAN', () => {
+  const remarked = (remark: string): Buffer => asn1(`${OID}${remark}${PARENT}${octets(AREA)}${octets(PRIVATE)}`);
+  const der = parseTrustedBlob(remarked('a0030101ff'));
+  assert.equal(der.emptyAuth, true);
+  assert.deepEqual(encodeTrustedBlob(der), WHOLE);
+  assert.equal(parseTrustedBlob(remarked('a003010100')).emptyAuth, false);
+  assert.equal(codeOf(remarked('a003020101')), 'key.malformed');
+});
+
+test('any bytes are a blob that reads the same when it is written again, or no blob', () => {
   const mutated = fc.tuple(fc.nat(WHOLE.length - 1), fc.nat(255)).map(([at, byte]) => {
     const bytes = Buffer.from(WHOLE);
     bytes[at] = byte;
     return bytes;
   });
+  const remark = WHOLE.indexOf(Buffer.from('a003010101', 'hex')) + 4;
   fc.assert(
     fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 200 })), (bytes) => {
       const code = codeOf(bytes);
-      if (code === undefined)
-        assert.deepEqual(Buffer.from(encodeTrustedBlob(parseTrustedBlob(bytes))), Buffer.from(bytes));
-      else assert.equal(code, 'key.malformed');
+      if (code !== undefined) {
+        assert.equal(code, 'key.malformed');
+        return;
+      }
+      const blob = parseTrustedBlob(bytes);
+      const written = encodeTrustedBlob(blob);
+      assert.deepEqual(parseTrustedBlob(written), blob);
+      // Another octet for true, or a false that is written out, is the only thing that writing changes.
+      if (Buffer.from(bytes).compare(WHOLE, remark, remark + 1, remark, remark + 1) === 0)
+        assert.deepEqual(written, Buffer.from(bytes));
     }),
-    { numRuns: 300 },
+    {
+      numRuns: 300,
+      examples: [
+        [Buffer.from(WHOLE).fill(2, remark - 2, remark - 1)],
+        [Buffer.from(WHOLE).fill(0xff, remark, remark + 1)],
+      ],
+    },
   );
 });

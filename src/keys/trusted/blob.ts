@@ -78,10 +78,18 @@ function parseAsn1(bytes: Uint8Array): TrustedBlob {
   return {
     form: 'asn1',
     parent: Number(key.parent),
-    emptyAuth: key.emptyAuth !== undefined && new Uint8Array(key.emptyAuth)[2] !== 0,
+    emptyAuth: key.emptyAuth !== undefined && booleanOf(new Uint8Array(key.emptyAuth)),
     area,
     private: privateOf(new Uint8Array(key.privkey.buffer)).content,
   };
+}
+
+/** The kernel takes every octet but 0 for true (lib/asn1_decoder.c leaves it to the format); other writers give DER's FF. */
+function booleanOf(der: Uint8Array): boolean {
+  const [tag, length, octet, ...rest] = der;
+  if (tag !== 1 || length !== 1 || octet === undefined || rest.length > 0)
+    throw malformed('its emptyAuth is no BOOLEAN');
+  return octet !== 0;
 }
 
 function parseSequence(bytes: Uint8Array): TPMKey {

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { parseBootLog } from '../parse.ts';
-import { type BootFile, type BootWay, predictBoot } from './index.ts';
+import { parseBootLog } from '../../src/boot/parse.ts';
+import { type BootFile, type BootWay, predictBoot } from '../../src/boot/predict/index.ts';
 
 const BOOTS = process.env.ASSAY_BOOTS;
 const needsBoots = { skip: BOOTS === undefined ? 'needs kept boots (their folder in ASSAY_BOOTS)' : false };
