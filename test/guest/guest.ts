@@ -78,6 +78,8 @@ export interface Guest extends AsyncDisposable {
   onDisk<T>(work: (root: string) => T | Promise<T>): Promise<T>;
   /** Root certificate of the vTPM's manufacturer. */
   readonly caRoot: string;
+  /** The vTPM's folder, for a swtpm of the test's own while the machine is off. */
+  readonly tpmState: string;
   /** The initramfs' image, whose content the kernel measures into PCR 9. */
   readonly initramfs: string;
   /** The flash that holds the firmware's variables. */
@@ -130,6 +132,7 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   let boots = 0;
   return {
     caRoot,
+    tpmState: state,
     initramfs: place('initramfs'),
     variables: machine.variables,
     loadOptions: (commandLine) => `${kernelCommandLine(commandLine)} initrd=initrd`,

@@ -22,25 +22,11 @@ import {
 import * as t from '../../src/tpm/index.ts';
 import { SoftwareTpm } from '../../src/vtpm/index.ts';
 import { type RunningSwtpm, runSwtpm } from '../fixtures/running-swtpm.ts';
+import { keepStorageKey } from '../fixtures/storage-key.ts';
 import { requires } from './requirements.ts';
 
 const PARENT = 0x81000001;
 const NONE = new Uint8Array(0);
-
-/** The storage root key, kept at PARENT (TCG TPM v2.0 Provisioning Guidance, 7.5.1). */
-async function provision(tpm: t.TpmClient, userAuth: Uint8Array = NONE, persistentHandle = PARENT): Promise<void> {
-  const { template } = t.EK_PROFILES.p256;
-  const objectAttributes = { ...template.objectAttributes, adminWithPolicy: false, userWithAuth: true, noDA: true };
-  const { objectHandle } = await tpm.execute(t.TPM2_CreatePrimary, {
-    primaryHandle: t.TPM_RH.OWNER,
-    inSensitive: { userAuth, data: NONE },
-    inPublic: { ...template, objectAttributes, authPolicy: NONE },
-    outsideInfo: NONE,
-    creationPCR: [],
-  });
-  await tpm.execute(t.TPM2_EvictControl, { auth: t.TPM_RH.OWNER, objectHandle, persistentHandle });
-  await tpm.execute(t.TPM2_FlushContext, { flushHandle: objectHandle });
-}
 
 interface OpenedTpm {
   readonly tpm: t.TpmClient;
@@ -69,7 +55,7 @@ function holds(open: () => Promise<OpenedTpm>): void {
   before(async () => {
     opened = await open();
     tpm = opened.tpm;
-    await provision(tpm);
+    await keepStorageKey(tpm, PARENT);
   });
   after(() => opened.close());
 
@@ -191,7 +177,7 @@ function holds(open: () => Promise<OpenedTpm>): void {
 
   test('a storage key with an authorization value, and one that is not there', async () => {
     const keyAuth = randomBytes(20);
-    await provision(tpm, keyAuth, 0x81000002);
+    await keepStorageKey(tpm, 0x81000002, keyAuth);
     const blob = await seal({ parent: 0x81000002, keyAuth });
     await unsealTrustedKey(tpm, blob, { keyAuth });
     await assert.rejects(unsealTrustedKey(tpm, blob), { code: 'key.wrong-secret' });
@@ -200,7 +186,7 @@ function holds(open: () => Promise<OpenedTpm>): void {
 
   test('a blob of another TPM', async () => {
     const other = await software();
-    await provision(other.tpm);
+    await keepStorageKey(other.tpm, PARENT);
     const blob = await sealTrustedKey(other.tpm, { payload: randomBytes(32), parent: PARENT });
     await other.close();
     await assert.rejects(unsealTrustedKey(tpm, blob), { code: 'key.foreign-blob' });
@@ -208,11 +194,15 @@ function holds(open: () => Promise<OpenedTpm>): void {
 
   test('the older form, whose last byte says whether the key may be moved', async () => {
     const payload = randomBytes(32);
-    const blob = await sealTrustedKey(tpm, { payload: Buffer.concat([payload, Buffer.of(1)]), parent: PARENT });
-    const legacy = parseTrustedBlob(encodeTrustedBlob({ ...blob, form: 'legacy', parent: undefined }));
+    const legacy = parseTrustedBlob(encodeTrustedBlob(await seal({ payload, form: 'legacy', migratable: true })));
+    assert.deepEqual([legacy.form, legacy.parent], ['legacy', undefined]);
     await assert.rejects(unsealTrustedKey(tpm, legacy), { code: 'key.option' });
     const unsealed = await unsealTrustedKey(tpm, legacy, { parent: PARENT });
     assert.deepEqual([Buffer.from(unsealed.payload), unsealed.migratable], [payload, true]);
+    const fixed = await seal({ payload, form: 'legacy' });
+    assert.equal((await unsealTrustedKey(tpm, fixed, { parent: PARENT })).migratable, false);
+    await seal({ payload: Buffer.alloc(127), form: 'legacy' });
+    await assert.rejects(seal({ payload: Buffer.alloc(128), form: 'legacy' }), { code: 'key.size' });
   });
 
   test('a locked PCR opens nothing more in this boot', async () => {
@@ -260,7 +250,7 @@ describe('trusted keys and tpm2-tools', requires('swtpm', 'tpm2_quote'), () => {
     running = await runSwtpm();
     folder = mkdtempSync(join(tmpdir(), 'assay-keys-'));
     tpm = await running.client();
-    await provision(tpm);
+    await keepStorageKey(tpm, PARENT);
   });
   after(async () => {
     await running[Symbol.asyncDispose]();

@@ -31,6 +31,11 @@ export const TRUSTED_SIZES = { least: 32, most: 128 } as const;
 
 export interface SealRequest {
   readonly payload: Uint8Array;
+  /**
+   * `asn1` unless told. What is sealed differs, so that a key cannot be turned from one form into the other: the older one
+   * holds a byte more than the payload, and at most 127 of it.
+   */
+  readonly form?: TrustedBlob['form'];
   /** Handle of the storage key; the kernel takes persistent ones. */
   readonly parent: number;
   /** Authorization value of the storage key; a secret. */
@@ -82,11 +87,13 @@ export async function newPayload(tpm: TpmClient, size: number): Promise<Uint8Arr
  * @throws {KeyError} `key.size`, `key.no-parent`, `key.wrong-secret`
  */
 export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Promise<TrustedBlob> {
-  checkSize(request.payload.length);
-  const { hash = 'sha256', blobAuth = EMPTY } = request;
+  const { hash = 'sha256', blobAuth = EMPTY, form = 'asn1', payload, migratable = false } = request;
+  checkSize(payload.length, form);
   if (blobAuth.length > digestInfo(hash).size) {
     throw new KeyError('key.size', `an authorization value under ${hash} has at most ${digestInfo(hash).size} bytes`);
   }
+  // What the kernel takes off again (tpm2_unseal_cmd: old_format).
+  const data = form === 'legacy' ? Buffer.concat([payload, Buffer.of(migratable ? 1 : 0)]) : payload;
   try {
     const parent = await parentOf(tpm, request.parent);
     const sealed = await underParent(tpm, parent, request.keyAuth, { decrypt: true }, (parentHandle) =>
@@ -94,7 +101,7 @@ export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Prom
         TPM2_Create,
         {
           parentHandle: parent.handle,
-          inSensitive: { userAuth: blobAuth, data: request.payload },
+          inSensitive: { userAuth: blobAuth, data },
           inPublic: sealedArea(request, hash),
           outsideInfo: EMPTY,
           creationPCR: [],
@@ -104,8 +111,9 @@ export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Prom
     );
     const { outPublic, outPrivate } = sealed;
     if (outPublic.type !== 'keyedhash') throw new TpmError('tpm.malformed', 'the TPM sealed something else');
-    const emptyAuth = blobAuth.length === 0;
-    return { form: 'asn1', parent: request.parent, emptyAuth, area: outPublic, private: outPrivate };
+    const sealedKey = { area: outPublic, private: outPrivate };
+    if (form === 'legacy') return { form, parent: undefined, emptyAuth: false, ...sealedKey };
+    return { form, parent: request.parent, emptyAuth: blobAuth.length === 0, ...sealedKey };
   } catch (error) {
     throw keyError(error);
   }
@@ -200,8 +208,7 @@ async function unsealObject(
 /** In the older form the last byte says whether the key may be moved; in the newer one its attributes do. */
 function payloadOf({ form, area }: TrustedBlob, data: Uint8Array): UnsealedKey {
   const { fixedTPM = false, fixedParent = false } = area.objectAttributes;
-  const isMovable = !fixedTPM && !fixedParent;
-  if (form === 'asn1') return { payload: data, migratable: isMovable };
+  if (form === 'asn1') return { payload: data, migratable: !(fixedTPM && fixedParent) };
   return { payload: data.subarray(0, -1), migratable: data.at(-1) === 1 };
 }
 
@@ -260,10 +267,9 @@ async function underParent<T>(
   }
 }
 
-function checkSize(size: number): void {
-  if (size >= TRUSTED_SIZES.least && size <= TRUSTED_SIZES.most) return;
-  throw new KeyError(
-    'key.size',
-    `a trusted key has ${TRUSTED_SIZES.least} to ${TRUSTED_SIZES.most} bytes, and not ${size}`,
-  );
+function checkSize(size: number, form: TrustedBlob['form'] = 'asn1'): void {
+  const most = form === 'legacy' ? TRUSTED_SIZES.most - 1 : TRUSTED_SIZES.most;
+  if (size >= TRUSTED_SIZES.least && size <= most) return;
+  const which = form === 'legacy' ? ' in the older form' : '';
+  throw new KeyError('key.size', `a trusted key${which} has ${TRUSTED_SIZES.least} to ${most} bytes, and not ${size}`);
 }
