@@ -39,10 +39,11 @@ test('each option of the kernel’s that acts on a TPM 2.0 is read as it reads i
   assert.deepEqual(parseTrustedOptions([`blobauth=${'ee'.repeat(20)}`]), { blobauth: Buffer.alloc(20, 0xee) });
 });
 
-test('what the kernel answers with EINVAL is refused, and no secret is repeated', () => {
+test('what the kernel answers with EINVAL or silently leaves out is refused, and no secret is repeated', () => {
   refused('keyhandle=1', 'keyhandle=1');
   refused('keyhandle=xyz');
   refused('pcrlock=24');
+  refused('pcrlock=0');
   refused('migratable=2');
   refused('hash=md5');
   refused('unknown=1');

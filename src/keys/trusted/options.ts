@@ -91,8 +91,9 @@ function policyDigestOf(text: string, hash: TrustedHash): Uint8Array {
 }
 
 function pcrOf(text: string): number {
-  if (/^\d{1,2}$/.test(text) && Number(text) < 24) return Number(text);
-  throw wrong('pcrlock is a PCR, 0…23');
+  if (/^\d{1,2}$/.test(text) && Number(text) > 0 && Number(text) < 24) return Number(text);
+  // The kernel takes 0 for "none" (trusted_tpm_seal) and says nothing.
+  throw wrong('pcrlock is a PCR, 1…23: with 0 the kernel locks nothing');
 }
 
 function flagOf(text: string): boolean {
