@@ -7,6 +7,7 @@ import {
   extendPcr,
   type HandleAuthorization,
   isResponseCode,
+  objectName,
   type Policy,
   policyDigest,
   Session,
@@ -106,7 +107,7 @@ export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Prom
           outsideInfo: EMPTY,
           creationPCR: [],
         },
-        { auth: { parentHandle }, names: parent.names },
+        { ...authorizedBy(parentHandle), names: parent.names },
       ),
     );
     const { outPublic, outPrivate } = sealed;
@@ -157,7 +158,7 @@ export async function unsealTrustedKey(
     const parent = await parentOf(tpm, handle);
     const loading = { parentHandle: handle, inPrivate: blob.private, inPublic: blob.area };
     const { objectHandle } = await underParent(tpm, parent, request.keyAuth, {}, (parentHandle) =>
-      tpm.execute(TPM2_Load, loading, { auth: { parentHandle }, names: parent.names }),
+      tpm.execute(TPM2_Load, loading, { ...authorizedBy(parentHandle), names: parent.names }),
     );
     try {
       return payloadOf(blob, await unsealObject(tpm, parent, objectHandle, blob, request));
@@ -199,7 +200,9 @@ async function unsealObject(
     if (isPolicy) await satisfyPolicy(tpm, session, policy ?? [], approved);
     session.attributes = { continueSession: true, encrypt: true };
     const auth = { itemHandle: { session, authValue: blobAuth } };
-    return (await tpm.execute(TPM2_Unseal, { itemHandle }, { auth })).outData;
+    // The name is ours and not the TPM's word: what anybody else loaded there does not unseal in this session.
+    const names = new Map([[itemHandle, objectName(area)]]);
+    return (await tpm.execute(TPM2_Unseal, { itemHandle }, { auth, names })).outData;
   } finally {
     await session.flush(tpm).catch(() => undefined); // a TPM that was reset has none; what happened before counts
   }
@@ -250,14 +253,18 @@ async function parentOf(tpm: TpmClient, handle: number): Promise<Parent> {
 
 const isMissing = (rc: number): boolean => isResponseCode(rc, 'HANDLE') || isResponseCode(rc, 'REFERENCE_H0');
 
-/** Runs one command under the parent's authorization, in a session that is salted with it. */
+/**
+ * Runs one command under the parent's authorization, in a session that is salted with it; without one where there is
+ * nothing to hide, neither an authorization value nor what goes in: a salt costs the TPM a private key's operation.
+ */
 async function underParent<T>(
   tpm: TpmClient,
   { handle, area }: Parent,
   keyAuth: Uint8Array | undefined,
   attributes: { readonly decrypt?: true },
-  use: (by: HandleAuthorization) => Promise<T>,
+  use: (by?: HandleAuthorization) => Promise<T>,
 ): Promise<T> {
+  if (keyAuth === undefined && attributes.decrypt !== true) return use();
   const session = await Session.start(tpm, { type: 'hmac', salt: { handle, area }, symmetric: AES_128_CFB });
   try {
     session.attributes = { continueSession: true, ...attributes };
@@ -266,6 +273,9 @@ async function underParent<T>(
     await session.flush(tpm).catch(() => undefined);
   }
 }
+
+const authorizedBy = (parentHandle?: HandleAuthorization) =>
+  parentHandle === undefined ? {} : { auth: { parentHandle } };
 
 function checkSize(size: number, form: TrustedBlob['form'] = 'asn1'): void {
   const most = form === 'legacy' ? TRUSTED_SIZES.most - 1 : TRUSTED_SIZES.most;
