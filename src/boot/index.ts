@@ -79,5 +79,6 @@ export {
 } from './predict/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
 export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
+export { tpm2EventlogYaml } from './tpm2-yaml/log.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';
 export { encodeBootLog } from './write.ts';

@@ -7,9 +7,19 @@ import type { BootEvent, BootLog, ReplayedPcrs } from './log.ts';
 const MAX_PCR = 23;
 const STARTUP_LOCALITY = Buffer.from('StartupLocality\0', 'latin1');
 
-/** True for the events that a PCR was extended with: EV_NO_ACTION is information, whatever its digests say. */
+/**
+ * Events that extend no PCR, whatever their digests say: EV_NO_ACTION is information, and the two markers of Linux Secure
+ * Launch only enclose what the kernel then extends (its arch/x86/kernel/slaunch.c, slaunch_tpm2_extend).
+ */
+const NOT_EXTENDED: ReadonlySet<number> = new Set([
+  EventType.EV_NO_ACTION,
+  EventType.TXT_EVTYPE_SLAUNCH_START,
+  EventType.TXT_EVTYPE_SLAUNCH_END,
+]);
+
+/** True for the events that a PCR was extended with. */
 export function isExtended(event: BootEvent): boolean {
-  return event.pcr <= MAX_PCR && event.type !== EventType.EV_NO_ACTION;
+  return event.pcr <= MAX_PCR && !NOT_EXTENDED.has(event.type);
 }
 
 /** Banks of the log that Assay can compute, in the log's order. */

@@ -29,6 +29,24 @@ test('boot show tells a log in text and in JSON, and lets no control character o
   }
 });
 
+test('boot show prints the YAML of tpm2_eventlog, and says beside it which payload does not match', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-boot-show-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'log');
+  const event = {
+    pcr: 7,
+    type: 4,
+    digests: [[0x000b, digest('sha256', Buffer.alloc(4))]] as const,
+    data: Buffer.alloc(3),
+  };
+  writeFileSync(file, agileLog(specIdPayload([[0x000b, 32]]), [event]));
+  const { status, stdout, stderr } = assay('boot', 'show', file, '--format', 'tpm2', '--eventlog-version', '2');
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^---\nversion: 2\nevents:\n- EventNum: 0\n/);
+  assert.match(stdout, /\npcrs:\n {2}sha256:\n {4}7 {2}: 0x[0-9a-f]{64}\n$/);
+  assert.match(stderr, /^warning: event 1's digest does not match its payload$/m);
+});
+
 test('what is no log is refused with its name', () => {
   const { status, stderr } = assay('boot', 'show', join(import.meta.dirname, 'boot-show.ts'));
   assert.equal(status, 2);

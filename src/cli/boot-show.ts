@@ -8,6 +8,7 @@ import {
   replayBootLog,
   type StoryChapter,
   tellBoot,
+  tpm2EventlogYaml,
 } from '../boot/index.ts';
 import { toHex } from '../bytes/index.ts';
 import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
@@ -20,13 +21,17 @@ Before each line: ✓ the event's digest is over what is shown; · it is over so
 shown is a mere remark; ! the event contradicts itself. That the TPM holds these digests is not said here: compare
 \`assay boot replay\` with the PCRs.
 
+--format tpm2 prints the YAML of tpm2_eventlog 5.4, for programs that read it, with PCRs that respect StartupLocality.
+
 Example:
   assay boot show
+  assay boot show boot.log --format tpm2 --eventlog-version 2
   assay boot show boot.log --json`;
 
 interface Options {
   readonly json?: boolean;
-  readonly format: 'text' | 'json';
+  readonly format: 'text' | 'json' | 'tpm2';
+  readonly eventlogVersion: '1' | '2';
 }
 
 export function registerShow(boot: Command): void {
@@ -35,7 +40,12 @@ export function registerShow(boot: Command): void {
     .description('Tell a boot from its event log: what was measured, stage by stage')
     .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
     .option('--json', 'print {"format","banks","events","story","pcrs"}')
-    .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json', 'tpm2']).default('text'))
+    .addOption(
+      new Option('--eventlog-version <version>', "of tpm2_eventlog's YAML; 2 takes more payloads apart")
+        .choices(['1', '2'])
+        .default('1'),
+    )
     .addHelpText('after', HELP)
     .action((path: string | undefined, options: Options) => show(path, options));
 }
@@ -43,9 +53,21 @@ export function registerShow(boot: Command): void {
 function show(path: string | undefined, options: Options): void {
   const log = readBootLog(path);
   const events = decodeLog(log);
+  if (options.json !== true && options.format === 'tpm2') {
+    printTpm2(log, events, options.eventlogVersion === '2' ? 2 : 1);
+    return;
+  }
   const story = tellBoot(events);
   if (options.json === true || options.format === 'json') printJson(asJson(log, events, story));
   else printStory(log, story);
+}
+
+/** The tool's own warning, where it belongs: standard output is for programs. */
+function printTpm2(log: BootLog, events: readonly DecodedEvent[], version: 1 | 2): void {
+  for (const { index, vouched } of events) {
+    if (vouched === 'differs') process.stderr.write(`warning: event ${index}'s digest does not match its payload\n`);
+  }
+  process.stdout.write(tpm2EventlogYaml(log, version));
 }
 
 /** Integers of 64 bits as `0x…`, bytes as hex. */

@@ -28,6 +28,12 @@ test("a launch's PCRs begin at zero, and bracketing events extend none", () => {
   );
 });
 
+test("Secure Launch's markers enclose what is extended, and extend nothing", () => {
+  const enclosed = log(measured(17, 0x503, ''), KERNEL, measured(17, 0x504, ''));
+  assert.deepEqual(replayBootLog(enclosed), replayBootLog(log(KERNEL)));
+  assert.equal(launchMeasurements(enclosed, 'sha256').length, 1);
+});
+
 test('the component that changed, went or came is named', () => {
   const before = log(KERNEL, CMDLINE);
   assert.deepEqual(compareLaunches(before, log(KERNEL, CMDLINE), 'sha256'), []);
