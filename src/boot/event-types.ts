@@ -1,6 +1,6 @@
 /**
  * Event types that this room treats apart (TCG PC Client Platform Firmware Profile 1.06, "Event Types"; Linux Secure
- * Launch and Intel TXT for the 0x4xx and 0x5xx ones).
+ * Launch, Intel TXT and tboot for the 0x4xx and 0x5xx ones).
  */
 export const EventType = {
   EV_NO_ACTION: 0x03,
@@ -104,6 +104,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [0x41a, 'TXT_EVTYPE_BOOT_POL_HASH'],
   [0x4fe, 'TXT_EVTYPE_RANDOM_VALUE'],
   [0x4ff, 'TXT_EVTYPE_CAP_VALUE'],
+  [0x501, 'TB_EVTYPE_MEASUREMENT'],
   [0x502, 'TXT_EVTYPE_SLAUNCH'],
   [0x503, 'TXT_EVTYPE_SLAUNCH_START'],
   [0x504, 'TXT_EVTYPE_SLAUNCH_END'],

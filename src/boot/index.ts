@@ -1,4 +1,15 @@
 /** Measured boot: TCG event logs, decoded and replayed. */
+
+export {
+  CC_REGISTERS,
+  type CcRegister,
+  type CcReplay,
+  ccRegister,
+  isCcelTable,
+  isCcLog,
+  replayCcLog,
+  tellCcBoot,
+} from './ccel.ts';
 export {
   bootLogFromCel,
   type CelContent,
@@ -45,7 +56,16 @@ export {
   type SignatureList,
   type SignatureType,
 } from './decode/signature-list.ts';
-export { compareLaunches, type LaunchDifference, type LaunchMeasurement, launchMeasurements } from './drtm/launch.ts';
+export { compareLaunches, type LaunchChange, type LaunchMeasurement, launchMeasurements } from './drtm/launch.ts';
+export {
+  type LaunchEvent,
+  type LaunchKind,
+  launchKind,
+  launchPcrUses,
+  nameLaunchEvents,
+  type TxtPcrMap,
+  txtPcrMap,
+} from './drtm/names.ts';
 export { looksLikeTxtStat, parseTxtStat } from './drtm/txt-stat.ts';
 export { BootError, type BootErrorCode } from './error.ts';
 export { EventType, eventTypeName } from './event-types.ts';

@@ -2,6 +2,15 @@ import type { DecodedEvent, DecodedPayload, ImageLoad, Variable, Vouched } from 
 import { guidName } from './decode/guid.ts';
 import type { LoadOption } from './decode/load-option.ts';
 import type { Signature } from './decode/signature-list.ts';
+import {
+  isLaunchPcr,
+  type LaunchEvent,
+  type LaunchKind,
+  launchKind,
+  launchPcrUses,
+  nameLaunchEvents,
+} from './drtm/names.ts';
+import { EventType } from './event-types.ts';
 
 /** The stages of a boot, in the order in which they are told. */
 export type StoryStage =
@@ -11,6 +20,8 @@ export type StoryStage =
   | 'option-roms'
   | 'boot-manager'
   | 'loader'
+  /** A dynamic launch (DRTM): PCRs 17–22. */
+  | 'launch'
   | 'kernel'
   | 'os';
 
@@ -27,6 +38,8 @@ export interface StoryLine {
 export interface StoryChapter {
   readonly stage: StoryStage;
   readonly title: string;
+  /** What is to be known before its lines: who launched, and what each PCR holds. */
+  readonly notes: readonly string[];
   readonly lines: readonly StoryLine[];
 }
 
@@ -37,6 +50,7 @@ const TITLES: Readonly<Record<StoryStage, string>> = {
   'option-roms': 'Option ROMs and drivers',
   'boot-manager': 'Boot manager',
   loader: 'Boot loader',
+  launch: 'Dynamic launch',
   kernel: 'Kernel',
   os: 'Operating system',
 };
@@ -47,6 +61,7 @@ const STAGES: readonly StoryStage[] = [
   'option-roms',
   'boot-manager',
   'loader',
+  'launch',
   'kernel',
   'os',
 ];
@@ -54,18 +69,44 @@ const STAGES: readonly StoryStage[] = [
 /** A boot told stage by stage: every event of the log once, in the log's order within its stage. */
 export function tellBoot(events: readonly DecodedEvent[]): readonly StoryChapter[] {
   const lines = new Map<StoryStage, StoryLine[]>(STAGES.map((stage) => [stage, []]));
+  const launch = events.filter(isOfLaunch).map(launchEvent);
+  const launchNames = nameLaunchEvents(launch);
   for (const event of events) {
     const { index, pcr, vouched } = event;
-    lines.get(stageOf(event))?.push({ index, pcr, vouched, text: sentence(event), details: details(event.payload) });
+    const text = launchNames.get(index) ?? sentence(event);
+    lines.get(stageOf(event))?.push({ index, pcr, vouched, text, details: details(event.payload) });
   }
   return STAGES.flatMap((stage) => {
     const told = lines.get(stage) ?? [];
-    return told.length === 0 ? [] : [{ stage, title: TITLES[stage], lines: told }];
+    const notes = stage === 'launch' ? launchNotes(launch) : [];
+    return told.length === 0 ? [] : [{ stage, title: TITLES[stage], notes, lines: told }];
   });
 }
 
+/** Events of PCRs 17–22, and TXT's record of its PCR map, which is in none. */
+function isOfLaunch({ pcr, type }: DecodedEvent): boolean {
+  return isLaunchPcr(pcr) || type === EventType.TXT_EVTYPE_PCR_MAPPING;
+}
+
+function launchEvent({ index, pcr, type, payload }: DecodedEvent): LaunchEvent {
+  return { index, pcr, type, text: payload.kind === 'text' ? payload.text : undefined };
+}
+
+const LAUNCHES: Readonly<Record<LaunchKind, string>> = {
+  'intel-txt': 'by Intel TXT',
+  'amd-skinit': 'by AMD SKINIT',
+  'secure-launch': 'as Linux Secure Launch logs it',
+};
+
+function launchNotes(launch: readonly LaunchEvent[]): readonly string[] {
+  const kind = launchKind(launch);
+  return kind === undefined ? [] : [LAUNCHES[kind], ...launchPcrUses(launch)];
+}
+
 /** Where PCRs alone do not say it, the payload does: PCR 4 holds boot manager, loader and kernel. */
-function stageOf({ pcr, payload }: DecodedEvent): StoryStage {
+function stageOf(event: DecodedEvent): StoryStage {
+  const { pcr, payload } = event;
+  if (isOfLaunch(event)) return 'launch';
   if (payload.kind === 'action' && /^exit-boot-services/.test(payload.action)) return 'kernel';
   if (payload.kind === 'image-load' && pcr === 4) return isKernelImage(payload) ? 'kernel' : 'loader';
   if (payload.kind === 'variable' && pcr === 1) {

@@ -1,6 +1,7 @@
 /** The firmware's event log that a `boot` command reads: a file, or this machine's. */
 import { existsSync, readdirSync } from 'node:fs';
-import { BootError, type BootLog, looksLikeTxtStat, parseBootLog, parseTxtStat } from '../boot/index.ts';
+import { dirname, join } from 'node:path';
+import { BootError, type BootLog, isCcelTable, looksLikeTxtStat, parseBootLog, parseTxtStat } from '../boot/index.ts';
 import { ParseError } from '../bytes/index.ts';
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
@@ -18,6 +19,7 @@ export interface BootLogFile {
 }
 
 /**
+ * For the ACPI table CCEL, the log that it stands for is read: Linux shows that in `data/CCEL` beside the table.
  * @param path a file, `-` for standard input; left out: this machine's log
  * @throws {BootError} `boot.no-log` where this machine shows none
  */
@@ -25,10 +27,21 @@ export function readBootLogFile(path: string | undefined): BootLogFile {
   if (path === undefined && !existsSync(MACHINE_BOOT_LOG)) throw noLog();
   const name = path ?? MACHINE_BOOT_LOG;
   const bytes = readInput(name, MAX_LOG_SIZE);
+  if (isCcelTable(bytes)) return readCcelLog(name);
   if (bytes.length > MAX_LOG_SIZE) {
     throw new ParseError('parse.too-large', name, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
   }
   return { name, bytes };
+}
+
+function readCcelLog(table: string): BootLogFile {
+  const beside = join(dirname(table), 'data', 'CCEL');
+  if (table !== '-' && existsSync(beside)) return readBootLogFile(beside);
+  throw new BootError(
+    'boot.not-a-log',
+    `${table}: this is the ACPI table that says where the log is, not the log`,
+    'give /sys/firmware/acpi/tables/data/CCEL',
+  );
 }
 
 /** A TCG event log, or the output of `txt-stat`. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -51,4 +51,32 @@ test('what is no log is refused with its name', () => {
   const { status, stderr } = assay('boot', 'show', join(import.meta.dirname, 'boot-show.ts'));
   assert.equal(status, 2);
   assert.match(stderr, /boot-show\.ts: this is no TCG event log/);
+});
+
+test('a CCEL is shown and replayed under its registers, also where its ACPI table is named', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-ccel-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const data = Buffer.alloc(4);
+  const event = { pcr: 1, type: 4, digests: [[0x000c, digest('sha384', data)]] as const, data };
+  const log = agileLog(specIdPayload([[0x000c, 48]]), [event]);
+  log.writeUInt32LE(1, 0);
+  const table = Buffer.alloc(56);
+  table.write('CCEL');
+  mkdirSync(join(folder, 'data'));
+  writeFileSync(join(folder, 'data/CCEL'), log);
+  writeFileSync(join(folder, 'CCEL'), table);
+  const value = digest('sha384', Buffer.alloc(48), digest('sha384', data)).toString('hex');
+  for (const name of ['CCEL', 'data/CCEL']) {
+    const { stdout, stderr } = assay('boot', 'replay', join(folder, name), '--json');
+    assert.deepEqual(JSON.parse(stdout).registers, { sha384: { RTMR0: value } }, stderr);
+  }
+  const file = join(folder, 'data/CCEL');
+  assert.match(assay('boot', 'replay', file).stdout, new RegExp(`sha384 {2}RTMR0 {2}${value}`));
+  assert.match(assay('boot', 'show', file).stdout, /✓ RTMR0 {3}separator/);
+  const refused = assay('boot', 'show', file, '--format', 'tpm2');
+  assert.equal(refused.status, 2, refused.stdout);
+  rmSync(join(folder, 'data'), { recursive: true });
+  const { status, stderr } = assay('boot', 'replay', join(folder, 'CCEL'));
+  assert.equal(status, 2);
+  assert.match(stderr, /the ACPI table that says where the log is/);
 });

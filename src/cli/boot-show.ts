@@ -2,17 +2,23 @@
 import { type Command, Option } from 'commander';
 import {
   type BootLog,
+  ccRegister,
   type DecodedEvent,
   decodeLog,
+  isCcLog,
   logBanks,
   replayBootLog,
+  replayCcLog,
   type StoryChapter,
   tellBoot,
+  tellCcBoot,
   tpm2EventlogYaml,
 } from '../boot/index.ts';
 import { toHex } from '../bytes/index.ts';
 import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { warnOfStrays } from './boot-registers.ts';
 import { escapeControls, printJson, printLine, styled } from './terminal.ts';
+import { UsageError } from './usage-error.ts';
 
 const HELP = `
 LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}.
@@ -32,6 +38,7 @@ interface Options {
   readonly json?: boolean;
   readonly format: 'text' | 'json' | 'tpm2';
   readonly eventlogVersion: '1' | '2';
+  readonly ccel?: boolean;
 }
 
 export function registerShow(boot: Command): void {
@@ -39,27 +46,32 @@ export function registerShow(boot: Command): void {
     .command('show')
     .description('Tell a boot from its event log: what was measured, stage by stage')
     .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
-    .option('--json', 'print {"format","banks","events","story","pcrs"}')
+    .option('--json', 'print {"format","banks","events","story","pcrs"}, of a CCEL "registers" for "pcrs"')
     .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json', 'tpm2']).default('text'))
     .addOption(
       new Option('--eventlog-version <version>', "of tpm2_eventlog's YAML; 2 takes more payloads apart")
         .choices(['1', '2'])
         .default('1'),
     )
+    .option('--ccel', 'the log’s indices are registers of confidential computing, also where it does not look so')
     .addHelpText('after', HELP)
     .action((path: string | undefined, options: Options) => show(path, options));
 }
 
 function show(path: string | undefined, options: Options): void {
   const log = readBootLog(path);
+  const isCc = options.ccel === true || isCcLog(log);
+  const isTpm2 = options.json !== true && options.format === 'tpm2';
+  if (isTpm2 && isCc) throw new UsageError('tpm2_eventlog’s YAML has PCRs, and this log registers', 'use --json');
+  const { events, story } = isCc ? tellCcBoot(log) : told(log);
+  if (isTpm2) printTpm2(log, events, options.eventlogVersion === '2' ? 2 : 1);
+  else if (options.json === true || options.format === 'json') printJson(asJson(log, events, story, isCc));
+  else printStory(log, story, isCc);
+}
+
+function told(log: BootLog): ReturnType<typeof tellCcBoot> {
   const events = decodeLog(log);
-  if (options.json !== true && options.format === 'tpm2') {
-    printTpm2(log, events, options.eventlogVersion === '2' ? 2 : 1);
-    return;
-  }
-  const story = tellBoot(events);
-  if (options.json === true || options.format === 'json') printJson(asJson(log, events, story));
-  else printStory(log, story);
+  return { events, story: tellBoot(events) };
 }
 
 /** The tool's own warning, where it belongs: standard output is for programs. */
@@ -71,13 +83,13 @@ function printTpm2(log: BootLog, events: readonly DecodedEvent[], version: 1 | 2
 }
 
 /** Integers of 64 bits as `0x…`, bytes as hex. */
-function asJson(log: BootLog, events: readonly DecodedEvent[], story: readonly StoryChapter[]): unknown {
+function asJson(log: BootLog, events: readonly DecodedEvent[], story: readonly StoryChapter[], isCc: boolean): unknown {
   return plain({
     format: log.format,
     banks: logBanks(log),
     events: events.map((event, i) => ({ ...event, digests: digestsOf(log, i) })),
     story,
-    pcrs: replayBootLog(log),
+    ...(isCc ? replayCcLog(log) : { pcrs: replayBootLog(log) }),
   });
 }
 
@@ -102,17 +114,24 @@ const MARKS = {
   differs: styled('red', '!'),
 } as const;
 
-function printStory(log: BootLog, story: readonly StoryChapter[]): void {
-  const form = log.format === 'agile' ? 'crypto-agile' : 'SHA-1';
+function printStory(log: BootLog, story: readonly StoryChapter[], isCc: boolean): void {
+  const form = isCc ? 'confidential-computing' : log.format === 'agile' ? 'crypto-agile' : 'SHA-1';
+  const label = isCc ? registerLabel : pcrLabel;
+  if (isCc) warnOfStrays(replayCcLog(log));
   printLine(`${form} log, ${log.events.length} events, banks ${logBanks(log).join(', ')}`);
-  for (const { title, lines } of story) {
+  for (const { title, notes, lines } of story) {
     printLine();
     printLine(styled('bold', title));
+    for (const note of notes) printLine(`  ${note}`);
     for (const { pcr, vouched, text, details } of lines) {
-      printLine(`${MARKS[vouched]} ${pcrLabel(pcr)}  ${escapeControls(text)}`);
+      printLine(`${MARKS[vouched]} ${label(pcr)}  ${escapeControls(text)}`);
       for (const detail of details) printLine(`           ${escapeControls(detail)}`);
     }
   }
+}
+
+function registerLabel(index: number): string {
+  return (ccRegister(index) ?? `index ${index}`).padEnd(6);
 }
 
 function pcrLabel(pcr: number): string {

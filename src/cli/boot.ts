@@ -1,14 +1,16 @@
 /** `assay boot`: what the firmware measured. */
 import type { Command } from 'commander';
-import { type ReplayedPcrs, replayBootLog } from '../boot/index.ts';
+import { type BootLog, isCcLog, type ReplayedPcrs, replayBootLog, replayCcLog } from '../boot/index.ts';
 import { registerConvert } from './boot-convert.ts';
 import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
 import { registerPredict } from './boot-predict.ts';
+import { warnOfStrays } from './boot-registers.ts';
 import { registerShow } from './boot-show.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
 
 const REPLAY_EXAMPLE = `
 LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}.
+Of a confidential-computing log (CCEL) the registers are printed: RTMR0 to RTMR3 of TDX.
 
 Example:
   assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements --json`;
@@ -22,14 +24,20 @@ export function register(program: Command): void {
     .command('replay')
     .description('Replay a TCG event log: the PCR values that it adds up to')
     .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
-    .option('--json', 'print {"format","events","pcrs"}')
+    .option('--ccel', 'the log’s indices are registers of confidential computing, also where it does not look so')
+    .option('--json', 'print {"format","events","pcrs"}, of a CCEL "registers" for "pcrs"')
     .addHelpText('after', REPLAY_EXAMPLE)
-    .action((path: string | undefined, options: { json?: boolean }) => replay(path, options.json === true));
+    .action(replay);
   registerConvert(boot);
 }
 
-function replay(path: string | undefined, asJson: boolean): void {
+function replay(path: string | undefined, options: { readonly json?: boolean; readonly ccel?: boolean }): void {
   const log = readBootLog(path);
+  const asJson = options.json === true;
+  if (options.ccel === true || isCcLog(log)) {
+    replayRegisters(log, asJson);
+    return;
+  }
   const pcrs = replayBootLog(log);
   if (asJson) {
     printJson({ format: log.format, events: log.events.length, pcrs });
@@ -37,6 +45,18 @@ function replay(path: string | undefined, asJson: boolean): void {
     printLine(`${log.format === 'agile' ? 'crypto-agile' : 'SHA-1'} log, ${log.events.length} events`);
     printLine(pcrTable(pcrs));
   }
+}
+
+function replayRegisters(log: BootLog, asJson: boolean): void {
+  const replayed = replayCcLog(log);
+  if (asJson) {
+    printJson({ format: log.format, events: log.events.length, ...replayed });
+    return;
+  }
+  printLine(`confidential-computing log, ${log.events.length} events`);
+  const banks = Object.entries(replayed.registers);
+  printLine(formatTable(banks.flatMap(([bank, values]) => Object.entries(values).map((value) => [bank, ...value]))));
+  warnOfStrays(replayed);
 }
 
 /** One line for each PCR of each bank, as tables of the field have it. */

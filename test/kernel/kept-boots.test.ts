@@ -1,12 +1,14 @@
 /** Predictions against PCRs that TPMs held: boots kept in the folder that ASSAY_BOOTS names, each with its log, PCRs and files. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { parseBootLog } from '../../src/boot/parse.ts';
 import { type BootFile, type BootWay, predictBoot } from '../../src/boot/predict/index.ts';
+import { toolDiffers, YAML_VERSIONS } from '../fixtures/eventlog-yaml.ts';
+import { requires } from '../system/requirements.ts';
 
 const BOOTS = process.env.ASSAY_BOOTS;
 const needsBoots = { skip: BOOTS === undefined ? 'needs kept boots (their folder in ASSAY_BOOTS)' : false };
@@ -88,4 +90,14 @@ test('another way to boot than the base log’s is refused, naming its record', 
     refusals.find(({ pcr }) => pcr === 4)?.reason ?? '',
     /base log, event \d+: an image that is not described/,
   );
+});
+
+test('every kept log is printed as tpm2_eventlog prints it', needsBoots, (t) => {
+  const boots = readdirSync(BOOTS ?? '').filter((boot) => kind(boot, 'boot.log')?.isFile() === true);
+  assert.ok(boots.length > 0);
+  const { skip } = requires('tpm2_eventlog');
+  if (skip !== false) return t.skip(skip);
+  for (const boot of boots) {
+    for (const version of YAML_VERSIONS) assert.deepEqual(toolDiffers(bytesOf(boot, 'boot.log'), version), [], boot);
+  }
 });

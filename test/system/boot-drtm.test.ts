@@ -100,8 +100,8 @@ test(
       assert.deepEqual(replayBootLog(second).sha256, now, 'a launch resets the PCRs of the one before');
       assert.notEqual(replayBootLog(first).sha256?.['18'], now['18']);
       assert.deepEqual(
-        compareLaunches(first, second, 'sha256').map(({ pcr, component }) => [pcr, component]),
-        [[18, 'Measured Kernel command line']],
+        compareLaunches(first, second, 'sha256').map(({ kind, pcr, component }) => [kind, pcr, component]),
+        [['changed', 18, 'Measured Kernel command line']],
       );
     } finally {
       socket.destroy();

@@ -111,7 +111,7 @@ function readPayload(event: BootEvent, offset: number, vouched: Vouched): Decode
     case EventType.EV_S_CRTM_VERSION:
       return versionOf(data, reader);
     case EventType.EV_EVENT_TAG:
-      return { kind: 'tagged', ...readTagged(reader) };
+      return taggedOrText(data, reader);
     case EventType.EV_IPL:
       return textOrUnknown(data, (text) => ({
         kind: 'ipl',
@@ -125,6 +125,12 @@ function readPayload(event: BootEvent, offset: number, vouched: Vouched): Decode
     default:
       return textOrUnknown(data, (text) => ({ kind: 'text', text }));
   }
+}
+
+/** Mere text under this type stands in a published log of a TDX guest: `LOADED_IMAGE::LoadOptions`. */
+function taggedOrText(data: Uint8Array, reader: ByteReader): DecodedPayload {
+  const text = printableText(data);
+  return text === undefined ? { kind: 'tagged', ...readTagged(reader) } : { kind: 'text', text };
 }
 
 function textOrUnknown(data: Uint8Array, make: (text: string) => DecodedPayload): DecodedPayload {

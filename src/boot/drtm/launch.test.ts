@@ -59,7 +59,19 @@ test('the component that changed, went or came is named', () => {
   );
 });
 
+test('two launches are compared in the longest bank that both have, and equal components in another order are told', () => {
+  assert.deepEqual(compareLaunches(log(KERNEL, START), log(KERNEL)), []);
+  const initrd = measured(17, 0x502, 'Measured initrd');
+  const [order, ...more] = compareLaunches(log(KERNEL, initrd, CMDLINE), log(initrd, KERNEL, CMDLINE));
+  assert.deepEqual(more, []);
+  assert.deepEqual([order?.kind, order?.pcr, order?.component], ['reordered', 17, 'Measured kernel']);
+  const sha1 = parseBootLog(agileLog(specIdPayload([[4, 20]]), []));
+  assert.throws(() => compareLaunches(log(KERNEL), sha1), /share no bank/);
+});
+
 test('a measurement without text is called by its type', () => {
   const event = { ...measured(17, 0x402, 'x'), data: Buffer.from([1, 2, 3]) };
-  assert.equal(launchMeasurements(log(event), 'sha256')[0]?.component, 'TXT_EVTYPE_HASH_START');
+  assert.equal(launchMeasurements(log(event), 'sha256')[0]?.component, 'SINIT, the module that the processor started');
+  const unknown = { ...event, type: 0x4f0 };
+  assert.equal(launchMeasurements(log(unknown), 'sha256')[0]?.component, '0x000004f0');
 });
