@@ -1,15 +1,18 @@
 /** `assay boot predict`: the PCR values of the next boot. */
 import { createPrivateKey } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
   type BootFile,
+  type BootLog,
   type BootWay,
   DEFAULT_PHASES,
+  type GrubDisk,
   measurementDigest,
   type Prediction,
   predictBoot,
+  predictEntries,
   predictUki,
   sealingPolicy,
   signPolicies,
@@ -34,11 +37,14 @@ interface Options {
   readonly loader: string;
   readonly grub: string;
   readonly device: string;
+  readonly disk?: readonly string[];
+  readonly display?: 'yes' | 'no';
   readonly entry?: readonly string[];
   readonly uki?: string;
   readonly kernel?: string;
   readonly initrd?: string;
   readonly cmdline?: string;
+  readonly cmdlineFile?: string;
   readonly memory: string;
   readonly mokList?: string;
   readonly phase?: readonly string[];
@@ -60,9 +66,17 @@ WAY is shim-grub, systemd-boot, uki or qemu-kernel. The firmware's own part come
 booted in the same way; without it, only what the loaders extend is predicted. A PCR that does not follow for certain is
 left out, with the reason.
 
+shim-grub follows GRUB through its configuration, as grub-mkconfig writes it: each command that it runs (PCR 8) and each
+file that it reads (PCR 9). GRUB's saved environment is taken as it lies there. It boots the default entry; --entry names
+others as grub-reboot does ('1>0', an id or a title), '--entry every' gives a variant for each.
+systemd-boot without --entry gives a variant for each entry and image on the partition.
+
 Examples:
-  assay boot predict shim-grub --esp /boot/efi --base /sys/kernel/security/tpm0/binary_bios_measurements
+  assay boot predict shim-grub --esp /boot/efi --loader EFI/debian/shimx64.efi --grub EFI/debian/grubx64.efi \\
+    --disk '(hd0,gpt2),5a5a0e10-0000-4000-8000-000000000005=/' --entry every \\
+    --base /sys/kernel/security/tpm0/binary_bios_measurements
   assay boot predict systemd-boot --esp /boot --entry EFI/Linux/new.efi --base LOG --json
+  assay boot predict qemu-kernel --kernel vmlinuz --initrd initrd --cmdline-file /etc/kernel/cmdline --base LOG
   assay boot predict uki --uki new.efi --format signed --private-key key.pem`;
 
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
@@ -81,11 +95,22 @@ export function registerPredict(boot: Command): void {
     )
     .option('--grub <path>', 'GRUB, on that partition', 'EFI/BOOT/grubx64.efi')
     .option('--device <device>', "GRUB's name of that partition", FIRST_PARTITION)
-    .option('--entry <path>', 'UKI or type 1 entry that systemd-boot starts; several are several variants', collect)
+    .option(
+      '--disk <device[,uuid]=folder>',
+      'further partition that GRUB sees, by its name and UUID there, and where it is mounted',
+      collect,
+    )
+    .addOption(new Option('--display <yes|no>', 'whether the firmware has a display').choices(['yes', 'no']))
+    .option(
+      '--entry <entry>',
+      "path of a UKI or type 1 entry that systemd-boot starts; or GRUB's menu entry; 'every'; several are several variants",
+      collect,
+    )
     .option('--uki <file>', 'unified kernel image, for way uki')
     .option('--kernel <file>', 'kernel, for way qemu-kernel')
     .option('--initrd <file>', 'initrd, for way qemu-kernel')
     .option('--cmdline <text>', 'whole command line, for way qemu-kernel')
+    .option('--cmdline-file <file>', 'file with that command line, as /etc/kernel/cmdline')
     .option('--memory <MiB>', "QEMU's memory, for way qemu-kernel", '1024')
     .option('--mok-list <file>', "data of shim's variable MokList")
     .option('--variable <name=file>', "new data of a Secure Boot variable ('db=new-db')", collect)
@@ -125,7 +150,7 @@ function variantsOf(way: string, options: Options): Variant[] {
   }
   const base = options.base === undefined ? undefined : readBootLog(options.base);
   const variables = Object.fromEntries((options.variable ?? []).map(variableOf));
-  return waysOf(way, options).flatMap(({ name, boot }) =>
+  return waysOf(way, options, base, variables).flatMap(({ name, boot }) =>
     phases.map((path) => ({
       name: path === '' ? name : `${name} ${path}`,
       prediction: predictBoot({ boot, base, banks, phases: path, variables }),
@@ -146,14 +171,24 @@ const needed = (value: string | undefined, option: string): string => {
 
 const read = (path: string): BootFile => ({ name: path, bytes: readFileSync(path) });
 
-function waysOf(way: string, options: Options): { readonly name: string; readonly boot: BootWay }[] {
+interface NamedWay {
+  readonly name: string;
+  readonly boot: BootWay;
+}
+
+function waysOf(
+  way: string,
+  options: Options,
+  base: BootLog | undefined,
+  variables: Readonly<Record<string, Uint8Array>>,
+): NamedWay[] {
   switch (way) {
     case 'uki':
       return [{ name: 'uki', boot: { way, uki: read(needed(options.uki, '--uki')) } }];
     case 'qemu-kernel':
       return [{ name: way, boot: qemuKernel(options) }];
     case 'shim-grub':
-      return [{ name: way, boot: shimGrub(options) }];
+      return grubEntries(shimGrub(options), options, base, variables);
     case 'systemd-boot':
       return systemdBoot(options);
     default:
@@ -167,32 +202,100 @@ function qemuKernel(options: Options): BootWay {
     throw new UsageError('--memory is no number of MiB', 'give what -m has');
   const initrd = options.initrd === undefined ? undefined : read(options.initrd);
   const kernel = read(needed(options.kernel, '--kernel'));
-  return { way: 'qemu-kernel', kernel, initrd, commandLine: needed(options.cmdline, '--cmdline'), memoryMiB };
+  return { way: 'qemu-kernel', kernel, initrd, commandLine: commandLine(options), memoryMiB };
 }
 
-function shimGrub(options: Options): BootWay {
+function commandLine({ cmdline, cmdlineFile }: Options): string {
+  if (cmdlineFile === undefined) return needed(cmdline, '--cmdline or --cmdline-file');
+  if (cmdline !== undefined) throw new UsageError('--cmdline and --cmdline-file both say it', 'give one of them');
+  // As kernel-install takes it: lines are joined, spaces at the ends fall away.
+  return readFileSync(cmdlineFile, 'utf8')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+}
+
+type ShimGrub = Extract<BootWay, { way: 'shim-grub' }>;
+
+const EVERY = 'every';
+
+function grubEntries(
+  boot: ShimGrub,
+  { entry }: Options,
+  base: BootLog | undefined,
+  variables: Readonly<Record<string, Uint8Array>>,
+): NamedWay[] {
+  if (entry === undefined) return [{ name: 'shim-grub', boot }];
+  return entry.flatMap((asked) =>
+    asked === EVERY
+      ? predictEntries(boot, base, variables).map((found) => ({
+          name: found.titles.join(' > '),
+          boot: { ...boot, entry: found.entry },
+        }))
+      : [{ name: asked, boot: { ...boot, entry: asked } }],
+  );
+}
+
+function shimGrub(options: Options): ShimGrub {
   const esp = partition(needed(options.esp, '--esp'));
   const { mokList } = options;
   return {
     way: 'shim-grub',
     shim: esp.required(options.loader),
     grub: esp.required(options.grub),
-    disks: [{ device: options.device, file: esp.file, isDirectory: esp.isDirectory }],
+    disks: grubDisks(esp, options),
     bootDevice: options.device,
+    ...(options.display === undefined ? {} : { hasDisplay: options.display === 'yes' }),
     owner: mokList === undefined ? undefined : { mokList: readFileSync(mokList), mokListX: new Uint8Array() },
   };
 }
 
-function systemdBoot(options: Options): { readonly name: string; readonly boot: BootWay }[] {
-  const esp = partition(needed(options.esp, '--esp'));
-  const loader = esp.required(options.loader);
-  const { entry } = options;
-  if (entry === undefined) throw new UsageError('no --entry says what systemd-boot starts', 'name a UKI or an entry');
-  return entry.map((path) => {
-    const file = esp.required(path);
-    const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file };
-    return { name: path, boot: { way: 'systemd-boot', loader, loads } };
+/** `(hd0,gpt2),UUID=FOLDER`; a further one of the ESP's own name brings its UUID. */
+function grubDisks(esp: Partition, { device, disk = [] }: Options): GrubDisk[] {
+  const given = disk.map((text) => {
+    const [, name, uuid, folder] = /^(\([^()=]+\))(?:,([^=]+))?=(.+)$/s.exec(text) ?? [];
+    if (name === undefined || folder === undefined)
+      throw new UsageError(`--disk ${text} is no partition`, "write it as '(hd0,gpt2),UUID=FOLDER'");
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true)
+      throw new UsageError(`--disk ${text}: ${folder} is no folder`, 'name the folder where the partition is mounted');
+    const { file, isDirectory } = partition(folder);
+    return { device: name, ...(uuid === undefined ? {} : { uuid }), file, isDirectory };
   });
+  const own = { device, file: esp.file, isDirectory: esp.isDirectory };
+  return given.some((other) => other.device === device) ? given : [own, ...given];
+}
+
+function systemdBoot(options: Options): NamedWay[] {
+  const folder = needed(options.esp, '--esp');
+  const esp = partition(folder);
+  const loader = esp.required(options.loader);
+  const { entry = [EVERY] } = options;
+  return entry
+    .flatMap((path) => (path === EVERY ? entriesOn(folder) : [path]))
+    .map((path) => {
+      const file = esp.required(path);
+      const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file };
+      return { name: path, boot: { way: 'systemd-boot', loader, loads } };
+    });
+}
+
+/** Where systemd-boot looks for what it starts (Boot Loader Specification). */
+function entriesOn(folder: string): string[] {
+  const found = [
+    ['loader/entries', '.conf'],
+    ['EFI/Linux', '.efi'],
+  ].flatMap(([place = '', ending = '']) => {
+    const names = existsSync(join(folder, place)) ? readdirSync(join(folder, place)) : [];
+    return names
+      .filter((name) => name.toLowerCase().endsWith(ending))
+      .sort()
+      .map((name) => `${place}/${name}`);
+  });
+  if (found.length === 0)
+    throw new UsageError(
+      `${folder} has nothing that systemd-boot starts in loader/entries or EFI/Linux`,
+      'name another --esp, or a UKI or an entry with --entry',
+    );
+  return found;
 }
 
 interface Partition {

@@ -1,7 +1,8 @@
 /** How a guest's kernel is started: by the firmware itself, or from a disk by the loaders that distributions use. */
-import { writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EspFiles } from './esp.ts';
+import { type EspFiles, LINUX_PARTITION, LINUX_UUID } from './esp.ts';
+import { grubMkconfig } from './grub-mkconfig.ts';
 import { makeUki } from './uki.ts';
 
 /** What every way starts in the end. */
@@ -58,18 +59,50 @@ async function grubFiles({ kernel, initramfs, commandLine }: Payload, folder: st
   };
 }
 
-/** shim, GRUB and the kernel, signed by Microsoft and Debian: boots under Microsoft's keys. */
-export const shimAndGrub: BootWay = async (payload, folder) => ({
-  ...(await grubFiles(payload, folder)),
-  [DEFAULT_LOADER]: loader(SHIM),
-  '/EFI/BOOT/grubx64.efi': loader(GRUB),
-});
-
 /** GRUB by itself: it enters the kernel past its EFI stub, which hands the firmware's log on. */
 export const grubAlone: BootWay = async (payload, folder) => ({
   ...(await grubFiles(payload, folder)),
   [DEFAULT_LOADER]: loader(GRUB),
 });
+
+/** As grub-install leaves it for GRUB's environment block (grub-core/lib/envblk.c, 1024 bytes). */
+const environmentBlock = (lines: string): string => `# GRUB Environment Block\n${lines}`.padEnd(1024, '#');
+
+/** What `uname -r` says of the guest's kernel does not matter: the name of its file has it. */
+const RELEASE = '6.1.0-guest-amd64';
+export const DEBIAN_KERNEL = `${LINUX_PARTITION}/boot/vmlinuz-${RELEASE}`;
+export const DEBIAN_CONFIGURATION = `${LINUX_PARTITION}/boot/grub/grub.cfg`;
+
+/**
+ * shim and GRUB as Debian installs them: a stub of a configuration on the ESP, the one of grub-mkconfig, GRUB's modules,
+ * its environment, font and language on a Linux partition.
+ * @param environment GRUB's variables that an earlier run has left, each line as `saved_entry=1`
+ * @param custom what the machine's keeper has added, in custom.cfg
+ */
+export const shimAndDebianGrub =
+  ({ environment = '', custom = '' } = {}): BootWay =>
+  async (payload, folder) => {
+    const [modules, linux] = ['usr/lib/grub/x86_64-efi', `${LINUX_PARTITION}/boot`];
+    const { commandLine } = payload;
+    const made = join(folder, 'mkconfig');
+    await mkdir(made);
+    const text = await grubMkconfig({ loaders: loader('.'), release: RELEASE, commandLine, folder: made });
+    const stub = `search.fs_uuid ${LINUX_UUID} root hd0,gpt2 \nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n`;
+    const names = (await readdir(loader(modules))).filter((name) => /\.(mod|lst)$/.test(name));
+    return {
+      [DEFAULT_LOADER]: loader(SHIM),
+      '/EFI/BOOT/grubx64.efi': loader(GRUB),
+      [GRUB_CONFIGURATION]: await written(folder, 'stub.cfg', stub),
+      [DEBIAN_KERNEL]: payload.kernel,
+      [`${linux}/initrd.img-${RELEASE}`]: payload.initramfs,
+      [DEBIAN_CONFIGURATION]: await written(folder, 'grub.cfg', text),
+      [`${linux}/grub/grubenv`]: await written(folder, 'grubenv', environmentBlock(environment)),
+      [`${linux}/grub/custom.cfg`]: await written(folder, 'custom.cfg', custom),
+      [`${linux}/grub/fonts/unicode.pf2`]: loader('usr/share/grub/unicode.pf2'),
+      [`${linux}/grub/locale/de.mo`]: loader('usr/share/locale/de/LC_MESSAGES/grub.mo'),
+      ...Object.fromEntries(names.map((name) => [`${linux}/grub/x86_64-efi/${name}`, loader(`${modules}/${name}`)])),
+    };
+  };
 
 const LOADER_CONFIGURATION = 'timeout 0\neditor no\n';
 

@@ -1,6 +1,7 @@
 /** What a prediction is told of a guest's boot: the files that it loads, found where its loader looks for them. */
 import { readFileSync } from 'node:fs';
-import type { BootFile, BootWay } from '../../src/boot/index.ts';
+import type { BootFile, BootWay, GrubDisk } from '../../src/boot/index.ts';
+import { LINUX_PARTITION, LINUX_UUID } from './esp.ts';
 import type { FirmwareVariable } from './firmware.ts';
 import type { Boot, Guest } from './guest.ts';
 import { MEMORY_MEGABYTES } from './qemu.ts';
@@ -18,18 +19,24 @@ export function describedBoot(
   mokList?: FirmwareVariable,
 ): BootWay {
   const file = (path: string): BootFile | undefined => read(boot.esp[path], path);
-  const isDirectory = (path: string): boolean => Object.keys(boot.esp).some((name) => name.startsWith(`${path}/`));
   const [loader, grub, uki, entry] = [LOADER, GRUB, UKI, ENTRY].map(file);
   if (loader === undefined) return handedOver(guest, boot);
   if (grub !== undefined) {
     const owner = mokList && { mokList: mokList.data, mokListX: new Uint8Array() };
-    const disks = [{ device: DEVICE, file, isDirectory }];
+    const disks = [disk(boot, DEVICE, ''), { ...disk(boot, LINUX_PARTITION, LINUX_PARTITION), uuid: LINUX_UUID }];
     return { way: 'shim-grub', shim: loader, grub, disks, bootDevice: DEVICE, owner };
   }
   if (uki !== undefined) return { way: 'systemd-boot', loader, loads: { uki } };
   if (entry !== undefined) return { way: 'systemd-boot', loader, loads: { entry, file } };
   return { way: 'uki', uki: loader };
 }
+
+/** @param prefix what the names of its files begin with */
+const disk = ({ esp }: Pick<Boot, 'esp'>, device: string, prefix: string): GrubDisk => ({
+  device,
+  file: (path) => read(esp[`${prefix}${path}`], `${prefix}${path}`),
+  isDirectory: (path) => Object.keys(esp).some((name) => name.startsWith(`${prefix}${path}/`)),
+});
 
 const read = (place: string | undefined, name: string): BootFile | undefined =>
   place === undefined ? undefined : { name, bytes: readFileSync(place) };

@@ -9,8 +9,14 @@ import { layOut, type Tree } from './tree.ts';
 const run = promisify(execFile);
 const SBIN = { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
 
-/** Path on the partition, as `/EFI/BOOT/BOOTX64.EFI` → the file of this machine that lies there. */
+/**
+ * Path on the partition, as `/EFI/BOOT/BOOTX64.EFI` → the file of this machine that lies there. Paths that begin with
+ * LINUX_PARTITION lie on a second one, of ext4.
+ */
 export type EspFiles = Readonly<Record<string, string>>;
+
+export const LINUX_PARTITION = '(hd0,gpt2)';
+export const LINUX_UUID = '5a5a0e10-0000-4000-8000-000000000005';
 
 const MEBIBYTE = 2 ** 20;
 const SECTOR = 512;
@@ -36,16 +42,40 @@ export const SECOND_DISK: DiskIdentity = {
 
 /** Makes `image`. Its size follows from the files, in steps that small changes of them do not cross. */
 export async function makeBootDisk(files: EspFiles, image: string, identity = FIRST_DISK): Promise<void> {
-  const bytes = await total(Object.values(files));
-  const megabytes = 40 + 16 * Math.ceil(bytes / (16 * MEBIBYTE));
-  await makeSparse(image, megabytes + (START + TAIL) / MEBIBYTE);
-  await partition(image, megabytes, identity);
+  const all = Object.entries(files);
+  const esp = Object.fromEntries(all.filter(([path]) => !path.startsWith(LINUX_PARTITION)));
+  const linux = Object.fromEntries(
+    all.flatMap(([path, file]) =>
+      path.startsWith(LINUX_PARTITION) ? [[path.slice(LINUX_PARTITION.length), file] as const] : [],
+    ),
+  );
+  const megabytes = await roomFor(esp);
+  const more = Object.keys(linux).length === 0 ? 0 : await roomFor(linux);
+  await makeSparse(image, megabytes + more + (START + TAIL) / MEBIBYTE);
+  await partition(image, [megabytes, more], identity);
   const offset = START / SECTOR;
   // A fixed volume number, so that equal files make an equal disk but for their dates.
   const fat = ['-F', '32', '-n', 'ESP', '-i', 'a55a0001', '--offset', `${offset}`, image, `${megabytes * 1024}`];
   await run('mkfs.vfat', fat, { env: SBIN });
-  await fill(files, image);
+  await fill(esp, image);
+  if (more > 0) await makeLinuxPartition(linux, image, START + megabytes * MEBIBYTE, more);
 }
+
+async function roomFor(files: EspFiles): Promise<number> {
+  return 40 + 16 * Math.ceil((await total(Object.values(files))) / (16 * MEBIBYTE));
+}
+
+async function makeLinuxPartition(files: EspFiles, image: string, offset: number, megabytes: number): Promise<void> {
+  const staging = `${image}.linux`;
+  await mkdir(staging);
+  layOut(treeOf(files), staging);
+  const options = ['-q', '-F', '-O', '^has_journal', '-U', LINUX_UUID, '-E', `offset=${offset},root_owner=0:0`];
+  await run('mkfs.ext4', [...options, '-d', staging, image, `${megabytes}M`], { env: SBIN });
+  await rm(staging, { recursive: true });
+}
+
+const treeOf = (files: EspFiles): Tree =>
+  Object.fromEntries(Object.entries(files).map(([path, file]) => [path, { copy: file }] as const));
 
 async function total(paths: readonly string[]): Promise<number> {
   let bytes = 0;
@@ -54,24 +84,30 @@ async function total(paths: readonly string[]): Promise<number> {
 }
 
 /** sfdisk reads its script from standard input. */
-async function partition(image: string, megabytes: number, identity: DiskIdentity): Promise<void> {
+async function partition(
+  image: string,
+  [megabytes, more]: readonly [number, number],
+  identity: DiskIdentity,
+): Promise<void> {
+  const sectors = (size: number): number => (size * MEBIBYTE) / SECTOR;
+  const start = START / SECTOR + sectors(megabytes);
+  const linux = `start=${start}, size=${sectors(more)}, type=L, uuid=0E5A5A10-0000-4000-8000-000000000006\n`;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const child = execFile('sfdisk', ['--quiet', image], { env: SBIN }, (error) =>
     error === null ? resolve() : reject(error),
   );
   child.stdin?.end(`label: gpt
 label-id: ${identity.disk}
-start=${START / SECTOR}, size=${(megabytes * MEBIBYTE) / SECTOR}, type=U, uuid=${identity.partition}, name=ESP
-`);
+start=${START / SECTOR}, size=${sectors(megabytes)}, type=U, uuid=${identity.partition}, name=ESP
+${more === 0 ? '' : linux}`);
   await promise;
 }
 
 /** Copies a whole tree at once: mcopy asks nothing of a partition that is not mounted. */
 async function fill(files: EspFiles, image: string): Promise<void> {
   const staging = `${image}.tree`;
-  const tree: Tree = Object.fromEntries(Object.entries(files).map(([path, file]) => [path, { copy: file }] as const));
   await mkdir(staging);
-  layOut(tree, staging);
+  layOut(treeOf(files), staging);
   const tops = [...new Set(Object.keys(files).map((path) => join(staging, top(path))))];
   await run('mcopy', ['-s', '-Q', '-i', `${image}@@${START}`, ...tops, '::/'], { env: SBIN });
   await rm(staging, { recursive: true });

@@ -6,8 +6,9 @@ import { test } from 'node:test';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { parseBootLog } from '../../src/boot/parse.ts';
-import { type BootFile, type BootWay, predictBoot } from '../../src/boot/predict/index.ts';
+import { type BootFile, type BootWay, type GrubDisk, predictBoot } from '../../src/boot/predict/index.ts';
 import { toolDiffers, YAML_VERSIONS } from '../fixtures/eventlog-yaml.ts';
+import { LINUX_PARTITION, LINUX_UUID } from '../guest/esp.ts';
 import { requires } from '../system/requirements.ts';
 
 const BOOTS = process.env.ASSAY_BOOTS;
@@ -22,17 +23,22 @@ const kind = (boot: string, path: string): ReturnType<typeof statSync> =>
   statSync(place(boot, path), { throwIfNoEntry: false });
 
 function wayOf(boot: string): BootWay {
-  const onEsp = (path: string): BootFile | undefined =>
-    kind(boot, `esp${path}`)?.isFile() === true ? file(boot, `esp${path}`) : undefined;
+  const onDisk = (folder: string): Pick<GrubDisk, 'file' | 'isDirectory'> => ({
+    file: (path) => (kind(boot, `${folder}${path}`)?.isFile() === true ? file(boot, `${folder}${path}`) : undefined),
+    isDirectory: (path) => kind(boot, `${folder}${path}`)?.isDirectory() === true,
+  });
+  const onEsp = onDisk('esp').file;
   const loader = (): BootFile => file(boot, 'esp/EFI/BOOT/BOOTX64.EFI');
   if (boot.startsWith('direct')) {
     const [kernel, initrd] = [file(boot, 'kernel'), file(boot, 'initrd')];
     return { way: 'qemu-kernel', kernel, initrd, commandLine: bytesOf(boot, 'cmdline').toString(), memoryMiB: 1024 };
   }
-  if (boot.startsWith('shim-grub')) {
-    const isDirectory = (path: string): boolean => kind(boot, `esp${path}`)?.isDirectory() === true;
+  if (boot.startsWith('shim-grub') || boot.startsWith('debian-grub')) {
     const grub = file(boot, 'esp/EFI/BOOT/grubx64.efi');
-    const disks = [{ device: DEVICE, file: onEsp, isDirectory }];
+    const disks = [
+      { device: DEVICE, ...onDisk('esp') },
+      { device: LINUX_PARTITION, uuid: LINUX_UUID, ...onDisk('linux') },
+    ];
     return { way: 'shim-grub', shim: loader(), grub, disks, bootDevice: DEVICE, owner: undefined };
   }
   if (boot.endsWith('entry')) {
@@ -51,6 +57,8 @@ const PAIRS = [
   ['shim-grub-second-boot', 'shim-grub-first-boot'],
   ['shim-grub-initrd', 'shim-grub-first-boot'],
   ['shim-grub-cmdline', 'shim-grub-first-boot'],
+  ['debian-grub-entry', 'debian-grub'],
+  ['debian-grub-custom', 'debian-grub'],
   ['systemd-boot-uki-kernel', 'systemd-boot-uki'],
   ['systemd-boot-uki-initrd', 'systemd-boot-uki'],
   ['systemd-boot-uki-cmdline', 'systemd-boot-uki'],

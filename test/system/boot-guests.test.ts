@@ -28,14 +28,17 @@ import {
 } from '../guest/boot-judgement.ts';
 import {
   type BootWay,
+  DEBIAN_CONFIGURATION,
+  DEBIAN_KERNEL,
   grubAlone,
-  shimAndGrub,
+  shimAndDebianGrub,
   systemdBootAndEntry,
   systemdBootAndUki,
   ukiAlone,
 } from '../guest/boot-way.ts';
 import { changedKernel } from '../guest/changed-kernel.ts';
 import { describedBoot } from '../guest/described-boot.ts';
+import { LINUX_UUID } from '../guest/esp.ts';
 import { machineOwnerKey, makeImageKey, signImage, snakeoilKey } from '../guest/firmware.ts';
 import { type Boot, type BootOptions, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepPcrs, parsePcrs } from '../guest/pcrs.ts';
@@ -190,52 +193,64 @@ describe('a guest without Secure Boot keys, booted again and again', where, () =
   }
 });
 
-describe('a guest that shim and GRUB start under Microsoft’s keys', where, () => {
-  let folder: string;
-  let guest: Guest;
-  let boot: Boot;
-  before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'assay-keys-'));
-    guest = await makeGuest({ kernel: 'debian', tree: {}, banks: SWTPM_BANKS, keys: 'microsoft' });
-    boot = await guest.boot({ commandLine, way: shimAndGrub, script: bootEvidence });
-  });
-  after(async () => {
-    await guest?.[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  test('its log replays to the PCRs', () => {
-    const log = assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
-    assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT']);
-  });
-
-  test('PCR 4 has shim, GRUB and the kernel, which shim and the firmware measure', () => {
-    assert.deepEqual(imagesLoaded(boot), ['/EFI/BOOT/BOOTX64.EFI', '/EFI/BOOT/grubx64.efi', '/vmlinuz', '/vmlinuz']);
-  });
-
-  test('PCR 9 has the files that GRUB read, PCR 8 the command line', () => {
-    const log = logOf(boot);
-    const files = digestsOf(log, 9, EventType.EV_IPL);
-    const { kernel: linux, initramfs, commandLine: text } = boot.payload;
-    for (const path of [linux, initramfs]) assert.ok(files.includes(fileDigest(path)), path);
-    assert.ok(digestsOf(log, 8, EventType.EV_IPL).includes(sha256(`/vmlinuz ${text}`)));
-  });
-
-  test('a kernel signed by an enrolled machine owner key starts, and the PCRs are those that the files and the key predict', async () => {
-    const key = await makeImageKey(folder, 'machine-owner');
-    const changed = await changedKernel(boot.payload.kernel, join(folder, 'changed'));
-    const mokList = await machineOwnerKey(key);
-    const second = await guest.boot({
-      ...{ commandLine: CHANGED_LINE, way: shimAndGrub, script: bootEvidence },
-      kernel: await signImage(key, changed, join(folder, 'signed')),
-      variables: [mokList],
+describe(
+  'a guest that shim and GRUB start under Microsoft’s keys, configured as Debian’s grub-mkconfig does',
+  where,
+  () => {
+    let folder: string;
+    let guest: Guest;
+    let boot: Boot;
+    /** grub-mkconfig's own name of the recovery entry's submenu, and what Secure Boot has GRUB read but not take. */
+    const CHANGED_GRUB = {
+      environment: `next_entry=gnulinux-advanced-${LINUX_UUID}>1\n`,
+      custom: 'insmod hello\nif loadfont $prefix/fonts/unicode.pf2; then set font=disk; else set font=none; fi\n',
+    };
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'assay-keys-'));
+      guest = await makeGuest({ kernel: 'debian', tree: {}, banks: SWTPM_BANKS, keys: 'microsoft' });
+      boot = await guest.boot({ commandLine, way: shimAndDebianGrub(), script: bootEvidence });
     });
-    const log = assertLogReplays(second, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
-    assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT', 'MokListRT']);
-    assert.deepEqual(differingPcrs(boot, second), ['4', '7', '8', '9', '14']);
-    assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second, mokList), boot), []);
-  });
-});
+    after(async () => {
+      await guest?.[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    test('its log replays to the PCRs', () => {
+      const log = assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
+      assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT']);
+    });
+
+    test('PCR 4 has shim, GRUB and the kernel, which shim and the firmware measure', () => {
+      const [shim, grub] = ['/EFI/BOOT/BOOTX64.EFI', '/EFI/BOOT/grubx64.efi'];
+      assert.deepEqual(imagesLoaded(boot), [shim, grub, DEBIAN_KERNEL, DEBIAN_KERNEL]);
+    });
+
+    test('PCR 9 has the files that GRUB read, PCR 8 the command line', () => {
+      const log = logOf(boot);
+      const files = digestsOf(log, 9, EventType.EV_IPL);
+      const { kernel: linux, initramfs } = boot.payload;
+      const configuration = boot.esp[DEBIAN_CONFIGURATION] ?? '';
+      for (const path of [linux, initramfs, configuration]) assert.ok(files.includes(fileDigest(path)), path);
+      const [, line = ''] = /^\tlinux\t(.*)$/m.exec(readFileSync(configuration, 'utf8')) ?? [];
+      assert.ok(digestsOf(log, 8, EventType.EV_IPL).includes(sha256(line)), line);
+    });
+
+    test('a kernel signed by an enrolled machine owner key starts from a saved submenu entry, and the PCRs are those that the files and the key predict', async () => {
+      const key = await makeImageKey(folder, 'machine-owner');
+      const changed = await changedKernel(boot.payload.kernel, join(folder, 'changed'));
+      const mokList = await machineOwnerKey(key);
+      const second = await guest.boot({
+        ...{ commandLine: CHANGED_LINE, way: shimAndDebianGrub(CHANGED_GRUB), script: bootEvidence },
+        kernel: await signImage(key, changed, join(folder, 'signed')),
+        variables: [mokList],
+      });
+      const log = assertLogReplays(second, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
+      assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT', 'MokListRT']);
+      assert.deepEqual(differingPcrs(boot, second), ['4', '7', '8', '9', '14']);
+      assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second, mokList), boot), []);
+    });
+  },
+);
 
 describe('a guest that GRUB starts without shim', where, () => {
   const challenge = {

@@ -1,19 +1,27 @@
-/** What is built into a GRUB image: its prefix and the configuration with which it begins (include/grub/kernel.h, grub_module_header). */
+/** What is built into a GRUB image: modules, its prefix and the configuration with which it begins (include/grub/kernel.h, grub_module_header). */
 import { ByteReader } from '../../bytes/index.ts';
 import { findSection, sectionBytes } from '../pe/index.ts';
+import { fatFile } from './fat-volume.ts';
+import { moduleName } from './grub-module.ts';
 import { type BootFile, notPredictable } from './measurement.ts';
 import { parseNamed } from './uki.ts';
 
 const MAGIC = 0x676d696d;
 const HEADER = 24;
-const OBJECT = { memdisk: 1, config: 2, prefix: 3 } as const;
+const OBJECT = { elf: 0, memdisk: 1, config: 2, prefix: 3 } as const;
 const MAX_OBJECTS = 1024;
 
 export interface GrubImage {
   /** Without device, as `/EFI/debian`. */
   readonly prefix: string;
-  /** Run first: `(memdisk)/grub.cfg`, or the configuration that grub-mkimage was given. */
+  /** Run first: `(memdisk)/grub.cfg`. */
   readonly configuration: { readonly name: string; readonly text: string };
+  /** Names of those that are built in. */
+  readonly modules: ReadonlySet<string>;
+  /** As its section .sbat says: `2.06`. */
+  readonly version: string | undefined;
+  /** A file of its own disk, by its path from the root. */
+  memdiskFile(path: string): Uint8Array | undefined;
 }
 
 /** @throws {BootError} `boot.not-predictable` where the image does not say how it begins */
@@ -22,23 +30,34 @@ export function openGrub(file: BootFile): GrubImage {
   const section = findSection(image, 'mods');
   if (section === undefined) throw notPredictable(`${file.name}: no section mods, so this is no GRUB image`);
   const objects = moduleObjects(new ByteReader(sectionBytes(image, section), section.fileOffset), file.name);
-  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0+$/, '');
-  const prefix = objects.get(OBJECT.prefix);
-  const config = objects.get(OBJECT.config);
-  const memdisk = objects.get(OBJECT.memdisk);
+  const only = (type: number): Uint8Array | undefined => objects.find((object) => object.type === type)?.bytes;
+  const [prefix, config, memdisk] = [OBJECT.prefix, OBJECT.config, OBJECT.memdisk].map(only);
   if (prefix === undefined) throw notPredictable(`${file.name}: says no prefix`);
   // The rescue parser runs this before anything is measured.
   if (config !== undefined && text(config) !== 'normal (memdisk)/grub.cfg\n') {
     throw notPredictable(`${file.name}: has a built-in load.cfg other than Debian's, which is not followed`);
   }
-  const fromDisk = memdisk === undefined ? undefined : fatFile(memdisk, 'GRUB    CFG');
+  const memdiskFile = (path: string): Uint8Array | undefined =>
+    memdisk === undefined ? undefined : fatFile(memdisk, path);
+  const fromDisk = memdiskFile('/grub.cfg');
   if (fromDisk === undefined)
     throw notPredictable(`${file.name}: has no grub.cfg on a FAT memdisk, so how it begins is not known`);
-  return { prefix: text(prefix), configuration: { name: `${file.name}:(memdisk)/grub.cfg`, text: text(fromDisk) } };
+  const modules = objects.filter(({ type }) => type === OBJECT.elf).map(({ bytes }) => moduleName(bytes));
+  const sbat = findSection(image, '.sbat');
+  return {
+    prefix: text(prefix),
+    configuration: { name: `${file.name}:(memdisk)/grub.cfg`, text: text(fromDisk) },
+    modules: new Set(modules.filter((name) => name !== undefined)),
+    version:
+      sbat === undefined ? undefined : /^grub,\d+,[^,]*,[^,]*,([^,\s]+)/m.exec(text(sectionBytes(image, sbat)))?.[1],
+    memdiskFile,
+  };
 }
 
-function moduleObjects(reader: ByteReader, name: string): Map<number, Uint8Array> {
-  const objects = new Map<number, Uint8Array>();
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0+$/, '');
+
+function moduleObjects(reader: ByteReader, name: string): { readonly type: number; readonly bytes: Uint8Array }[] {
+  const objects: { type: number; bytes: Uint8Array }[] = [];
   if (reader.remaining < HEADER || reader.u32le('module header, magic') !== MAGIC) {
     throw notPredictable(`${name}: section mods does not begin as GRUB's does`);
   }
@@ -52,32 +71,7 @@ function moduleObjects(reader: ByteReader, name: string): Map<number, Uint8Array
     const type = inside.u32le('module, type');
     const length = inside.u32le('module, size');
     if (length < 8) inside.fail('parse.invalid', 'module, size', `${length}`);
-    const bytes = inside.bytes(length - 8, 'module');
-    if (!objects.has(type)) objects.set(type, bytes);
+    objects.push({ type, bytes: inside.bytes(length - 8, 'module') });
   }
   return objects;
-}
-
-const DIRECTORY_ENTRY = 32;
-
-/** A file in the root of a FAT volume, if it lies in one piece (Microsoft, "FAT File System Specification"). */
-function fatFile(volume: Uint8Array, name: string): Uint8Array | undefined {
-  if (volume.length < 512) return undefined;
-  const boot = Buffer.from(volume.buffer, volume.byteOffset, volume.length);
-  const [sector, perCluster] = [boot.readUInt16LE(11), boot.readUInt8(13)];
-  const root = (boot.readUInt16LE(14) + boot.readUInt8(16) * boot.readUInt16LE(22)) * sector;
-  const entries = boot.readUInt16LE(17);
-  const data = root + entries * DIRECTORY_ENTRY;
-  for (let i = 0; i < entries; i++) {
-    const at = root + i * DIRECTORY_ENTRY;
-    if (at + DIRECTORY_ENTRY > boot.length) return undefined;
-    if (boot.toString('latin1', at, at + 11) !== name) continue;
-    const [cluster, size] = [boot.readUInt16LE(at + 26), boot.readUInt32LE(at + 28)];
-    const start = data + (cluster - 2) * perCluster * sector;
-    // More than a cluster would need the allocation table.
-    return cluster < 2 || size > perCluster * sector || start + size > boot.length
-      ? undefined
-      : boot.subarray(start, start + size);
-  }
-  return undefined;
 }

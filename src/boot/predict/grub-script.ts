@@ -9,7 +9,15 @@ export type WordPart =
 export interface Word {
   readonly parts: readonly WordPart[];
   readonly quoted: boolean;
-  readonly block?: { readonly text: string; readonly line: number };
+  readonly block?: Block;
+}
+
+export interface Block {
+  /** As it is written. */
+  readonly source: string;
+  /** As GRUB has it: without lines that begin with a comment, which it leaves out when it reads the file. */
+  readonly text: string;
+  readonly line: number;
 }
 
 export type Statement =
@@ -184,6 +192,7 @@ class GrubParser {
     if (end < 0) this.#refuse('a quotation without an end');
     const text = this.#source.slice(this.#at + 1, end);
     this.#line += text.split('\n').length - 1;
+    if (text.includes('\n#')) this.#refuse('a line of a quotation that GRUB takes for a comment');
     this.#at = end + 1;
     return [{ kind: 'text', text }];
   }
@@ -211,7 +220,9 @@ class GrubParser {
   }
 
   #variable(quoted: boolean): WordPart {
-    const match = /^\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))/.exec(this.#source.slice(this.#at, this.#at + 256));
+    const match = /^\$(?:\{([A-Za-z_]\w*|\d+|[?#@*])\}|([A-Za-z_]\w*|\d+|[?#@*]))/.exec(
+      this.#source.slice(this.#at, this.#at + 256),
+    );
     const name = match?.[1] ?? match?.[2];
     if (match === null || name === undefined) this.#refuse('a variable that is not followed');
     this.#at += match[0].length;
@@ -227,6 +238,7 @@ class GrubParser {
     this.#statements([]);
     if (this.#peek() !== '}') this.#refuse('a block without an end');
     this.#at++;
-    return { parts: [], quoted: true, block: { text: this.#source.slice(start, this.#at), line } };
+    const source = this.#source.slice(start, this.#at);
+    return { parts: [], quoted: true, block: { source, text: source.replace(/\n#[^\n]*(?=\n)/g, ''), line } };
   }
 }

@@ -4,7 +4,22 @@
 export interface FileQuestions {
   isFile(path: string): boolean;
   isDirectory(path: string): boolean;
+  /** GRUB opens the file for this, and so measures it. */
+  isFilled(path: string): boolean;
 }
+
+const INTEGERS = {
+  '-eq': (a, b) => a === b,
+  '-ne': (a, b) => a !== b,
+  '-lt': (a, b) => a < b,
+  '-le': (a, b) => a <= b,
+  '-gt': (a, b) => a > b,
+  '-ge': (a, b) => a >= b,
+} as const satisfies Record<string, (a: number, b: number) => boolean>;
+
+const isInteger = (word: string): boolean => /^(0|-?[1-9]\d{0,8})$/.test(word);
+const isComparison = (word: string | undefined): word is keyof typeof INTEGERS =>
+  word !== undefined && Object.hasOwn(INTEGERS, word);
 
 /** Undefined where an operator is not one of those that are followed. */
 export function grubTest(words: readonly string[], files: FileQuestions): boolean | undefined {
@@ -40,6 +55,11 @@ export function grubTest(words: readonly string[], files: FileQuestions): boolea
       left.splice(0, 2);
       return (first === second) !== (operator === '!=');
     }
+    if (isComparison(operator)) {
+      if (second === undefined || !isInteger(first) || !isInteger(second)) return undefined;
+      left.splice(0, 2);
+      return INTEGERS[operator](Number(first), Number(second));
+    }
     if (!/^-[a-z]$/.test(first))
       return operator === undefined || operator === '-o' || operator === '-a' ? first !== '' : undefined;
     const operand = left.shift();
@@ -59,6 +79,8 @@ function unary(operator: string, operand: string, files: FileQuestions): boolean
       return files.isFile(operand) || files.isDirectory(operand);
     case '-f':
       return files.isFile(operand);
+    case '-s':
+      return files.isFilled(operand);
     case '-d':
       return files.isDirectory(operand);
     default:

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { followGrub, type GrubBoot, type GrubDisk } from './grub.ts';
+import { followGrub, type GrubBoot, grubEntries } from './grub.ts';
+import type { GrubDisk } from './grub-disk.ts';
+import type { GrubImage } from './grub-image.ts';
+import type { GrubOptions } from './grub-reader.ts';
 
 const DEVICE = '(hd0,gpt1)';
+const PREFIX = `${DEVICE}/EFI/debian`;
 
 function disk(files: Readonly<Record<string, string>>): GrubDisk {
   return {
@@ -13,9 +17,23 @@ function disk(files: Readonly<Record<string, string>>): GrubDisk {
   };
 }
 
-function follow(text: string, files: Readonly<Record<string, string>> = {}): GrubBoot {
-  const all = { '/vmlinuz': 'kernel', '/initrd.img': 'initrd', '/EFI/debian/x': '', ...files };
-  return followGrub({ prefix: '/EFI/debian', configuration: { name: 'grub.cfg', text } }, [disk(all)], DEVICE);
+const MODULES =
+  'tpm test true normal configfile echo sleep search search_fs_uuid loadenv boot font gfxterm gfxterm_background gettext terminal linux linuxefi';
+const image = (text: string): GrubImage => ({
+  prefix: '/EFI/debian',
+  configuration: { name: 'grub.cfg', text },
+  modules: new Set(MODULES.split(' ')),
+  version: '2.06',
+  memdiskFile: (path) => (path === '/fonts/unicode.pf2' ? Buffer.from('font') : undefined),
+});
+const FILES = { '/vmlinuz': 'kernel', '/initrd.img': 'initrd', '/EFI/debian/x': '' };
+
+function follow(
+  text: string,
+  files: Readonly<Record<string, string>> = {},
+  options: GrubOptions = { isSecureBoot: true },
+): GrubBoot {
+  return followGrub(image(text), [disk({ ...FILES, ...files })], DEVICE, options);
 }
 
 const measured = ({ measurements }: GrubBoot, pcr: number): string[] =>
@@ -47,7 +65,90 @@ test('the default entry is found by number, title and id, and a menu that waits 
     assert.ok(measured(boot, 8).includes('kernel_cmdline: /vmlinuz two'));
     assert.equal(boot.warnings.length, 1);
   }
-  assert.throws(() => follow(`set default=9\n${two}`), /names no menu entry/);
+  const first = follow(`set timeout=5\nset default=9\n${two}`);
+  assert.deepEqual(first.titles, ['One']);
+  assert.match(first.warnings.join(), /'9' names no menu entry: GRUB takes the first, 'One'/);
+});
+
+const NESTED = `set timeout=1\n${ENTRY}submenu More --id more {\n menuentry Two --id second {\n  linux /vmlinuz two $chosen\n }\n menuentry Three {\n  linux /vmlinuz three\n }\n}\n`;
+
+test('an entry of a submenu is found by default or by what is asked for, and each can be listed', () => {
+  for (const [text, entry] of [
+    [`set default='more>second'\n${NESTED}`, undefined],
+    [`set default=1\n${NESTED}`, undefined],
+    [NESTED, '1>0'],
+    [NESTED, 'More>second'],
+  ] as const) {
+    const boot = follow(text, {}, { isSecureBoot: true, ...(entry === undefined ? {} : { entry }) });
+    assert.deepEqual(boot.titles, ['More', 'Two']);
+    assert.ok(measured(boot, 8).includes('kernel_cmdline: /vmlinuz two more>second'));
+  }
+  assert.deepEqual(grubEntries(image(NESTED), [disk(FILES)], DEVICE, {}), [
+    { entry: '0', titles: ['One'] },
+    { entry: '1>0', titles: ['More', 'Two'] },
+    { entry: '1>1', titles: ['More', 'Three'] },
+  ]);
+  assert.throws(() => follow(NESTED, {}, { entry: '1' }), /is a submenu/);
+  assert.throws(() => follow(NESTED, {}, { entry: '1>7' }), /no menu entry '7'/);
+});
+
+test('the saved entry is taken from the environment block, which is measured each time that it is opened', () => {
+  const grubenv = '# GRUB Environment Block\nsaved_entry=Two\nother=a\\\\b\n######';
+  const text =
+    'if [ -s $prefix/grubenv ]; then load_env; fi\nset default="$saved_entry"\necho "$other"\nsave_env default\n';
+  const boot = follow(`${text}set timeout=1\n${ENTRY}menuentry Two {\n linux /vmlinuz two\n}\n`, {
+    '/EFI/debian/grubenv': grubenv,
+  });
+  assert.deepEqual(measured(boot, 9), [`${PREFIX}/grubenv`, `${PREFIX}/grubenv`, '/vmlinuz']);
+  assert.ok(measured(boot, 8).includes('grub_cmd: echo a\\b'));
+  assert.deepEqual(boot.titles, ['Two']);
+});
+
+test('a configuration of its own sees what was exported, and its menu boots', () => {
+  const main = `set a=1\nset b=2\nexport b\nconfigfile /other.cfg\n`;
+  const boot = follow(main, { '/other.cfg': `echo "$a" "$b" "$config_directory"\nset timeout=1\n${ENTRY}` });
+  assert.ok(measured(boot, 8).includes(`grub_cmd: echo  2 ${DEVICE}`));
+  assert.deepEqual(measured(boot, 9).slice(0, 1), ['/other.cfg']);
+});
+
+test('a new prefix has the lists of modules read, a language its catalog', () => {
+  const list = (name: string): string => `/boot/grub/x86_64-efi/${name}.lst`;
+  const files = { [list('command')]: 'x: y\n', [list('terminal')]: '', '/boot/grub/locale/de.mo': '\xde\x12\x04\x95' };
+  const text = `set prefix=($root)/boot/grub\nset lang=de_DE\nset timeout=1\n${ENTRY}`;
+  assert.deepEqual(measured(follow(text, files), 9), [
+    ...['command', 'terminal'].map((name) => `${DEVICE}${list(name)}`),
+    `${DEVICE}/boot/grub/locale/de.mo`,
+    '/vmlinuz',
+    '/initrd.img',
+  ]);
+});
+
+test('modules and fonts of the disk are measured, and taken without Secure Boot alone', () => {
+  const text = `insmod hello\nif loadfont /font.pf2; then echo yes; else echo no; fi\nloadfont unicode\nset timeout=1\n${ENTRY}`;
+  const files = { '/EFI/debian/x86_64-efi/hello.mod': 'module', '/font.pf2': 'FILE\0\0\0\x04PFF2' };
+  for (const isSecureBoot of [true, false]) {
+    const boot = follow(text, files, { isSecureBoot });
+    assert.deepEqual(measured(boot, 9).slice(0, 2), [`${PREFIX}/x86_64-efi/hello.mod`, '/font.pf2']);
+    assert.equal(measured(boot, 8).includes('grub_cmd: echo yes'), !isSecureBoot);
+  }
+  assert.throws(() => follow(text, files, {}), /whether Secure Boot is on decides/);
+});
+
+test('a picture is read where the firmware has a display, which has to be said', () => {
+  const text = `if background_image /a.png; then echo yes; fi\nset timeout=1\n${ENTRY}`;
+  const files = { '/a.png': 'picture' };
+  assert.deepEqual(measured(follow(text, files, { hasDisplay: true }), 9)[0], '/a.png');
+  assert.deepEqual(measured(follow(text, files, { hasDisplay: false }), 9)[0], '/vmlinuz');
+  assert.throws(() => follow(text, files), /display/);
+});
+
+test('a block is measured without lines that begin with a comment, a negated condition with its mark', () => {
+  const boot = follow(
+    `if ! false; then set timeout=1; fi\nmenuentry x {\n# away\n  # stays\n  linux /vmlinuz "$1"\n}\n`,
+  );
+  assert.ok(measured(boot, 8).includes('grub_cmd: ! false'));
+  assert.ok(measured(boot, 8).includes('grub_cmd: menuentry x {\n  # stays\n  linux /vmlinuz "$1"\n}'));
+  assert.ok(measured(boot, 8).includes('kernel_cmdline: /vmlinuz x'));
 });
 
 test('another configuration file is measured and run; its disk is found by UUID', () => {
@@ -59,18 +160,26 @@ test('another configuration file is measured and run; its disk is found by UUID'
 test('functions run where they are called', () => {
   const boot = follow(`function f {\n  set timeout=1\n}\nf\n${ENTRY}`);
   assert.deepEqual(measured(boot, 8).slice(0, 2), ['grub_cmd: f', 'grub_cmd: set timeout=1']);
+  const given = follow(`function f {\n  set a="${'$'}{2}$#"\n}\nf x y\nset timeout=1\n${ENTRY}`);
+  assert.deepEqual(measured(given, 8).slice(0, 2), ['grub_cmd: f x y', 'grub_cmd: set a=y2']);
 });
 
 const REFUSED: readonly (readonly [text: string, line: number, why: RegExp])[] = [
-  ['set timeout=0\nload_env\n', 2, /load_env/],
+  ['set timeout=0\nregexp a b\n', 2, /regexp/],
+  ['load_env -f /x\n', 1, /load_env/],
   ['\n\nfor i in a; do echo; done\n', 3, /'for'/],
-  ['if ! [ -e /x ]; then echo; fi\n', 1, /'!'/],
   ['if [ a -nt b ]; then echo; fi\n', 1, /test/],
   ['echo *\n', 1, /expand/],
-  ['echo $1\n', 1, /variable/],
+  ["set a='*'\necho $a\n", 2, /expand/],
+  ['echo $@\n', 1, /'\$@'/],
   ['echo $cmdpath\n', 1, /cmdpath/],
+  ['echo $net_default_ip\n', 1, /net_default_ip/],
+  ['loadfont none\necho $?\n', 2, /error number/],
   ['search --file /x\n', 1, /search/],
   ['search.fs_uuid 0000-0000 root\n', 1, /UUID/],
+  ['terminal_output morse\n', 1, /morse/],
+  ['serial\n', 1, /module serial/],
+  ['set theme=/x\n', 1, /theme/],
   ['source /missing.cfg\n', 1, /not there/],
   ['echo "open\n', 6, /quotation/],
   ['linux /missing\n', 1, /not there/],

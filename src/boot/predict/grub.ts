@@ -1,148 +1,214 @@
 /**
  * GRUB as far as it can be followed: which commands it runs (PCR 8) and which files it reads (PCR 9).
  * Source: GRUB 2.06, grub-core/script/execute.c:grub_script_execute_cmdline, grub-core/kern/verifiers.c,
- * grub-core/commands/tpm.c. Whatever is not listed here is refused, with file and line.
+ * grub-core/commands/tpm.c, grub-core/normal/main.c. Whatever is not listed here is refused, with file and line.
  */
 
+import type { GrubDisk } from './grub-disk.ts';
 import type { GrubImage } from './grub-image.ts';
-import { parseGrubScript, type Statement, type Word } from './grub-script.ts';
-import { grubTest } from './grub-test.ts';
-import type { BootFile, Measurement } from './measurement.ts';
-import { notPredictable } from './measurement.ts';
+import { chosenEntry, type MenuEntry, menuEntry, splitChoice } from './grub-menu.ts';
+import { type GrubOptions, GrubReader } from './grub-reader.ts';
+import { type Block, parseGrubScript, type Statement, type Word } from './grub-script.ts';
+import { type BootFile, type Measurement, notPredictable } from './measurement.ts';
 
 const COMMAND_PCR = 8;
-const FILE_PCR = 9;
 const MAX_COMMANDS = 20_000;
 const MAX_DEPTH = 16;
-/** Commands that read no file and change nothing that decides what is measured. */
-const WITHOUT_EFFECT = new Set([
-  'echo',
-  'true',
-  'export',
-  'terminal_input',
-  'terminal_output',
-  'terminal',
-  'setparams',
-  'clear',
-]);
-/** Options of `menuentry` that take a word. */
-const ENTRY_OPTIONS = new Set(['--class', '--users', '--hotkey', '--id']);
 
-/** A disk as GRUB sees it: `(hd0,gpt1)`. */
-export interface GrubDisk {
-  readonly device: string;
-  /** As `search --fs-uuid` looks for it. */
-  readonly uuid?: string;
-  /** A file by its path from the root, or undefined. FAT takes letters of either case. */
-  file(path: string): BootFile | undefined;
-  isDirectory(path: string): boolean;
-}
+/** Commands that are followed → the module that brings them; `kernel` is always there. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  ...{ set: 'kernel', unset: 'kernel', insmod: 'kernel', '[': 'test', test: 'test', true: 'true', false: 'true' },
+  ...{ export: 'normal', clear: 'normal', setparams: 'normal', menuentry: 'normal', submenu: 'normal' },
+  ...{ source: 'configfile', '.': 'configfile', configfile: 'configfile', echo: 'echo', sleep: 'sleep' },
+  ...{ search: 'search', 'search.fs_uuid': 'search_fs_uuid', load_env: 'loadenv', save_env: 'loadenv', boot: 'boot' },
+  ...{ loadfont: 'font', background_image: 'gfxterm_background', play: 'play', serial: 'serial' },
+  ...{ terminal_input: 'terminal', terminal_output: 'terminal', password_pbkdf2: 'password_pbkdf2' },
+  ...{ linux: 'linux', initrd: 'linux', linuxefi: 'linuxefi', initrdefi: 'linuxefi' },
+};
+/** Those that read no file and change nothing that decides what is measured. */
+const WITHOUT_EFFECT = new Set(['echo', 'true', 'clear', 'sleep', 'play', 'serial', 'password_pbkdf2']);
 
 export interface GrubBoot {
   /** In the order of extends within each PCR. */
   readonly measurements: readonly Measurement[];
   readonly kernel: BootFile;
-  /** The menu entry that boots, and what else is not certain. */
+  /** Titles of the entries that boot, the menu's first. */
+  readonly titles: readonly string[];
   readonly warnings: readonly string[];
 }
 
-interface MenuEntry {
-  readonly title: string;
-  readonly id: string | undefined;
-  readonly parameters: readonly string[];
-  readonly block: { readonly text: string; readonly line: number };
-  readonly name: string;
-  readonly isSubmenu: boolean;
+/** An entry of the menus, by numbers as `1>0`. */
+export interface GrubEntry {
+  readonly entry: string;
+  readonly titles: readonly string[];
 }
 
 /** @throws {BootError} `boot.not-predictable`, naming file and line */
-export function followGrub(grub: GrubImage, disks: readonly GrubDisk[], bootDevice: string): GrubBoot {
-  return new GrubRun(disks, bootDevice, `${bootDevice}${grub.prefix}`).boot(grub.configuration);
+export function followGrub(
+  grub: GrubImage,
+  disks: readonly GrubDisk[],
+  bootDevice: string,
+  options: GrubOptions,
+): GrubBoot {
+  return new GrubRun(grub, new GrubReader(grub, disks, bootDevice, options), options.entry).boot();
+}
+
+const MAX_ENTRIES = 1000;
+
+/** Every entry that GRUB would show, those of submenus too. @throws as followGrub */
+export function grubEntries(
+  grub: GrubImage,
+  disks: readonly GrubDisk[],
+  bootDevice: string,
+  options: GrubOptions,
+): GrubEntry[] {
+  const found: GrubEntry[] = [];
+  const open: GrubEntry[] = [{ entry: '', titles: [] }];
+  for (let menu = open.shift(); menu !== undefined; menu = open.shift()) {
+    const run = new GrubRun(grub, new GrubReader(grub, disks, bootDevice, options), menu.entry, true);
+    for (const [i, { title, isSubmenu }] of run.menuBehind().entries()) {
+      const entry = { entry: menu.entry === '' ? `${i}` : `${menu.entry}>${i}`, titles: [...menu.titles, title] };
+      (isSubmenu ? open : found).push(entry);
+      if (open.length + found.length > MAX_ENTRIES) throw notPredictable(`more than ${MAX_ENTRIES} menu entries`);
+    }
+  }
+  return found;
+}
+
+interface GrubFunction {
+  readonly body: readonly Statement[];
+  readonly file: string;
+}
+
+/** Thrown through the scripts. */
+class MenuShown extends Error {
+  readonly entries: readonly MenuEntry[];
+  constructor(entries: readonly MenuEntry[]) {
+    super('menu shown');
+    this.entries = entries;
+  }
 }
 
 class GrubRun {
-  readonly #disks: readonly GrubDisk[];
-  readonly #variables = new Map<string, string>();
-  readonly #functions = new Map<string, { readonly body: readonly Statement[]; readonly name: string }>();
-  readonly #measurements: Measurement[] = [];
+  readonly #grub: GrubImage;
+  readonly #reader: GrubReader;
+  readonly #isForMenu: boolean;
+  readonly #functions = new Map<string, GrubFunction>();
   readonly #warnings: string[] = [];
+  readonly #titles: string[] = [];
+  #parameters: readonly string[] = [];
   #entries: MenuEntry[] = [];
+  /** What is still to be chosen; undefined: the default. */
+  #wanted: string | undefined;
+  /** `$?`; undefined where the number is not known. */
+  #status: string | undefined = '';
   #kernel: BootFile | undefined;
+  #isBooted = false;
   #commands = 0;
   #depth = 0;
-  #place = '';
 
-  constructor(disks: readonly GrubDisk[], bootDevice: string, prefix: string) {
-    this.#disks = disks;
-    this.#variables.set('prefix', prefix);
-    this.#variables.set('root', bootDevice.slice(1, -1));
-    for (const [name, value] of [
-      ['grub_platform', 'efi'],
-      ['grub_cpu', 'x86_64'],
-    ] as const)
-      this.#variables.set(name, value);
+  /** @param isForMenu what is wanted names no entry but the submenu whose entries are asked for; empty: the first menu */
+  constructor(grub: GrubImage, reader: GrubReader, wanted: string | undefined, isForMenu = false) {
+    this.#grub = grub;
+    this.#reader = reader;
+    this.#wanted = wanted;
+    this.#isForMenu = isForMenu;
   }
 
-  boot(configuration: GrubImage['configuration']): GrubBoot {
-    this.#place = configuration.name;
-    const commandList = `${this.#variables.get('prefix')}/x86_64-efi/command.lst`;
-    if (this.#isFile(commandList))
-      this.#refuse(`${commandList} is there, and GRUB reads module lists that are not followed`);
+  boot(): GrubBoot {
+    const { configuration, version } = this.#grub;
+    this.#reader.place = configuration.name;
+    if (!this.#reader.has('tpm')) this.#reader.refuse('has no module tpm, so what it measures is not known');
+    this.#reader.readLists(this.#value('prefix'));
     this.#script(configuration.text, configuration.name);
-    for (let level = 0; this.#kernel === undefined; level++) {
-      if (level === MAX_DEPTH) this.#refuse('submenus without an end');
-      this.#choose();
+    if (!this.#isBooted) this.#menu();
+    if (this.#kernel === undefined) this.#reader.refuse('no kernel is loaded');
+    if (version !== undefined && version !== '2.06')
+      this.#warnings.push(`GRUB ${version} is another than 2.06, with which real boots were compared`);
+    const { measurements } = this.#reader;
+    return { measurements, kernel: this.#kernel, titles: this.#titles, warnings: this.#warnings };
+  }
+
+  /** The menu that stands at the end of what is chosen. */
+  menuBehind(): readonly MenuEntry[] {
+    try {
+      this.boot();
+    } catch (error) {
+      if (error instanceof MenuShown) return error.entries;
+      throw error;
     }
-    return { measurements: this.#measurements, kernel: this.#kernel, warnings: this.#warnings };
+    return [];
   }
 
-  #refuse(what: string): never {
-    throw notPredictable(`${this.#place}: ${what}`, 'only what GRUB surely does is predicted');
+  /** Boots an entry of the menu, as run_menu and grub_menu_execute_entry do. */
+  #menu(): void {
+    const entries = this.#entries;
+    if (this.#wanted === '' && this.#isForMenu) throw new MenuShown(entries);
+    if (this.#wanted === '') this.#reader.refuse('the entry that was asked for is a submenu', 'name an entry of it');
+    if (entries.length === 0) this.#reader.refuse('no menu entry, so GRUB would wait at its prompt');
+    const byDefault = this.#value('default');
+    const wanted = this.#wanted ?? byDefault;
+    const { entry, isNamed } = chosenEntry(entries, wanted === '' ? '0' : wanted);
+    if (entry === undefined || (this.#wanted !== undefined && !isNamed))
+      this.#reader.refuse(`no menu entry '${wanted}'`, 'ask for the default, or for every entry to see them');
+    if (!isNamed && wanted !== '')
+      this.#warnings.push(`default '${wanted}' names no menu entry: GRUB takes the first, '${entry.title}'`);
+    if (this.#wanted === undefined && this.#titles.length === 0) this.#warnOfWaiting();
+    if (entry.isRestricted && this.#value('superusers') !== '')
+      this.#warnings.push(`menu entry '${entry.title}' asks for a password before it boots`);
+    this.#execute(entry, byDefault);
   }
 
-  /** The default entry is what boots when nobody touches the keyboard. */
-  #choose(): void {
-    if (this.#entries.length === 0) this.#refuse('no menu entry, so GRUB would wait at its prompt');
-    const wanted = this.#variables.get('default') ?? '0';
-    if (this.#variables.get('timeout') === undefined) {
+  #warnOfWaiting(): void {
+    const timeout = this.#value('timeout');
+    if (timeout === '' || timeout.startsWith('-'))
       this.#warnings.push('no timeout is set: GRUB waits for somebody to choose, and the default entry is assumed');
-    }
-    if (wanted.includes('>')) this.#refuse(`default '${wanted}' names an entry of a submenu, which is not followed`);
-    const entry =
-      this.#entries.find(({ title, id }) => title === wanted || id === wanted) ??
-      (/^\d+$/.test(wanted) ? this.#entries[Number(wanted)] : undefined);
-    if (entry === undefined) this.#refuse(`default '${wanted}' names no menu entry`);
-    if (entry.isSubmenu) this.#refuse(`default '${wanted}' is a submenu, where GRUB waits for somebody to choose`);
-    this.#entries = [];
-    this.#measureCommand(['setparams', entry.title, ...entry.parameters], `${entry.name}, line ${entry.block.line}`);
-    this.#script(entry.block.text.slice(1, -1), entry.name, entry.block.line);
-    if (this.#kernel === undefined) this.#refuse(`menu entry '${entry.title}' boots no Linux kernel`);
   }
 
-  #script(text: string, name: string, firstLine = 1): void {
-    if (++this.#depth > MAX_DEPTH) this.#refuse('configuration files that read one another without an end');
-    this.#run(parseGrubScript(text, name, firstLine), name);
+  #execute(entry: MenuEntry, byDefault: string): void {
+    const { title, id, parameters, block, file, isSubmenu } = entry;
+    this.#titles.push(title);
+    if (this.#wanted !== undefined) this.#wanted = splitChoice(this.#wanted).rest ?? (isSubmenu ? '' : undefined);
+    const chosen = this.#value('chosen');
+    if (isSubmenu) this.#reader.variables.open();
+    if (isSubmenu) this.#reader.variables.set('timeout', '0');
+    this.#reader.variables.set('chosen', `${chosen === '' ? '' : `${chosen}>`}${id.replaceAll('>', '>>')}`);
+    this.#reader.variables.export('chosen');
+    const { rest } = splitChoice(byDefault);
+    if (rest === undefined) this.#reader.variables.unset('default');
+    else this.#reader.variables.set('default', rest);
+    this.#entries = [];
+    this.#measureCommand(['setparams', title, ...parameters], `${file}, line ${block.line}`);
+    this.#parameters = [title, ...parameters];
+    this.#script(block.source.slice(1, -1), file, block.line);
+    this.#reader.place = `${file}, line ${block.line}`;
+    if (isSubmenu && !this.#isBooted) this.#menu();
+    if (this.#kernel === undefined) this.#reader.refuse(`menu entry '${title}' boots no Linux kernel`);
+    this.#isBooted = true;
+  }
+
+  #script(text: string, file: string, firstLine = 1): void {
+    if (++this.#depth > MAX_DEPTH) this.#reader.refuse('configuration files that read one another without an end');
+    this.#run(parseGrubScript(text, file, firstLine), file);
     this.#depth--;
   }
 
   /** True where the last command succeeded. */
-  #run(statements: readonly Statement[], name: string, isCondition = false): boolean {
+  #run(statements: readonly Statement[], file: string): boolean {
     let result = true;
     for (const statement of statements) {
-      this.#place = `${name}, line ${statement.line}`;
-      if (statement.kind === 'function') this.#functions.set(statement.name, { body: statement.body, name });
-      else if (statement.kind === 'if') this.#if(statement, name);
-      else result = this.#command(this.#expand(statement.words), statement.words, isCondition, name);
+      if (this.#isBooted) return true;
+      this.#reader.place = `${file}, line ${statement.line}`;
+      if (statement.kind === 'function') this.#functions.set(statement.name, { body: statement.body, file });
+      else if (statement.kind === 'if') result = this.#if(statement, file);
+      else result = this.#command(this.#expand(statement.words), statement.words, file);
     }
     return result;
   }
 
-  #if({ arms }: Extract<Statement, { kind: 'if' }>, name: string): void {
-    for (const { condition, body } of arms) {
-      if (condition !== undefined && !this.#run(condition, name, true)) continue;
-      this.#run(body, name);
-      return;
-    }
+  #if({ arms }: Extract<Statement, { kind: 'if' }>, file: string): boolean {
+    const arm = arms.find(({ condition }) => condition === undefined || this.#run(condition, file));
+    return arm === undefined || this.#run(arm.body, file);
   }
 
   #expand(words: readonly Word[]): string[] {
@@ -156,152 +222,172 @@ class GrubRun {
           isThere = true;
           continue;
         }
-        const [first = '', ...others] = this.#value(part.name).split(/\s+/);
+        const value = this.#value(part.name);
+        if (/[*?\\]/.test(value)) this.#reader.refuse(`'$${part.name}' has characters that GRUB may expand`);
+        const [first = '', ...others] = value.split(/\s+/);
         fields.push(fields.pop() + first, ...others);
       }
       return isThere || fields.some((field) => field !== '') ? fields : [];
     });
   }
 
-  /** GRUB sets variables of its own; one that no script has set is not taken to be empty. */
   #value(name: string): string {
-    return (
-      this.#variables.get(name) ?? this.#refuse(`variable '${name}' is set nowhere, and GRUB may have its own value`)
-    );
+    if (/^[1-9]\d*$/.test(name)) return this.#parameters[Number(name) - 1] ?? '';
+    if (name === '#') return `${this.#parameters.length}`;
+    if (name === '?') return this.#status ?? this.#reader.refuse("'$?' of a command whose error number is not known");
+    if (name === '@' || name === '*' || name === '0') return this.#reader.refuse(`'$${name}' is not followed`);
+    return this.#reader.value(name);
   }
 
   #measureCommand(words: readonly string[], source: string): void {
-    if (++this.#commands > MAX_COMMANDS) this.#refuse(`more than ${MAX_COMMANDS} commands`);
+    if (++this.#commands > MAX_COMMANDS) this.#reader.refuse(`more than ${MAX_COMMANDS} commands`);
     const text = words.join(' ');
     const what = `grub_cmd: ${text}`;
-    this.#measurements.push({ pcr: COMMAND_PCR, what, source, over: { bytes: Buffer.from(text) } });
+    this.#reader.measurements.push({ pcr: COMMAND_PCR, what, source, over: { bytes: Buffer.from(text) } });
   }
 
-  #command(words: readonly string[], written: readonly Word[], isCondition: boolean, script: string): boolean {
-    const [command, ...args] = words;
-    if (command === undefined) return true;
-    this.#measureCommand(words, this.#place);
-    const assignment = /^([A-Za-z_]\w*)=(.*)$/s.exec(command);
-    if (assignment !== null && args.length === 0) return this.#set(command);
+  #command(words: readonly string[], written: readonly Word[], file: string): boolean {
+    if (words.length === 0) return true;
+    this.#measureCommand(words, this.#reader.place);
+    const isInverted = words[0] === '!';
+    const [command, ...args] = isInverted ? words.slice(1) : words;
+    if (command === undefined) this.#reader.refuse("'!' without a command");
+    const result = this.#dispatch(command, args, written.at(-1)?.block, file);
+    const isTrue = isInverted ? !result : result;
+    const isOneOrNone = isTrue || isInverted || ['[', 'test', 'false'].includes(command);
+    this.#status = isOneOrNone ? (isTrue ? '0' : '1') : undefined;
+    return isTrue;
+  }
+
+  #dispatch(command: string, args: readonly string[], block: Block | undefined, file: string): boolean {
+    if (Object.hasOwn(COMMANDS, command)) return this.#builtIn(command, args, block, file);
     const called = this.#functions.get(command);
     if (called !== undefined) return this.#call(called, args);
+    if (/^[A-Za-z_]\w*=/.test(command)) return this.#set(command);
+    return this.#reader.refuse(`command '${command}' is not followed`);
+  }
+
+  #builtIn(command: string, args: readonly string[], block: Block | undefined, file: string): boolean {
+    const module = COMMANDS[command] ?? '';
+    const brought = command === 'linux' || command === 'initrd' ? [module, 'linuxefi'] : [module, 'kernel'];
+    if (module !== 'kernel' && !brought.some((name) => this.#reader.has(name)))
+      this.#reader.refuse(`command '${command}' needs module ${module}, which this GRUB has not built in`);
     if (WITHOUT_EFFECT.has(command)) return true;
     switch (command) {
       case 'false':
         return false;
       case 'set':
-        return args.length === 1 ? this.#set(args[0] ?? '') : this.#refuse('set with several words');
+        return args.length === 1 ? this.#set(args[0] ?? '') : this.#reader.refuse('set without one assignment');
       case 'unset':
-        for (const name of args) this.#variables.set(name, '');
+        for (const name of args) this.#reader.unset(name);
+        return true;
+      case 'export':
+        for (const name of args) this.#reader.variables.export(name);
+        return true;
+      case 'setparams':
+        this.#parameters = args;
         return true;
       case '[':
       case 'test':
-        return this.#test(command === '[' ? args.slice(0, -1) : args, command === '[' ? args.at(-1) : ']');
+        return this.#reader.test(command === '[' ? args.slice(0, -1) : args, command === '[' ? args.at(-1) : ']');
       case 'insmod':
-        return this.#insmod(args, isCondition);
+        return this.#insmod(args);
       case 'search':
       case 'search.fs_uuid':
-        return this.#search(command, args);
+        return this.#reader.search(command, args);
       case 'source':
       case '.':
-        return this.#source(args);
+      case 'configfile':
+        return this.#source(command, args);
+      case 'load_env':
+      case 'save_env':
+        return this.#reader.environment(command, args);
+      case 'loadfont':
+        return args.every((name) => this.#reader.loadFont(name));
+      case 'background_image':
+        return this.#reader.background(args);
+      case 'terminal_input':
+      case 'terminal_output':
+        return this.#reader.terminal(args);
       case 'menuentry':
       case 'submenu':
-        return this.#menuEntry(command, args, written, script);
+        return this.#menuEntry(command, args, block, file);
+      case 'boot':
+        this.#isBooted = this.#kernel !== undefined;
+        return this.#isBooted || this.#reader.refuse('boot without a kernel');
       case 'linux':
       case 'linuxefi':
         return this.#linux(args);
-      case 'initrd':
-      case 'initrdefi':
-        for (const path of args) this.#measureFile(path);
-        return true;
       default:
-        return this.#refuse(`command '${command}' is not followed`);
+        for (const path of args) this.#reader.measureFile(path);
+        return true;
     }
   }
 
   #set(assignment: string): boolean {
     const [, name, value] = /^([A-Za-z_]\w*)=(.*)$/s.exec(assignment) ?? [];
-    if (name === undefined || value === undefined) this.#refuse(`'set ${assignment}' is no assignment`);
-    this.#variables.set(name, name === 'root' ? value.replace(/^\((.*)\)$/, '$1') : value);
+    if (name === undefined || value === undefined) this.#reader.refuse(`'set ${assignment}' is no assignment`);
+    this.#reader.assign(name, value);
     return true;
   }
 
-  #call(
-    { body, name }: { readonly body: readonly Statement[]; readonly name: string },
-    args: readonly string[],
-  ): boolean {
-    if (args.length > 0) this.#refuse('a function with arguments');
-    if (++this.#depth > MAX_DEPTH) this.#refuse('functions that call one another without an end');
-    const result = this.#run(body, name);
+  #call({ body, file }: GrubFunction, args: readonly string[]): boolean {
+    if (++this.#depth > MAX_DEPTH) this.#reader.refuse('functions that call one another without an end');
+    const before = this.#parameters;
+    this.#parameters = args;
+    const result = this.#run(body, file);
+    this.#parameters = before;
     this.#depth--;
     return result;
   }
 
-  #test(words: readonly string[], closing: string | undefined): boolean {
-    const result =
-      closing === ']'
-        ? grubTest(words, { isFile: (path) => this.#isFile(path), isDirectory: (path) => this.#isDirectory(path) })
-        : undefined;
-    return result ?? this.#refuse(`the test '${words.join(' ')}' is not followed`);
+  /** Succeeds whatever comes of it (grub-core/kern/corecmd.c:grub_core_cmd_insmod). */
+  #insmod([name]: readonly string[]): boolean {
+    if (name === undefined) return false;
+    if (/^[/(+]/.test(name)) this.#reader.refuse('insmod of a path is not followed');
+    this.#reader.load(name);
+    return true;
   }
 
-  /** Without its file, insmod finds the module built in or fails; either way nothing is read. */
-  #insmod(args: readonly string[], isCondition: boolean): boolean {
-    for (const module of args) {
-      const path = `${this.#variables.get('prefix')}/x86_64-efi/${module}.mod`;
-      if (isCondition || this.#isFile(path)) this.#refuse(`whether '${module}' is read from ${path} is not followed`);
+  #source(command: string, [path, ...others]: readonly string[]): boolean {
+    if (path === undefined || others.length > 0) this.#reader.refuse(`${command} takes one file`);
+    const { bytes, name } = this.#reader.measureFile(path);
+    const before = ['config_file', 'config_directory'].map((variable) => this.#value(variable));
+    const isNew = command === 'configfile';
+    const outer = this.#entries;
+    if (isNew) this.#reader.variables.open();
+    if (isNew) this.#entries = [];
+    const full = path.startsWith('(') ? path : `(${this.#value('root')})${path}`;
+    for (const [variable, value] of Object.entries({
+      config_file: full,
+      config_directory: full.replace(/\/[^/]*$/, ''),
+    })) {
+      this.#reader.variables.set(variable, value);
+      this.#reader.variables.export(variable);
     }
+    this.#script(Buffer.from(bytes).toString('utf8'), name);
+    if (this.#isBooted) return true;
+    this.#reader.variables.set('config_file', before[0] ?? '');
+    this.#reader.variables.set('config_directory', before[1] ?? '');
+    if (!isNew) return true;
+    if (this.#entries.length > 0) this.#menu();
+    this.#entries = outer;
+    this.#reader.variables.close();
     return true;
   }
 
-  #search(command: string, args: readonly string[]): boolean {
-    const words = args.filter((word) => !/^--(no-floppy|hint.*)$/.test(word));
-    const byUuid = command === 'search.fs_uuid' || words.includes('--fs-uuid') || words.includes('-u');
-    const set =
-      command === 'search.fs_uuid' ? words[1] : (words.find((word) => word.startsWith('--set='))?.slice(6) ?? 'root');
-    const uuid = command === 'search.fs_uuid' ? words[0] : words.find((word) => !word.startsWith('-'));
-    if (!byUuid || uuid === undefined || set === undefined)
-      this.#refuse(`this search is not followed: it tries every disk`);
-    const disk = this.#disks.find((candidate) => candidate.uuid?.toLowerCase() === uuid.toLowerCase());
-    if (disk === undefined) this.#refuse(`no disk is known by UUID ${uuid}`);
-    this.#variables.set(set, disk.device.slice(1, -1));
-    return true;
-  }
-
-  #source([path, ...others]: readonly string[]): boolean {
-    if (path === undefined || others.length > 0) this.#refuse('source takes one file');
-    const file = this.#measureFile(path);
-    const text = Buffer.from(file.bytes).toString('utf8');
-    this.#script(text, file.name);
-    return true;
-  }
-
-  #menuEntry(command: string, args: readonly string[], written: readonly Word[], script: string): boolean {
-    const block = written.at(-1)?.block;
-    if (block === undefined) this.#refuse(`${command} without a block`);
-    const parameters: string[] = [];
-    let id: string | undefined;
-    for (let i = 0; i < args.length - 1; i++) {
-      const word = args[i] ?? '';
-      const [option = '', value] = word.split('=', 2);
-      if (word === '--unrestricted') continue;
-      if (ENTRY_OPTIONS.has(option)) {
-        const operand = value ?? args[++i];
-        if (option === '--id') id = operand;
-      } else if (word === '$menuentry_id_option') this.#refuse('an option that no variable gives');
-      else parameters.push(word);
-    }
-    const [title, ...rest] = parameters;
-    if (title === undefined) this.#refuse(`${command} without a title`);
-    this.#entries.push({ title, id, parameters: rest, block, name: script, isSubmenu: command === 'submenu' });
+  #menuEntry(command: string, args: readonly string[], block: Block | undefined, file: string): boolean {
+    if (block === undefined) this.#reader.refuse(`${command} without a block`);
+    const entry = menuEntry(args.slice(0, -1), block, file, command === 'submenu');
+    if (entry === undefined) this.#reader.refuse(`${command} without a title`);
+    this.#entries.push(entry);
     return true;
   }
 
   #linux([path, ...options]: readonly string[]): boolean {
-    if (path === undefined) this.#refuse('linux without a file');
-    if (this.#kernel !== undefined) this.#refuse('a second kernel');
-    this.#kernel = this.#measureFile(path);
+    if (path === undefined) this.#reader.refuse('linux without a file');
+    if (this.#kernel !== undefined) this.#reader.refuse('a second kernel');
+    this.#kernel = this.#reader.measureFile(path);
     // grub_create_loader_cmdline escapes these (grub-core/lib/cmdline.c).
     const text = [path, ...options].map((word) => {
       const escaped = word.replace(/["'\\]/g, '\\$&');
@@ -309,32 +395,7 @@ class GrubRun {
     });
     const bytes = Buffer.from(text.join(' '));
     const what = `kernel_cmdline: ${text.join(' ')}`;
-    this.#measurements.push({ pcr: COMMAND_PCR, what, source: this.#place, over: { bytes } });
+    this.#reader.measurements.push({ pcr: COMMAND_PCR, what, source: this.#reader.place, over: { bytes } });
     return true;
-  }
-
-  #measureFile(path: string): BootFile {
-    const file = this.#locate(path).disk.file(this.#locate(path).path);
-    if (file === undefined) this.#refuse(`${path} is not there`);
-    this.#measurements.push({ pcr: FILE_PCR, what: path, source: file.name, over: { bytes: file.bytes } });
-    return file;
-  }
-
-  #isFile(path: string): boolean {
-    const { disk, path: inside } = this.#locate(path);
-    return disk.file(inside) !== undefined;
-  }
-
-  #isDirectory(path: string): boolean {
-    const { disk, path: inside } = this.#locate(path);
-    return disk.isDirectory(inside);
-  }
-
-  #locate(path: string): { readonly disk: GrubDisk; readonly path: string } {
-    const [, named, inside = path] = /^(\([^)]*\))(.*)$/s.exec(path) ?? [];
-    const device = named ?? `(${this.#variables.get('root') ?? ''})`;
-    const disk = this.#disks.find((candidate) => candidate.device === device);
-    if (disk === undefined) this.#refuse(`nothing is known of disk ${device}`);
-    return { disk, path: inside };
   }
 }

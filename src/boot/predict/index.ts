@@ -1,7 +1,8 @@
 /** Boots before they happen: PCR values from the files on disk. */
-export type { GrubDisk } from './grub.ts';
+export type { GrubEntry } from './grub.ts';
+export type { GrubDisk } from './grub-disk.ts';
 export { type BootFile, type Measurement, measurementDigest } from './measurement.ts';
 export { type SignedPolicies, sealingPolicy, signPolicies } from './policies.ts';
-export { type BootDescription, type Prediction, predictBoot, predictUki } from './predict.ts';
+export { type BootDescription, type Prediction, predictBoot, predictEntries, predictUki } from './predict.ts';
 export { DEFAULT_PHASES } from './uki.ts';
 export type { BootWay } from './ways.ts';

@@ -4,6 +4,7 @@ import { EventType, eventTypeName } from '../event-types.ts';
 import type { BootEvent, BootLog } from '../log.ts';
 import { digestMatchesPayload } from '../payload.ts';
 import { isExtended, logBanks, startupLocality } from '../replay.ts';
+import type { GrubEntry } from './grub.ts';
 import {
   type BankDigests,
   type BootFile,
@@ -14,7 +15,7 @@ import {
 } from './measurement.ts';
 import { firmwareAuthorities, shimAuthorities } from './secure-boot.ts';
 import { openUki, phaseMeasurements, sectionMeasurements } from './uki.ts';
-import { type BootModel, type BootWay, modelBoot } from './ways.ts';
+import { type BootModel, type BootWay, menuEntries, modelBoot } from './ways.ts';
 
 export interface BootDescription {
   readonly boot: BootWay;
@@ -50,7 +51,7 @@ const EV_EFI_BOOT_SERVICES_APPLICATION = 0x80000003;
 export function predictBoot(description: BootDescription): Prediction {
   const { boot, base, phases = '', variables = {} } = description;
   const banks = description.banks ?? (base === undefined ? (['sha256'] as const) : logBanks(base));
-  const model = modelBoot(boot, isSecureBoot(base, variables), phases);
+  const model = modelBoot(boot, secureBootState(base, variables), phases);
   const refusals = [...model.refusals];
   const measurements: Measurement[] = [];
   for (const pcr of PREDICTED) {
@@ -216,8 +217,25 @@ function variableEvent(
   return undefined;
 }
 
-function isSecureBoot(base: BootLog | undefined, variables: Readonly<Record<string, Uint8Array>>): boolean {
-  return (variables.SecureBoot ?? variableEvent(base, 'SecureBoot')?.data)?.[0] === 1;
+/** Undefined where neither a log nor the variable is given. */
+function secureBootState(
+  base: BootLog | undefined,
+  variables: Readonly<Record<string, Uint8Array>>,
+): boolean | undefined {
+  const data = variables.SecureBoot ?? variableEvent(base, 'SecureBoot')?.data;
+  return base === undefined && data === undefined ? undefined : data?.[0] === 1;
+}
+
+const isSecureBoot = (base: BootLog, variables: Readonly<Record<string, Uint8Array>>): boolean =>
+  secureBootState(base, variables) === true;
+
+/** Every entry that GRUB's menus will have, each a boot that predictBoot's `entry` describes. */
+export function predictEntries(
+  boot: Extract<BootWay, { way: 'shim-grub' }>,
+  base: BootLog | undefined,
+  variables: Readonly<Record<string, Uint8Array>> = {},
+): GrubEntry[] {
+  return menuEntries(boot, secureBootState(base, variables));
 }
 
 function secureBoot(

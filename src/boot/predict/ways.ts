@@ -1,7 +1,9 @@
 /** The ways to boot, each as the images that it loads and what its programs measure. */
 import { efiStubMeasurements, plainCommandLine, qemuKernel } from './efi-stub.ts';
-import { followGrub, type GrubDisk } from './grub.ts';
+import { followGrub, type GrubEntry, grubEntries } from './grub.ts';
+import type { GrubDisk } from './grub-disk.ts';
 import { openGrub } from './grub-image.ts';
+import type { GrubOptions } from './grub-reader.ts';
 import { type BootFile, efiText, type Measurement, notPredictable } from './measurement.ts';
 import { type MachineOwnerLists, mokMeasurements, type ShimLists, shimLists } from './secure-boot.ts';
 import { openUki, parseNamed, phaseMeasurements, sectionMeasurements, systemdVersion, type Uki } from './uki.ts';
@@ -23,6 +25,10 @@ export type BootWay =
       readonly bootDevice: string;
       /** Left out: what the base log shows to be empty. */
       readonly owner: MachineOwnerLists | undefined;
+      /** What is chosen in GRUB's menus, by numbers, ids or titles as `1>0`; left out: what boots by itself. */
+      readonly entry?: string;
+      /** Needed where the configuration has a picture for it. */
+      readonly hasDisplay?: boolean;
     }
   | { readonly way: 'systemd-boot'; readonly loader: BootFile; readonly loads: UkiEntry | Type1Entry }
   | { readonly way: 'uki'; readonly uki: BootFile };
@@ -55,17 +61,18 @@ export interface BootModel {
 /** systemd-boot and systemd-stub up to here were tried against real boots. */
 const TRIED_SYSTEMD = 252;
 
-/** @param isSecureBoot the stub takes no command line but its own where it is on */
-export function modelBoot(way: BootWay, isSecureBoot: boolean, phases: string): BootModel {
+/** @param isSecureBoot undefined where it is not known; the stub takes no command line but its own where it is on */
+export function modelBoot(way: BootWay, isSecureBoot: boolean | undefined, phases: string): BootModel {
+  const isOn = isSecureBoot === true;
   switch (way.way) {
     case 'qemu-kernel':
-      return qemuModel(way, isSecureBoot);
+      return qemuModel(way, isOn);
     case 'shim-grub':
-      return grubModel(way);
+      return grubModel(way, isSecureBoot);
     case 'systemd-boot':
-      return systemdBootModel(way, isSecureBoot, phases);
+      return systemdBootModel(way, isOn, phases);
     case 'uki':
-      return ukiModel(openUki(way.uki), [], undefined, isSecureBoot, phases);
+      return ukiModel(openUki(way.uki), [], undefined, isOn, phases);
   }
 }
 
@@ -89,10 +96,24 @@ function qemuModel(
 const sourced = (file: BootFile | undefined): { bytes: Uint8Array; source: string } | undefined =>
   file === undefined ? undefined : { bytes: file.bytes, source: file.name };
 
-function grubModel({ shim, grub, disks, bootDevice, owner }: Extract<BootWay, { way: 'shim-grub' }>): BootModel {
+type ShimGrub = Extract<BootWay, { way: 'shim-grub' }>;
+
+const grubOptions = ({ entry, hasDisplay }: ShimGrub, isSecureBoot: boolean | undefined): GrubOptions => ({
+  ...(isSecureBoot === undefined ? {} : { isSecureBoot }),
+  ...(entry === undefined ? {} : { entry }),
+  ...(hasDisplay === undefined ? {} : { hasDisplay }),
+});
+
+/** Every entry of GRUB's menus. @throws {BootError} `boot.not-predictable` as predictBoot does */
+export function menuEntries(way: ShimGrub, isSecureBoot: boolean | undefined): GrubEntry[] {
+  return grubEntries(openGrub(way.grub), way.disks, way.bootDevice, grubOptions(way, isSecureBoot));
+}
+
+function grubModel(way: ShimGrub, isSecureBoot: boolean | undefined): BootModel {
+  const { shim, grub, disks, bootDevice, owner } = way;
   const lists = shimLists(shim);
   const known = owner ?? { mokList: new Uint8Array(), mokListX: new Uint8Array() };
-  const followed = followGrub(openGrub(grub), disks, bootDevice);
+  const followed = followGrub(openGrub(grub), disks, bootDevice, grubOptions(way, isSecureBoot));
   return {
     images: [
       { file: shim, by: 'firmware' },

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { makePe } from '../../test/fixtures/pe-image.ts';
+
+const MAIN = join(import.meta.dirname, 'main.ts');
+const predict = (...args: readonly string[]) =>
+  spawnSync(process.execPath, [MAIN, 'boot', 'predict', ...args], { encoding: 'utf8' });
+
+const magic = (program: string) => ({
+  name: '.sdmagic',
+  content: Buffer.from(`#### LoaderInfo: ${program} 252.39-1 ####\0`),
+});
+const uki = (linux: string) =>
+  makePe([
+    magic('systemd-stub'),
+    { name: '.linux', content: makePe([{ name: '.text', content: Buffer.from(linux) }]) },
+  ]);
+
+let esp: string;
+before(() => {
+  esp = mkdtempSync(join(tmpdir(), 'assay-esp-'));
+  const files = {
+    'EFI/BOOT/BOOTX64.EFI': makePe([magic('systemd-boot')]),
+    'EFI/Linux/one.efi': uki('one'),
+    'EFI/Linux/two.efi': uki('two'),
+    'loader/entries/three.conf': 'title Three\nlinux /vmlinuz\noptions quiet\n',
+    vmlinuz: makePe([{ name: '.text', content: Buffer.from('kernel') }]),
+  };
+  for (const [path, bytes] of Object.entries(files)) {
+    mkdirSync(join(esp, dirname(path)), { recursive: true });
+    writeFileSync(join(esp, path), bytes);
+  }
+});
+after(() => rmSync(esp, { recursive: true }));
+
+test('each entry and image that systemd-boot could start is a variant', () => {
+  const { status, stdout, stderr } = predict('systemd-boot', '--esp', esp, '--json');
+  assert.equal(status, 0, stderr);
+  const { variants } = JSON.parse(stdout);
+  assert.deepEqual(
+    variants.map(({ name, pcrs }: { name: string; pcrs: { sha256: object } }) => [name, Object.keys(pcrs.sha256)]),
+    [
+      ['loader/entries/three.conf', ['9', '12']],
+      ['EFI/Linux/one.efi', ['9', '11']],
+      ['EFI/Linux/two.efi', ['9', '11']],
+    ],
+  );
+});
+
+test('what is wrong with the way is said in one line, with what to do', () => {
+  const empty = join(esp, 'loader');
+  const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+    [['morse'], /no way to boot 'morse'; use one of shim-grub/],
+    [['systemd-boot'], /needs --esp/],
+    [['systemd-boot', '--esp', empty, '--loader', '../EFI/BOOT/BOOTX64.EFI'], /nothing that systemd-boot starts/],
+    [['shim-grub', '--esp', esp, '--grub', 'vmlinuz', '--disk', 'hd0,gpt2'], /--disk hd0,gpt2 is no partition/],
+    [['shim-grub', '--esp', esp, '--grub', 'vmlinuz', '--disk', '(hd0,gpt2)=/none/x'], /\/none\/x is no folder/],
+    [['shim-grub', '--esp', esp, '--grub', 'vmlinuz'], /BOOTX64\.EFI: no section \.vendor_cert, so this is no shim/],
+    [['qemu-kernel', '--kernel', join(esp, 'vmlinuz')], /needs --cmdline or --cmdline-file/],
+  ];
+  for (const [args, message] of cases) {
+    const { status, stdout, stderr } = predict(...args);
+    assert.notEqual(status, 0);
+    assert.equal(stdout, '');
+    assert.match(stderr, message);
+    assert.equal(stderr.trim().split('\n').length, 1);
+  }
+});
