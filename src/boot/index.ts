@@ -66,6 +66,7 @@ export {
   type TxtPcrMap,
   txtPcrMap,
 } from './drtm/names.ts';
+export { looksLikeTxtContainer, parseTxtContainer } from './drtm/txt-container.ts';
 export { looksLikeTxtStat, parseTxtStat } from './drtm/txt-stat.ts';
 export { BootError, type BootErrorCode } from './error.ts';
 export { EventType, eventTypeName } from './event-types.ts';

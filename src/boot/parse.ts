@@ -29,12 +29,13 @@ interface EventHead {
  * algorithms that Assay does not know are skipped by the size that the Spec ID event declares, and are carried.
  *
  * TCG PC Client Platform Firmware Profile, "TCG_PCR_EVENT2 Structure", "Tagged Event Log".
+ * @param base offset of `bytes` in what is read, which every offset counts from
  * @throws {BootError} `boot.not-a-log` where even the first record is none
  * @throws {ParseError} with the byte offset, for anything malformed after it
  */
-export function parseBootLog(bytes: Uint8Array): BootLog {
-  const end = paddingStart(bytes);
-  const reader = new ByteReader(bytes);
+export function parseBootLog(bytes: Uint8Array, base = 0): BootLog {
+  const end = base + paddingStart(bytes);
+  const reader = new ByteReader(bytes, base);
   const first = firstEvent(reader, end);
   const specId = parseSpecId(first);
   const events: BootEvent[] = [first];
@@ -62,7 +63,7 @@ function paddingStart(bytes: Uint8Array): number {
 
 function firstEvent(reader: ByteReader, end: number): BootEvent {
   try {
-    if (end === 0) reader.fail('parse.truncated', 'event 0', 'nothing but padding');
+    if (end === reader.offset) reader.fail('parse.truncated', 'event 0', 'nothing but padding');
     return readSha1Event(reader, readHead(reader, 0));
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;

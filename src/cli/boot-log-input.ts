@@ -1,7 +1,16 @@
 /** The firmware's event log that a `boot` command reads: a file, or this machine's. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BootError, type BootLog, isCcelTable, looksLikeTxtStat, parseBootLog, parseTxtStat } from '../boot/index.ts';
+import {
+  BootError,
+  type BootLog,
+  isCcelTable,
+  looksLikeTxtContainer,
+  looksLikeTxtStat,
+  parseBootLog,
+  parseTxtContainer,
+  parseTxtStat,
+} from '../boot/index.ts';
 import { ParseError } from '../bytes/index.ts';
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
@@ -44,8 +53,9 @@ function readCcelLog(table: string): BootLogFile {
   );
 }
 
-/** A TCG event log, or the output of `txt-stat`. */
+/** A TCG event log, bare or in Intel TXT's container, or the output of `txt-stat`. */
 export function bootLogOf(bytes: Buffer): BootLog {
+  if (looksLikeTxtContainer(bytes)) return parseTxtContainer(bytes);
   return looksLikeTxtStat(bytes) ? parseTxtStat(bytes.toString('utf8')) : parseBootLog(bytes);
 }
 

@@ -9,12 +9,14 @@ import {
   type BootWay,
   decodeLog,
   EventType,
+  encodeBootLog,
   parseBootLog,
   predictBoot,
   replayBootLog,
 } from '../../src/boot/index.ts';
 import { toHex } from '../../src/bytes/index.ts';
 import { SWTPM_BANKS } from '../../src/vtpm/index.ts';
+import { toolDiffers } from '../fixtures/eventlog-yaml.ts';
 import type { Boot } from './guest.ts';
 import { keepBootLog } from './lists.ts';
 import { type KeptPcrs, keepPcrs, parsePcrs } from './pcrs.ts';
@@ -47,6 +49,7 @@ export function assertLogReplays(boot: Boot, touched: readonly number[]): BootLo
     }
   }
   assert.deepEqual(Object.keys(replayed.sha256 ?? {}).map(Number), touched);
+  assert.deepEqual(toolDiffers(encodeBootLog(log), 2), [], 'tpm2_eventlog prints the same');
   const undecodable = decodeLog(log).filter(
     ({ payload, vouched }) => payload.kind === 'undecodable' || vouched === 'differs',
   );

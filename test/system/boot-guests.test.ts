@@ -47,7 +47,7 @@ import { requires, requiresPath } from './requirements.ts';
 
 const machine = ['swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox'] as const;
 const images = ['sfdisk', 'mkfs.vfat', 'mcopy', 'objcopy', 'sbsign', 'sbattach', 'openssl'] as const;
-const programs = requires(...machine, ...images);
+const programs = requires('tpm2_eventlog', ...machine, ...images);
 const kernel = requiresPath('ASSAY_GUEST_KERNEL', 'Debian package linux-image-cloud-amd64');
 const loaders = requiresPath('ASSAY_BOOT_LOADERS', 'folder of tools/boot-loaders');
 const where = { skip: programs.skip || kernel.skip || loaders.skip, timeout: 600_000 };

@@ -33,6 +33,7 @@ test('the events of each bank are read out of the text and replayed', () => {
       [17, 0x402, 20],
       [17, 0x402, 0],
     ],
+    'the banks do not run alike',
   );
   const [first] = log.events;
   assert.ok(first !== undefined);
@@ -41,6 +42,58 @@ test('the events of each bank are read out of the text and replayed', () => {
     sha1: { 17: digest('sha1', Buffer.alloc(20), SHA1).toString('hex') },
     sha256: { 17: digest('sha256', Buffer.alloc(32), SHA256).toString('hex') },
   });
+});
+
+test('the logs of two banks that run alike become one, without the record that begins the second', () => {
+  const data = Buffer.alloc(20, 7);
+  const descriptor = printed(0, 3, Buffer.alloc(20), Buffer.alloc(24));
+  const { events, specId } = parseTxtStat(
+    printed(17, 0x402, SHA1, data) + descriptor + printed(17, 0x402, SHA256, data),
+  );
+  assert.deepEqual(
+    events.map(({ index, pcr, digests }) => [index, pcr, digests.map(({ algorithm }) => algorithm)]),
+    [[0, 17, ['sha1', 'sha256']]],
+  );
+  assert.deepEqual(
+    specId?.algorithms.map(({ size }) => size),
+    [20, 32],
+  );
+});
+
+/** As print_event_2_1 of tboot writes one: digests on lines of their own, under their names. */
+function printedAgile(pcr: number, type: number, data = Buffer.alloc(0)): string {
+  const head = `\t\t\t TCG Event:\n\t\t\t      pcr_index: ${pcr}\n\t\t\t     event_type: 0x${type.toString(16)}\n`;
+  const digests = `\t\t\t          count: 2\nSHA1: \n${spaced(SHA1)}\nSHA256: \n${spaced(SHA256)}\n`;
+  const rows = data.length === 0 ? '' : `\n\t\t\t     ${spaced(data)}`;
+  return `${head}${digests}\t\t\t     event_data: ${data.length} bytes${rows}\n`;
+}
+
+test('the form of a crypto-agile log is read, with every digest by its name', () => {
+  const text = `\t TCG Event Log Header:\n\t\t       pcr_index: 0\n${printedAgile(255, 0x401)}${printedAgile(17, 0x404, Buffer.from('mle'))}`;
+  assert.ok(looksLikeTxtStat(Buffer.from(text)));
+  const log = parseTxtStat(text);
+  assert.deepEqual(
+    log.events.map(({ pcr, type, data }) => [pcr, type, Buffer.from(data).toString()]),
+    [
+      [255, 0x401, ''],
+      [17, 0x404, 'mle'],
+    ],
+  );
+  assert.equal(replayBootLog(log).sha256?.['17'], digest('sha256', Buffer.alloc(32), SHA256).toString('hex'));
+  for (const wrong of [
+    text.replace('SHA256:', 'SHA384:'),
+    text.replace('SHA256:', 'SHA1:'),
+    text.replace('count: 2', 'count: 99'),
+  ]) {
+    assert.throws(() => parseTxtStat(wrong), ParseError);
+  }
+});
+
+test('events that the heap has are not read again from tboot’s own log beside it', () => {
+  const heap = printedAgile(17, 0x404);
+  const ofTboot = heap.replaceAll(/^/gm, 'TBOOT: ');
+  assert.equal(parseTxtStat(heap + ofTboot).events.length, 1);
+  assert.equal(parseTxtStat(ofTboot).events.length, 1);
 });
 
 test('text without events, and events that are cut or contradict themselves, are refused with their place', () => {
