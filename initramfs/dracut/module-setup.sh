@@ -7,12 +7,13 @@ depends() {
     return 0
 }
 installkernel() {
-    hostonly='' instmods encrypted-keys trusted tpm_crb tpm_tis usb_storage uas vfat nls_cp437 nls_ascii ext4
+    hostonly='' instmods encrypted-keys trusted tpm_crb tpm_tis xhci_pci ehci_pci usb_storage uas sd_mod vfat nls_cp437 nls_ascii ext4
 }
 install() {
     inst_multiple keyctl sha256sum grep tr mktemp stty sleep tail cat rm mkdir mount umount
     inst_multiple -o findfs argon2 tpm2_load tpm2_startauthsession tpm2_policypcr tpm2_policyor tpm2_policyauthvalue tpm2_unseal tpm2_flushcontext
-    inst_libdir_file "libtss2-tcti-device.so.0"
+    # Loaded by name, so that nothing links to them: for the TPM's device, and by pthread_exit(3) for argon2's threads.
+    inst_libdir_file "libtss2-tcti-device.so.0" "libgcc_s.so.1"
     inst_multiple -o /etc/keys/x509_evm.der /etc/keys/x509_ima.der
     # The key itself stays on the root file system: it is sealed to this image, and cannot be in it.
     mkdir -p "$initdir/etc/assay"

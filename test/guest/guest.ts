@@ -9,6 +9,7 @@ import { type EspFiles, makeBootDisk, SECOND_DISK } from './esp.ts';
 import { addVariables, FIRMWARE_VARIABLES, type FirmwareVariable, type SecureBootKeys } from './firmware.ts';
 import {
   type Accelerator,
+  type Answer,
   type Attachment,
   accelerators,
   type Bus,
@@ -22,7 +23,7 @@ import { RC, type Step, scriptOf } from './script.ts';
 import { busyboxTree, type Tree } from './tree.ts';
 
 export interface GuestOptions {
-  readonly kernel: 'debian' | 'judge';
+  readonly kernel: 'debian' | 'standard' | 'judge';
   /** Files beside busybox. */
   readonly tree: Tree;
   readonly banks: readonly SwtpmBank[];
@@ -49,6 +50,8 @@ export interface BootOptions {
   /** Files of a further disk with a loader; `order` says from which of the two the firmware starts. */
   readonly second?: { readonly files: EspFiles; readonly order: 'before' | 'behind' };
   readonly attached?: readonly Attachment[];
+  /** What is typed at the console. */
+  readonly answers?: readonly Answer[];
   /** Generous: TCG on a busy machine is ten times slower than KVM on an idle one. */
   readonly seconds?: number;
 }
@@ -90,6 +93,7 @@ export interface Guest extends AsyncDisposable {
 
 const KERNELS = {
   debian: { variable: 'ASSAY_GUEST_KERNEL', bus: 'nvme' },
+  standard: { variable: 'ASSAY_STANDARD_KERNEL', bus: 'nvme' },
   judge: { variable: 'ASSAY_JUDGE_KERNEL', bus: 'virtio' },
 } as const satisfies Record<GuestOptions['kernel'], { variable: string; bus: Bus }>;
 
@@ -145,7 +149,7 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
       boots += 1;
       const { start, esp } = await prepareStart(boot, payload, place(`start-${boots}`));
       await addVariables(machine.variables, boot.variables ?? []);
-      const hardware = { ...machine, start, attached: boot.attached ?? [] };
+      const hardware = { ...machine, start, attached: boot.attached ?? [], answers: boot.answers ?? [] };
       return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp, words: boot.commandLine };
     },
     async replaceFile(path, text) {

@@ -6,8 +6,13 @@ import { once } from 'node:events';
  * Starts a program; the kernel kills it when the test's own process dies (prctl(2), PR_SET_PDEATHSIG), however that
  * happens. Standard error is always a pipe.
  */
-export function start(program: string, args: readonly string[], stdout: 'ignore' | 'pipe'): ChildProcess {
-  return spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { stdio: ['ignore', stdout, 'pipe'] });
+export function start(
+  program: string,
+  args: readonly string[],
+  stdout: 'ignore' | 'pipe',
+  stdin: 'ignore' | 'pipe' = 'ignore',
+): ChildProcess {
+  return spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { stdio: [stdin, stdout, 'pipe'] });
 }
 
 /** Ends a process that was started here, and waits until it is gone. */

@@ -13,11 +13,19 @@ export type Bus = 'nvme' | 'virtio';
 export type Start = { readonly handed: Payload } | { readonly disks: readonly string[] };
 
 /** What more is plugged in. A network card brings an option ROM. */
-export type Attachment = { readonly disk: string } | { readonly network: 'e1000e' };
+export type Attachment = { readonly disk: string } | { readonly network: 'e1000e' } | { readonly stick: string };
+
+/** What a person at the console types when asked, in this order. */
+export interface Answer {
+  /** The end of what the machine asks. */
+  readonly asked: string;
+  readonly typed: string;
+}
 
 export interface Hardware {
   readonly start: Start;
   readonly attached: readonly Attachment[];
+  readonly answers: readonly Answer[];
   readonly bus: Bus;
   readonly disk: string;
   readonly exchange: string;
@@ -123,6 +131,15 @@ const FIRST_ATTACHED_PORT = 2;
 function attachmentArguments(attachment: Attachment, index: number): string[] {
   const place = FIRST_ATTACHED_PORT + index;
   if ('disk' in attachment) return sataArguments(attachment.disk, place);
+  if ('stick' in attachment) {
+    const hub = ['-device', `qemu-xhci,id=usb${index}`];
+    return [
+      ...hub,
+      ...raw(`stick${index}`, attachment.stick),
+      '-device',
+      `usb-storage,bus=usb${index}.0,drive=stick${index}`,
+    ];
+  }
   const card = `${attachment.network},netdev=network${index},mac=52:54:00:00:00:0${index},bootindex=${place}`;
   return ['-netdev', `user,id=network${index},restrict=on`, '-device', card];
 }
@@ -133,8 +150,8 @@ function attachmentArguments(attachment: Attachment, index: number): string[] {
  * @throws NoKvm; an error with the console's end after `seconds`
  */
 export async function runMachine(hardware: Hardware, accelerator: Accelerator, seconds: number): Promise<string> {
-  const child = start('qemu-system-x86_64', argumentsFor(hardware, accelerator), 'pipe');
-  const console = collect(child, 'stdout');
+  const child = start('qemu-system-x86_64', argumentsFor(hardware, accelerator), 'pipe', 'pipe');
+  const console = collect(child, 'stdout', answering(child, hardware.answers));
   const complaints = collect(child, 'stderr', (text) => {
     // The virtual machine is then paused for good; QEMU does not exit by itself.
     if (text.includes('KVM internal error')) child.kill('SIGKILL');
@@ -154,6 +171,21 @@ export async function runMachine(hardware: Hardware, accelerator: Accelerator, s
     clearTimeout(limit);
     await stop(child);
   }
+}
+
+/** Types each answer once, when what comes before it has been asked. */
+function answering(child: ChildProcess, answers: readonly Answer[]): (text: string) => void {
+  const left = [...answers];
+  let read = 0;
+  return (text) => {
+    for (let [next] = left; next !== undefined; [next] = left) {
+      const at = text.indexOf(next.asked, read);
+      if (at < 0) return;
+      read = at + next.asked.length;
+      child.stdin?.write(`${next.typed}\r`);
+      left.shift();
+    }
+  };
 }
 
 function collect(child: ChildProcess, stream: 'stdout' | 'stderr', look?: (text: string) => void): () => string {

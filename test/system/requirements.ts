@@ -32,6 +32,8 @@ const PACKAGE_OF = {
   unshare: 'util-linux',
   keyctl: 'keyutils',
   argon2: 'argon2',
+  mkinitramfs: 'initramfs-tools-core',
+  dracut: 'dracut-core',
   strace: 'strace',
   fsverity: 'fsverity',
   'dpkg-query': 'dpkg',
