@@ -90,6 +90,7 @@ export {
   DEFAULT_PHASES,
   type GrubDisk,
   type GrubEntry,
+  imageSigners,
   type Measurement,
   measurementDigest,
   type Prediction,

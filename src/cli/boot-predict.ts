@@ -18,7 +18,7 @@ import {
   signPolicies,
 } from '../boot/index.ts';
 import type { DigestAlgorithm } from '../bytes/index.ts';
-import type { BootReference } from '../reference/index.ts';
+import { BootMerger, type BootReference, predictedEvents } from '../reference/index.ts';
 import { policyDigest } from '../tpm/index.ts';
 import { readBootLog } from './boot-log-input.ts';
 import { parsePcrs } from './parse-pcrs.ts';
@@ -120,7 +120,7 @@ export function registerPredict(boot: Command): void {
     .addOption(
       new Option(
         '--format <format>',
-        'PCR values, reference (boot section), signed policies of systemd-measure, or the digest to seal to',
+        'PCR values, reference (boot section, as of boot reference), signed policies of systemd-measure, or the digest to seal to',
       )
         .choices(['values', 'reference', 'signed', 'policy'])
         .default('values'),
@@ -342,18 +342,17 @@ function printVariants(variants: readonly Variant[], bank: Bank): void {
   }
 }
 
-/** The boot section of a reference manifest that allows each of these boots. */
-function referenceOf(variants: readonly Variant[], { bank, pcrs }: Options): BootReference {
-  const wanted = (pcr: number): boolean => pcrs === undefined || pcrs.includes(pcr);
-  const allowed: Record<string, string[]> = {};
-  for (const { prediction } of variants) {
-    for (const [pcr, value] of Object.entries(prediction.pcrs[bank] ?? {})) {
-      if (!wanted(Number(pcr))) continue;
-      const before = allowed[pcr] ?? [];
-      allowed[pcr] = before.includes(value) ? before : [...before, value];
-    }
-  }
-  return { pcrs: { [bank]: allowed }, events: [] };
+/** The boot section of a reference manifest that allows each of these boots; nothing of PCRs that do not follow. */
+function referenceOf(variants: readonly Variant[], { bank, pcrs, base }: Options): BootReference {
+  const merger = new BootMerger();
+  const log = base === undefined ? undefined : readBootLog(base);
+  for (const { prediction } of variants) merger.addEvents(predictedEvents(prediction, [bank], log), log);
+  const predicted = variants.map(({ prediction }) => new Set(prediction.measurements.map(({ pcr }) => pcr)));
+  const refused = new Set(variants.flatMap(({ prediction }) => prediction.refusals.map(({ pcr }) => pcr)));
+  const follows = (pcr: number): boolean => !refused.has(pcr) && predicted.some((measured) => measured.has(pcr));
+  const wanted = (pcr: number): boolean => follows(pcr) && (pcrs === undefined || pcrs.includes(pcr));
+  const chosen = Array.from({ length: 24 }, (_, pcr) => pcr).filter(wanted);
+  return { pcrs: {}, events: [], components: merger.finish(new Set(chosen)) };
 }
 
 const DEFAULT_POLICY_PCRS = [11];

@@ -4,6 +4,7 @@ import { type BootLog, isCcLog, type ReplayedPcrs, replayBootLog, replayCcLog } 
 import { registerConvert } from './boot-convert.ts';
 import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
 import { registerPredict } from './boot-predict.ts';
+import { registerReference } from './boot-reference.ts';
 import { warnOfStrays } from './boot-registers.ts';
 import { registerShow } from './boot-show.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
@@ -20,6 +21,7 @@ export function register(program: Command): void {
   boot.addHelpText('after', '\nExample:\n  assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements');
   registerShow(boot);
   registerPredict(boot);
+  registerReference(boot);
   boot
     .command('replay')
     .description('Replay a TCG event log: the PCR values that it adds up to')

@@ -15,7 +15,7 @@ export function register(program: Command): void {
     .command('check')
     .description('Check a manifest: whether it can be read, what it holds, its identity')
     .argument('<manifest>', 'reference manifest in JSON')
-    .option('--json', 'print {"id","name","self","files","approved","pending","deny"}')
+    .option('--json', 'print {"id","name","self","components","files","approved","pending","deny"}')
     .addHelpText('after', '\nExample:\n  assay reference check web-servers.json')
     .action(check);
   reference
@@ -39,11 +39,12 @@ export function readReference(path: string): ReturnType<typeof compileReference>
 
 function check(path: string, options: { json?: boolean }): void {
   const compiled = readReference(path);
-  const { name, self, files, pending, deny } = compiled.manifest;
+  const { name, self, boot, files, pending, deny } = compiled.manifest;
   const summary = {
     id: compiled.id,
     name,
     self,
+    components: boot?.components?.length ?? 0,
     files: files.length,
     approved: compiled.approved.size,
     pending: pending.length,

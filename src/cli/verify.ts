@@ -11,7 +11,7 @@ import {
   type Quote,
   type Refusal,
 } from '../evidence/index.ts';
-import type { BootReference } from '../reference/index.ts';
+import { type BootReference, componentPcrs, hasComponentsIn } from '../reference/index.ts';
 import { encode, readPublicFile, TPMT_PUBLIC, uniqueOf } from '../tpm/index.ts';
 import {
   type AttestationResult,
@@ -142,7 +142,10 @@ function enrolmentOf(
 /** The evidence chooses only among the banks that the reference names: in another one its boot would go unjudged. */
 function bankToAsk({ pcrs }: Quote, boot: BootReference | undefined): PcrBank {
   const ofEvents = (boot?.events ?? []).map(({ digest }) => digest.split(':', 1)[0]);
-  const named = STRONG_BANKS.filter((bank) => boot?.pcrs[bank] !== undefined || ofEvents.includes(bank));
+  const components = boot?.components ?? [];
+  const named = STRONG_BANKS.filter(
+    (bank) => boot?.pcrs[bank] !== undefined || ofEvents.includes(bank) || hasComponentsIn(components, bank),
+  );
   const allowed = named.length > 0 ? named : BANKS;
   return allowed.find((bank) => pcrs[bank] !== undefined) ?? allowed[0] ?? 'sha256';
 }
@@ -150,7 +153,11 @@ function bankToAsk({ pcrs }: Quote, boot: BootReference | undefined): PcrBank {
 /** More PCRs than are needed may be quoted; none may be left out. */
 function pcrsToAsk({ pcrs }: Quote, bank: PcrBank, boot: BootReference | undefined): number[] {
   const quoted = Object.keys(pcrs[bank] ?? {}).map(Number);
-  const named = [...Object.keys(boot?.pcrs[bank] ?? {}).map(Number), ...(boot?.events ?? []).map(({ pcr }) => pcr)];
+  const named = [
+    ...Object.keys(boot?.pcrs[bank] ?? {}).map(Number),
+    ...(boot?.events ?? []).map(({ pcr }) => pcr),
+    ...componentPcrs(boot?.components ?? []),
+  ];
   return [...new Set([...ALWAYS_QUOTED, ...named, ...quoted])].sort((a, b) => a - b);
 }
 

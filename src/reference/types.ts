@@ -1,5 +1,6 @@
 /** Reference values (RFC 9334): what a machine is expected to be. The first form; `compile` makes it fit for look-ups. */
 import type { PcrBank } from '../evidence/index.ts';
+import type { BootComponent } from './boot/index.ts';
 
 /** `sha256:<hex>`: a digest that says its algorithm; `verity:sha256:<hex>` that of a file's fs-verity descriptor. Lower case. */
 export type TaggedDigest = `${string}:${string}`;
@@ -46,6 +47,8 @@ export interface BootReference {
   readonly pcrs: Partial<Record<PcrBank, Readonly<Record<string, readonly string[]>>>>;
   /** Every event of a PCR that is named here must be one of these. */
   readonly events: readonly BootEventReference[];
+  /** Every event of a PCR that one of these names must belong to one of them, in a variant that is allowed. */
+  readonly components?: readonly BootComponent[];
 }
 
 export interface ReferenceManifest {

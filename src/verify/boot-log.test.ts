@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import { Attestation, codes } from '../../test/fixtures/attestation.ts';
 import { agileEvent, agileLog, specIdPayload, type TestEvent } from '../../test/fixtures/boot-logs.ts';
 import { Machine, SELECTED } from '../../test/fixtures/machine.ts';
+import { parseBootLog } from '../boot/index.ts';
 import { digest, toHex } from '../bytes/index.ts';
-import type { BootReference } from '../reference/index.ts';
+import { type BootComponent, type BootReference, mergeBoots } from '../reference/index.ts';
 import { requestFor } from './index.ts';
 
 const SEPARATOR = toHex(digest('sha256', Buffer.alloc(4)));
@@ -212,4 +213,86 @@ test('values beside the quoted PCRs are refused', () => {
   const padded = { sha256: { ...pcrs.sha256, 17: Buffer.alloc(32, 0xab) } };
   const result = attestation.verify(attestation.ask(nonce, { quote: { ...quote, pcrs: padded } }), nonce);
   assert.deepEqual([result.verdict, codes(result)], ['untrusted', ['quote.selection']]);
+});
+
+/** One more event of the firmware, before the kernel writes the boot_aggregate. */
+function measureAlso(machine: Machine, event: TestEvent): void {
+  const [, [, value] = []] = event.digests;
+  machine.extend(event.pcr, value ?? Buffer.alloc(0));
+  machine.bootLog = Buffer.concat([machine.bootLog, agileEvent(event)]);
+  machine.pcrs[10] = Buffer.alloc(32);
+  machine.list = Buffer.alloc(0);
+  machine.measured = [];
+  machine.measureEntry('boot_aggregate', `sha256:${toHex(digest('sha256', ...machine.pcrs.slice(0, 10)))}`);
+}
+
+/** A reference of components from the boot of one machine, and another machine judged by it. */
+function judgedByComponents(
+  approved: Machine,
+  judged: Machine,
+  change: (components: readonly BootComponent[]) => readonly BootComponent[] = (components) => components,
+) {
+  const components = change(mergeBoots([parseBootLog(approved.bootLog)]));
+  return new Attestation(judged, { boot: { pcrs: {}, events: [], components } }).attest();
+}
+
+test('a boot is judged by components: what changed is named with its event, and only what the digest vouches for is quoted', () => {
+  assert.deepEqual(codes(judgedByComponents(new Machine(), new Machine())), []);
+  const machine = new Machine();
+  machine.boot('Rescue');
+  const result = judgedByComponents(new Machine(), machine);
+  assert.deepEqual([result.verdict, codes(result)], ['untrusted', ['boot.component-changed']]);
+  const [found] = result.findings;
+  assert.match(found?.message ?? '', /'boot attempts \(PCR 4\)', from event 1 on \(EV_EFI_ACTION 'Rescue'\)/);
+  assert.deepEqual(found?.position, { log: 'boot', index: 1, pcr: 4 });
+});
+
+test('a component that is new or missing is named, and one of which anything is allowed is said to be left out', () => {
+  const approved = new Machine();
+  const judged = new Machine();
+  measureAlso(judged, { ...mokEvent('rom'), pcr: 2 });
+  assert.deepEqual(codes(judgedByComponents(approved, judged)), ['boot.component-changed']);
+  const option = (components: readonly BootComponent[]): readonly BootComponent[] =>
+    components.map((one) => (one.pcr === 2 ? { ...one, name: 'other (PCR 2)' } : one));
+  assert.deepEqual(codes(judgedByComponents(approved, judged, option)), [
+    'boot.component-unknown',
+    'boot.component-missing',
+  ]);
+  const any = (components: readonly BootComponent[]): readonly BootComponent[] =>
+    components.map((one) => (one.pcr === 2 ? { ...one, variants: [], anything: 'cards vary' } : one));
+  const leftOut = judgedByComponents(approved, judged, any);
+  assert.deepEqual([leftOut.verdict, codes(leftOut)], ['trusted', ['boot.component-left-out']]);
+});
+
+test('components of a PCR that the log does not lead to are unproven, and without a log none is', () => {
+  const approved = new Machine();
+  const components = mergeBoots([parseBootLog(approved.bootLog)]);
+  const withheld = new Attestation(new Machine(), { boot: { pcrs: {}, events: [], components } });
+  const result = withheld.attest({ bootLog: { kind: 'absent', reason: 'none' } });
+  assert.equal(result.verdict, 'untrusted');
+  assert.ok(codes(result).includes('boot.event-unproven'));
+});
+
+test('a firmware’s known fault is allowed for only where PCR 0 vouches for that firmware, and is said', () => {
+  const machine = new Machine();
+  // The digest that the XR4520c measures for its version 1.17.3 (tpm2-tools issue 3457), over bytes that nobody knows.
+  const value = Buffer.from('76d538bb3a43ef27b2e9ccca3b0bad02b9ee15ffbf0dadbdfa823dbf43d83a1f', 'hex');
+  const measured = (digested: Buffer): TestEvent => ({
+    pcr: 0,
+    type: 8,
+    data: Buffer.from('1.17.3\0', 'utf16le'),
+    digests: [
+      [0x0004, Buffer.alloc(20)],
+      [0x000b, digested],
+    ],
+  });
+  const attested = (digested: Buffer) => {
+    machine.boot();
+    measureAlso(machine, measured(digested));
+    return new Attestation(machine, { boot: machine.bootReference() }).attest();
+  };
+  const known = attested(value);
+  assert.deepEqual([known.verdict, codes(known)], ['trusted', ['boot.quirk']]);
+  assert.match(known.findings[0]?.message ?? '', /dell-xr4520c-crtm-version, version 1; https:/);
+  assert.deepEqual(codes(attested(Buffer.alloc(32, 7))), ['boot.payload-mismatch']);
 });

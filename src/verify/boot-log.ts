@@ -18,7 +18,15 @@ import {
 } from '../boot/index.ts';
 import { type DigestAlgorithm, digest, digestInfo, fromHex, ParseError, toHex } from '../bytes/index.ts';
 import type { Assurance, BootLogEvidence, GrowingLogEvidence } from '../evidence/index.ts';
-import type { BootReference } from '../reference/index.ts';
+import {
+  type BootReference,
+  componentPcrs,
+  excusingQuirk,
+  hasComponentsIn,
+  type Quirk,
+  quirksOf,
+} from '../reference/index.ts';
+import { judgeBootComponents, quirkFinding } from './boot-components.ts';
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
 import type { BootState, Finding, StandingFindings } from './types.ts';
@@ -99,7 +107,8 @@ export function judgeBootPcrs(
 export function hasNoBootReference(quoted: QuotedPcrs, reference: BootReference | undefined): boolean {
   if (reference === undefined) return true;
   const pcrs = Object.keys(reference.pcrs[quoted.bank] ?? {}).length;
-  return pcrs === 0 && !reference.events.some((event) => event.digest.startsWith(`${quoted.bank}:`));
+  const hasEvents = reference.events.some((event) => event.digest.startsWith(`${quoted.bank}:`));
+  return pcrs === 0 && !hasEvents && !hasComponentsIn(reference.components ?? [], quoted.bank);
 }
 
 function emptyBank({ bank, pcrs }: QuotedPcrs, assurance: Assurance | undefined): Finding[] {
@@ -234,6 +243,12 @@ function isPhase(record: UserspaceRecord, bank: DigestAlgorithm): boolean {
   return pcr === PHASE_PCR && text !== undefined && PHASES.has(text) && recordMatchesText(record, bank);
 }
 
+/** The PCRs whose events the reference names, one by one or in components. */
+function judgedByEvents(reference: BootReference | undefined): ReadonlySet<number> {
+  const ofEvents = (reference?.events ?? []).map(({ pcr }) => pcr);
+  return new Set([...ofEvents, ...componentPcrs(reference?.components ?? [])]);
+}
+
 /** @param why what keeps the log's events of a quoted PCR from being proven */
 function unproven(pcrs: Iterable<number>, quoted: QuotedPcrs, why: string): Finding[] {
   return [...pcrs].map((pcr) =>
@@ -246,7 +261,7 @@ function unproven(pcrs: Iterable<number>, quoted: QuotedPcrs, why: string): Find
 function withoutLog(reason: string, quoted: QuotedPcrs, reference: BootReference | undefined): StandingFindings {
   const collector = new FindingCollector();
   collector.add(finding('boot.no-log', 'firmware log', `There is no firmware log: ${reason}`));
-  const named = new Set((reference?.events ?? []).map(({ pcr }) => pcr));
+  const named = judgedByEvents(reference);
   const extended = [...named].filter((pcr) => quoted.pcrs.get(pcr)?.some((byte) => byte !== 0) ?? true);
   for (const found of unproven(extended, quoted, 'it was extended without a log that says with what')) {
     collector.add(found);
@@ -277,14 +292,18 @@ function judgeEvents(
   const expected = reference?.events ?? [];
   const judgedPcrs = new Set(expected.map(({ pcr }) => pcr));
   const seen = new Set<string>();
+  const quirks = quirksOf(log, bank, proven);
+  const used = new Set<Quirk>(quirks.filter(({ effect }) => effect.kind !== 'payload-not-measured'));
   for (const event of log.events) {
     if (!isExtended(event) || !proven.has(event.pcr)) continue;
     const value = event.digests.find(({ algorithm }) => algorithm === bank)?.value;
     if (value === undefined) continue;
     const position = { log: 'boot', index: event.index, pcr: event.pcr } as const;
+    const excuse = excusingQuirk(quirks, event);
     if (digestMatchesPayload(event, bank) === 'differs') {
+      if (excuse !== undefined) used.add(excuse);
       const what = `Event ${event.index} of PCR ${event.pcr} (${eventTypeName(event.type)}) shows a payload that was not measured`;
-      collector.add(finding('boot.payload-mismatch', `PCR ${event.pcr}`, what, { position }));
+      if (excuse === undefined) collector.add(finding('boot.payload-mismatch', `PCR ${event.pcr}`, what, { position }));
     }
     const tagged = `${bank}:${toHex(value)}`;
     seen.add(`${event.pcr} ${tagged}`);
@@ -293,16 +312,20 @@ function judgeEvents(
     const what = `Event ${event.index} of PCR ${event.pcr}, ${describe(event, bank)}, is not in the reference`;
     collector.add(finding('boot.event-unexpected', `PCR ${event.pcr}`, what, { position, found: tagged }));
   }
+  for (const quirk of used) collector.add(quirkFinding(quirk));
+  const components = reference?.components ?? [];
+  for (const found of judgeBootComponents(components, log, bank, proven)) collector.add(found);
+  const namedPcrs = judgedByEvents(reference);
   for (const record of [...later.values()].flat()) {
     const tagged = `${bank}:${toHex(digestIn(record, bank))}`;
     seen.add(`${record.pcr} ${tagged}`);
-    if (!judgedPcrs.has(record.pcr) || isPhase(record, bank)) continue;
+    if (!namedPcrs.has(record.pcr) || isPhase(record, bank)) continue;
     if (expected.some(({ pcr, digest: known }) => pcr === record.pcr && known === tagged)) continue;
     const what = `Record ${record.index} of systemd’s log, extended into PCR ${record.pcr}, is neither a boot phase nor in the reference`;
     const position = { log: 'userspace', index: record.index, pcr: record.pcr } as const;
     collector.add(finding('boot.event-unexpected', `PCR ${record.pcr}`, what, { position, found: tagged }));
   }
-  const others = [...judgedPcrs].filter((pcr) => !proven.has(pcr));
+  const others = [...namedPcrs].filter((pcr) => !proven.has(pcr));
   const why =
     userspaceLog.kind === 'absent'
       ? `it was extended by more or other events than the firmware log has, and there is no log of systemd’s: ${userspaceLog.reason}`

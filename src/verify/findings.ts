@@ -230,6 +230,50 @@ export const FINDINGS = {
     meaning: 'The reference requires an event that this boot did not measure.',
     advice: 'Find out what was left out; a boot component may have been removed or replaced.',
   },
+  'boot.component-changed': {
+    link: 'firmware',
+    severity: 'untrusted',
+    title: 'A component of the boot is none that is allowed',
+    meaning: 'The reference has this component in other variants: a part of the boot was updated or replaced.',
+    advice: 'Look what it is; after an update that you made, add a log of this boot to the reference.',
+  },
+  'boot.component-unknown': {
+    link: 'firmware',
+    severity: 'untrusted',
+    title: 'The boot has a component that the reference does not know',
+    meaning: 'Something was measured that no approved boot had: a loader before the loader, a card, a key of an owner.',
+    advice: 'Find out what it is; where it belongs there, add a log of this boot to the reference.',
+  },
+  'boot.component-missing': {
+    link: 'firmware',
+    severity: 'untrusted',
+    title: 'A component of the boot is missing',
+    meaning: 'Every approved boot measured this component, and this one did not.',
+    advice: 'Find out what was left out; a boot without it is approved by adding its log to the reference.',
+  },
+  'boot.component-combination': {
+    link: 'firmware',
+    severity: 'untrusted',
+    title: 'Components of the boot do not go together',
+    meaning:
+      'Each is allowed, and not with the other: a kernel with the initrd of another, a loader without Secure Boot that was approved with it.',
+    advice: 'Boot a set that belongs together; where this one does, add a log of this boot to the reference.',
+  },
+  'boot.component-left-out': {
+    link: 'firmware',
+    severity: 'info',
+    title: 'A component of the boot is not judged',
+    meaning: 'The reference says of this component that anything may be measured there, and why.',
+    advice: 'Give it variants where it can be judged.',
+  },
+  'boot.quirk': {
+    link: 'firmware',
+    severity: 'info',
+    title: 'A known fault of this firmware’s log was allowed for',
+    meaning:
+      'PCR 0 vouches for a firmware whose log is known to break a rule, and this log was judged by the named exception.',
+    advice: 'Update the firmware where a newer one logs correctly.',
+  },
   'boot.event-unproven': {
     link: 'firmware',
     severity: 'untrusted',

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { parseBootLog } from '../../src/boot/parse.ts';
+import { type BootLog, parseBootLog } from '../../src/boot/index.ts';
 import { type BootFile, type BootWay, type GrubDisk, predictBoot } from '../../src/boot/predict/index.ts';
+import { BootMerger, judgeComponents, mergeBoots, predictedEvents } from '../../src/reference/index.ts';
 import { toolDiffers, YAML_VERSIONS } from '../fixtures/eventlog-yaml.ts';
 import { LINUX_PARTITION, LINUX_UUID } from '../guest/esp.ts';
 import { requires } from '../system/requirements.ts';
@@ -109,3 +110,81 @@ test('every kept log is printed as tpm2_eventlog prints it', needsBoots, (t) => 
     for (const version of YAML_VERSIONS) assert.deepEqual(toolDiffers(bytesOf(boot, 'boot.log'), version), [], boot);
   }
 });
+
+const logOf = (boot: string): BootLog => parseBootLog(bytesOf(boot, 'boot.log'));
+const ALL = new Set(Array.from({ length: 24 }, (_, pcr) => pcr));
+
+/** What differs from a reference made of the approved boots, in each bank alike. */
+function differences(approved: readonly string[], judged: string): string[] {
+  const components = mergeBoots(approved.map(logOf));
+  const [found = [], ...others] = (['sha1', 'sha256', 'sha384', 'sha512'] as const).map((bank) =>
+    judgeComponents(components, logOf(judged), bank, ALL).map(({ kind, component }) => `${kind} ${component}`),
+  );
+  for (const other of others) assert.deepEqual(other, found);
+  return found;
+}
+
+/** approved boots, a boot, and what it is called that differs. */
+const JUDGED = [
+  [['shim-grub-first-boot'], 'shim-grub-second-boot', []],
+  [
+    ['shim-grub-first-boot', 'shim-grub-second-boot'],
+    'shim-grub-initrd',
+    ['unknown-variant boot loader files (PCR 9)'],
+  ],
+  [
+    ['shim-grub-first-boot', 'shim-grub-second-boot'],
+    'shim-grub-cmdline',
+    [
+      'unknown-variant boot loader commands (PCR 8)',
+      'unknown-variant boot loader files (PCR 9)',
+      'unknown-variant command line (PCR 8)',
+    ],
+  ],
+  [['direct-debian'], 'direct-debian-kernel', ['unknown-variant kernel (PCR 4)']],
+  [['direct-debian'], 'direct-debian-cmdline', ['unknown-variant command line (PCR 9)']],
+  [['systemd-boot-uki-again'], 'systemd-boot-uki-second-boot', []],
+] as const;
+
+for (const [approved, judged, expected] of JUDGED) {
+  test(
+    `${judged}, judged by ${approved.join(' and ')}: ${expected.join(', ') || 'nothing differs'}`,
+    needsBoots,
+    () => {
+      assert.deepEqual(differences(approved, judged).sort(), [...expected].sort());
+      for (const boot of approved) assert.deepEqual(differences([...approved, judged], boot), []);
+      assert.deepEqual(differences([...approved, judged], judged), []);
+    },
+  );
+}
+
+test('a kernel’s update goes with its own initrd only', needsBoots, () => {
+  const components = mergeBoots(['direct-debian', 'direct-debian-kernel', 'direct-debian-initrd'].map(logOf));
+  for (const boot of ['direct-debian', 'direct-debian-kernel', 'direct-debian-initrd']) {
+    assert.deepEqual(judgeComponents(components, logOf(boot), 'sha256', ALL), []);
+  }
+  const [initrd] = logOf('direct-debian-initrd')
+    .events.filter(({ pcr }) => pcr === 9)
+    .slice(-1);
+  const swapped = logOf('direct-debian-kernel');
+  const events = swapped.events.map((event) => {
+    const isInitrd = event.pcr === 9 && event === swapped.events.findLast(({ pcr }) => pcr === 9);
+    return isInitrd && initrd !== undefined ? { ...event, digests: initrd.digests } : event;
+  });
+  const found = judgeComponents(components, { ...swapped, events }, 'sha256', ALL);
+  assert.deepEqual(
+    found.map(({ kind, component }) => [kind, component]),
+    [['not-together', 'kernel (PCR 4)']],
+  );
+});
+
+for (const [boot, base] of PAIRS) {
+  test(`${boot}: the reference that is predicted from files explains the log`, needsBoots, () => {
+    const log = logOf(base);
+    const prediction = predictBoot({ boot: wayOf(boot), base: log });
+    const merger = new BootMerger();
+    merger.addEvents(predictedEvents(prediction, ['sha256'], log), log);
+    const components = merger.finish(new Set(prediction.measurements.map(({ pcr }) => pcr)));
+    assert.deepEqual(judgeComponents(components, logOf(boot), 'sha256', ALL), []);
+  });
+}

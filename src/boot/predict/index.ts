@@ -4,5 +4,6 @@ export type { GrubDisk } from './grub-disk.ts';
 export { type BootFile, type Measurement, measurementDigest } from './measurement.ts';
 export { type SignedPolicies, sealingPolicy, signPolicies } from './policies.ts';
 export { type BootDescription, type Prediction, predictBoot, predictEntries, predictUki } from './predict.ts';
+export { imageSigners } from './secure-boot.ts';
 export { DEFAULT_PHASES } from './uki.ts';
 export type { BootWay } from './ways.ts';

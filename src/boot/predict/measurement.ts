@@ -1,5 +1,6 @@
 import { type DigestAlgorithm, digest, digestInfo } from '../../bytes/index.ts';
 import { BootError } from '../error.ts';
+import type { BootEvent } from '../log.ts';
 import { authenticodeDigest } from '../pe/index.ts';
 
 /** What a boot will measure: one extend of one PCR. */
@@ -11,6 +12,8 @@ export interface Measurement {
   readonly source: string;
   /** The bytes that the digest is over; an image is digested by Authenticode's rule. */
   readonly over: { readonly bytes: Uint8Array } | { readonly image: Uint8Array } | { readonly digests: BankDigests };
+  /** The base log's record, where it is taken over as it is. */
+  readonly event?: BootEvent;
 }
 
 /** A digest for each bank that has one. */

@@ -123,7 +123,7 @@ function kept(event: BootEvent, isUnknown: boolean): Measurement {
   const digests: BankDigests = Object.fromEntries(
     event.digests.flatMap(({ algorithm, value }) => (algorithm === undefined ? [] : [[algorithm, value] as const])),
   );
-  return { pcr: event.pcr, what: name, source: nameOf(event), over: { digests } };
+  return { pcr: event.pcr, what: name, source: nameOf(event), over: { digests }, event };
 }
 
 /** PCR 4: the base log's images, in its order, are replaced by ours; one that it has twice over is measured twice. */

@@ -98,6 +98,15 @@ function signatureCertificates(pkcs7: Uint8Array): X509Certificate[] {
     : children(certificates.content).flatMap(({ whole }) => certificateOf(whole) ?? []);
 }
 
+/** Whose certificates an image's signatures were made with: one of each signature that names its certificate. */
+export function imageSigners(image: PeImage): X509Certificate[] {
+  return imageSignatures(image).flatMap((signature) => {
+    const carried = signatureCertificates(signature);
+    // The chain above the signer is carried too: the signer is who has issued none of them.
+    return carried.find((one) => !carried.some((other) => other !== one && other.checkIssued(one))) ?? [];
+  });
+}
+
 function authorises({ certificate }: Authority, carried: readonly X509Certificate[]): boolean {
   return carried.some(
     (candidate) =>

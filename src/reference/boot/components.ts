@@ -1,15 +1,20 @@
-/** What observed boots consist of: components, each with the variants that a fleet was seen to have. */
-import { type BootLog, type DecodedEvent, decodeLog, isExtended } from '../../boot/index.ts';
-import { type DigestAlgorithm, toHex } from '../../bytes/index.ts';
+/** What a boot is expected to consist of: components, each with the variants that are allowed. */
+import type { DigestAlgorithm } from '../../bytes/index.ts';
 
 /** One event's digests in lower-case hex, by bank. */
 export type EventDigests = Readonly<Partial<Record<DigestAlgorithm, string>>>;
 
+/**
+ * One expected event: by its digest, or by what it means (`meaning.ts`). A meaning is compared only where the event's
+ * digest in the quoted bank vouches for its payload; everything else about the event may then differ.
+ */
+export type EventReference = { readonly digests: EventDigests } | { readonly meaning: string };
+
 export interface BootVariant {
-  /** Unique in its component: `1`, `2` … in the order in which they were first seen. */
+  /** Unique in its component, for people: `shim 15.8-1 (Debian)`, `on`, `N24ET56W`; where nothing tells it, a number. */
   readonly name: string;
   /** The component's events in the log's order; none: a boot without this component. */
-  readonly events: readonly EventDigests[];
+  readonly events: readonly EventReference[];
   /** Component → the variants of it that this one goes with; a component that is not named goes with any. */
   readonly only: Readonly<Record<string, readonly string[]>>;
 }
@@ -19,64 +24,24 @@ export interface BootComponent {
   /** `initrd (PCR 9)`: unique in the reference. */
   readonly name: string;
   readonly pcr: number;
+  /**
+   * `whole`: the component's events together are one of the variants. `each`: every event is one of them, in any number and
+   * order: what is there differs from boot to boot (boot options of whatever is plugged in).
+   */
+  readonly match: 'whole' | 'each';
   readonly variants: readonly BootVariant[];
+  /** The component is not judged, for this reason; the verdict says so. */
+  readonly anything?: string;
 }
 
-/** Linux: drivers/firmware/efi/libstub/efi-stub-helper.c. */
-const INITRD_TAG = 0x8f3b22ec;
-const LOAD_OPTIONS_TAG = 0x8f3b22ed;
-const KEY_VARIABLES: ReadonlySet<string> = new Set(['SecureBoot', 'PK', 'KEK', 'db', 'dbx', 'dbt', 'dbr']);
-const PCR_COMPONENTS: ReadonlyMap<number, string> = new Map([
-  [0, 'firmware'],
-  [1, 'firmware settings'],
-  [2, 'option ROMs'],
-  [3, 'option ROM settings'],
-  [4, 'boot applications'],
-  [5, 'partition table and boot path'],
-  [6, 'host-specific events'],
-  [7, 'Secure Boot authorities'],
-  [8, 'boot loader commands'],
-  [9, 'boot loader files'],
-  [11, 'unified kernel image'],
-  [12, 'command line'],
-  [13, 'system extensions'],
-  [14, 'shim’s variables'],
-]);
-
-/**
- * Types and names here are not vouched for: an event that lies about them lands in another component, where its digest
- * is in no variant.
- */
-function componentOf({ pcr, payload }: DecodedEvent): string {
-  return `${partOf(pcr, payload) ?? PCR_COMPONENTS.get(pcr) ?? 'events'} (PCR ${pcr})`;
+/** The PCRs that components judge: all that is measured into one of them must belong to a component. */
+export function componentPcrs(components: readonly BootComponent[]): ReadonlySet<number> {
+  return new Set(components.map(({ pcr }) => pcr));
 }
 
-function partOf(pcr: number, payload: DecodedEvent['payload']): string | undefined {
-  if (pcr === 7 && payload.kind === 'variable' && KEY_VARIABLES.has(payload.name)) return 'Secure Boot keys';
-  if (payload.kind === 'ipl' && payload.role === 'kernel-cmdline') return 'command line';
-  if (payload.kind !== 'tagged') return undefined;
-  if (payload.id === INITRD_TAG) return 'initrd';
-  return payload.id === LOAD_OPTIONS_TAG ? 'command line' : undefined;
-}
-
-export interface ObservedComponent {
-  readonly pcr: number;
-  readonly events: readonly { readonly index: number; readonly digests: EventDigests }[];
-}
-
-/** A log's extended events by component's name. */
-export function observeComponents(log: BootLog): ReadonlyMap<string, ObservedComponent> {
-  const decoded = decodeLog(log);
-  const found = new Map<string, { pcr: number; events: { index: number; digests: EventDigests }[] }>();
-  for (const [position, event] of log.events.entries()) {
-    const meaning = decoded[position];
-    if (meaning === undefined || !isExtended(event)) continue;
-    const name = componentOf(meaning);
-    const component = found.get(name) ?? { pcr: event.pcr, events: [] };
-    found.set(name, component);
-    const digests: Partial<Record<DigestAlgorithm, string>> = {};
-    for (const { algorithm, value } of event.digests) if (algorithm !== undefined) digests[algorithm] = toHex(value);
-    component.events.push({ index: event.index, digests });
-  }
-  return found;
+/** True where a component can be judged in this bank. */
+export function hasComponentsIn(components: readonly BootComponent[], bank: string): boolean {
+  return components.some(({ variants }) =>
+    variants.some(({ events }) => events.some((event) => 'meaning' in event || Object.hasOwn(event.digests, bank))),
+  );
 }

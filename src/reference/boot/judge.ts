@@ -1,25 +1,34 @@
 /** A boot against components: which one is not as any of its variants, and which do not go together. */
 import type { BootLog } from '../../boot/index.ts';
 import type { DigestAlgorithm } from '../../bytes/index.ts';
-import { type BootComponent, type BootVariant, type ObservedComponent, observeComponents } from './components.ts';
+import { type BootComponent, type BootVariant, componentPcrs, type EventReference } from './components.ts';
+import { groupByComponent, type MeasuredEvent, measuredEvents } from './observe.ts';
+import { quirksOf } from './quirks.ts';
 
+interface Difference {
+  readonly component: string;
+  readonly pcr: number;
+}
+
+/** `event`: an index in the log. */
 export type BootDifference =
-  | { readonly kind: 'unknown-component'; readonly component: string; readonly pcr: number }
-  /** `event`: the index in the log of the first that the nearest variant does not have; undefined: events are missing. */
-  | {
+  /** Measured into a PCR that the reference judges, and no component of it. `event`: its first. */
+  | (Difference & { readonly kind: 'unknown-component'; readonly event: number | undefined })
+  /** `event`: the first that the nearest variant does not have; undefined: events are missing at its end. */
+  | (Difference & {
       readonly kind: 'unknown-variant';
-      readonly component: string;
-      readonly pcr: number;
       readonly event: number | undefined;
-    }
-  | {
+      readonly known: readonly string[];
+    })
+  /** The boot has nothing of a component that every variant has something of. */
+  | (Difference & { readonly kind: 'missing'; readonly known: readonly string[] })
+  | (Difference & {
       readonly kind: 'not-together';
-      readonly component: string;
-      readonly pcr: number;
       readonly variant: string;
       readonly other: string;
       readonly otherVariant: string;
-    };
+      readonly allowed: readonly string[];
+    });
 
 /**
  * Nothing where each PCR's events are explained. Order is judged within a component, not between two of one PCR.
@@ -32,41 +41,134 @@ export function judgeComponents(
   bank: DigestAlgorithm,
   proven: ReadonlySet<number>,
 ): readonly BootDifference[] {
-  const boot = observeComponents(log);
+  const boot = groupByComponent(measuredEvents(log, bank, quirksOf(log, bank, proven), true));
+  const { byName, pcrs } = lookUp(components, bank);
   const differences: BootDifference[] = [];
-  const known = new Set(components.map(({ name }) => name));
-  for (const [component, { pcr }] of boot) {
-    if (proven.has(pcr) && !known.has(component)) differences.push({ kind: 'unknown-component', component, pcr });
+  for (const [component, { pcr, events }] of boot) {
+    if (!proven.has(pcr) || !pcrs.has(pcr) || byName.has(component)) continue;
+    differences.push({ kind: 'unknown-component', component, pcr, event: events[0]?.event?.index });
   }
   // Two variants may be equal in this bank: each that fits counts.
   const fitting = new Map<string, readonly BootVariant[]>();
-  for (const { name, pcr, variants } of components) {
-    if (!proven.has(pcr)) continue;
-    const observed = boot.get(name)?.events ?? [];
-    const fits = variants.filter(
-      ({ events }) => events.length === observed.length && agreed(events, observed, bank) === observed.length,
-    );
-    if (fits.length > 0) fitting.set(name, fits);
+  for (const known of byName.values()) {
+    const { name, pcr, match, anything } = known.component;
+    if (!proven.has(pcr) || anything !== undefined) continue;
+    const events = boot.get(name)?.events ?? [];
+    if (match === 'each') differences.push(...strangers(known, events, bank));
     else {
-      const nearest = Math.max(0, ...variants.map(({ events }) => agreed(events, observed, bank)));
-      differences.push({ kind: 'unknown-variant', component: name, pcr, event: observed[nearest]?.index });
+      const fits = fittingVariants(known, events, bank);
+      if (fits.length > 0) fitting.set(name, fits);
+      else differences.push(misfit(known.component, events, bank));
     }
   }
   return [...differences, ...components.flatMap((component) => untied(component, fitting))];
 }
 
+interface KnownComponent {
+  readonly component: BootComponent;
+  /** By their events' keys. */
+  readonly variants: ReadonlyMap<string, readonly BootVariant[]>;
+}
+
+interface LookUp {
+  readonly byName: ReadonlyMap<string, KnownComponent>;
+  readonly pcrs: ReadonlySet<number>;
+}
+
+/** A reference is made once and judges many boots. */
+const LOOK_UPS = new WeakMap<readonly BootComponent[], Map<DigestAlgorithm, LookUp>>();
+
+function lookUp(components: readonly BootComponent[], bank: DigestAlgorithm): LookUp {
+  const banks = LOOK_UPS.get(components) ?? new Map<DigestAlgorithm, LookUp>();
+  LOOK_UPS.set(components, banks);
+  const known = banks.get(bank) ?? makeLookUp(components, bank);
+  banks.set(bank, known);
+  return known;
+}
+
+function makeLookUp(components: readonly BootComponent[], bank: DigestAlgorithm): LookUp {
+  const byName = new Map<string, KnownComponent>();
+  for (const component of components) {
+    const variants = new Map<string, BootVariant[]>();
+    for (const variant of component.variants) {
+      const key = joined(variant.events.map((event) => expectedKey(event, bank)));
+      if (key === undefined) continue;
+      const same = variants.get(key);
+      if (same === undefined) variants.set(key, [variant]);
+      else same.push(variant);
+    }
+    byName.set(component.name, { component, variants });
+  }
+  return { byName, pcrs: componentPcrs(components) };
+}
+
+/** Undefined where there is none in this bank: it then matches nothing. */
+function expectedKey(event: EventReference, bank: DigestAlgorithm): string | undefined {
+  return 'meaning' in event ? meaningKey(event.meaning) : event.digests[bank];
+}
+
+/** No digest in hex looks like it. */
+const meaningKey = (meaning: string): string => JSON.stringify(meaning);
+
+function joined(keys: readonly (string | undefined)[]): string | undefined {
+  return keys.includes(undefined) ? undefined : keys.join('\n');
+}
+
+function fits(expected: EventReference, { digests, meaning }: MeasuredEvent, bank: DigestAlgorithm): boolean {
+  if ('meaning' in expected) return expected.meaning === meaning;
+  const found = digests[bank];
+  return found !== undefined && expected.digests[bank] === found;
+}
+
+function fittingVariants(
+  { component, variants }: KnownComponent,
+  observed: readonly MeasuredEvent[],
+  bank: DigestAlgorithm,
+): readonly BootVariant[] {
+  const key = joined(observed.map(({ digests }) => digests[bank]));
+  const found = key === undefined ? undefined : variants.get(key);
+  if (found !== undefined) return found;
+  if (observed.every(({ meaning }) => meaning === undefined)) return [];
+  return component.variants.filter(
+    ({ events }) => events.length === observed.length && agreed(events, observed, bank) === observed.length,
+  );
+}
+
+/** Of a component whose events are judged one by one: those that are none of the variants. */
+function strangers(
+  { component, variants }: KnownComponent,
+  observed: readonly MeasuredEvent[],
+  bank: DigestAlgorithm,
+): BootDifference[] {
+  const { name, pcr } = component;
+  return observed.flatMap(({ event, digests, meaning }): BootDifference[] => {
+    const keys = [meaning === undefined ? undefined : meaningKey(meaning), digests[bank]];
+    if (keys.some((key) => key !== undefined && variants.has(key))) return [];
+    return [{ kind: 'unknown-variant', component: name, pcr, event: event?.index, known: namesOf(component) }];
+  });
+}
+
+function misfit(component: BootComponent, observed: readonly MeasuredEvent[], bank: DigestAlgorithm): BootDifference {
+  const { name, pcr, variants } = component;
+  const known = namesOf(component);
+  if (observed.length === 0) return { kind: 'missing', component: name, pcr, known };
+  const nearest = variants.reduce((most, { events }) => Math.max(most, agreed(events, observed, bank)), 0);
+  return { kind: 'unknown-variant', component: name, pcr, event: observed[nearest]?.event?.index, known };
+}
+
+const namesOf = ({ variants }: BootComponent): readonly string[] => variants.map(({ name }) => name);
+
 /** How many events from the first on are the same. */
-function agreed(events: BootVariant['events'], observed: ObservedComponent['events'], bank: DigestAlgorithm): number {
-  const differs = observed.findIndex(({ digests }, index) => {
-    const found = digests[bank];
-    return found === undefined || events[index]?.[bank] !== found;
+function agreed(events: BootVariant['events'], observed: readonly MeasuredEvent[], bank: DigestAlgorithm): number {
+  const differs = observed.findIndex((event, index) => {
+    const expected = events[index];
+    return expected === undefined || !fits(expected, event, bank);
   });
   return differs === -1 ? observed.length : differs;
 }
 
 function untied(component: BootComponent, fitting: ReadonlyMap<string, readonly BootVariant[]>): BootDifference[] {
-  const fits = fitting.get(component.name) ?? [];
-  const failures = fits.map((variant) => untiedVariant(component, variant, fitting));
+  const failures = (fitting.get(component.name) ?? []).map((variant) => untiedVariant(component, variant, fitting));
   // One variant that fits with all the others is enough.
   return failures.some((found) => found.length === 0) ? [] : (failures[0] ?? []);
 }
@@ -80,6 +182,7 @@ function untiedVariant(
     const found = fitting.get(other);
     const first = found?.[0];
     if (found === undefined || first === undefined || found.some((one) => allowed.includes(one.name))) return [];
-    return [{ kind: 'not-together', component: name, pcr, variant: variant.name, other, otherVariant: first.name }];
+    const otherVariant = first.name;
+    return [{ kind: 'not-together', component: name, pcr, variant: variant.name, other, otherVariant, allowed }];
   });
 }
