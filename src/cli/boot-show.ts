@@ -63,9 +63,12 @@ function show(path: string | undefined, options: Options): void {
   const isCc = options.ccel === true || isCcLog(log);
   const isTpm2 = options.json !== true && options.format === 'tpm2';
   if (isTpm2 && isCc) throw new UsageError('tpm2_eventlog’s YAML has PCRs, and this log registers', 'use --json');
+  if (isTpm2) {
+    printTpm2(log, options.eventlogVersion === '2' ? 2 : 1);
+    return;
+  }
   const { events, story } = isCc ? tellCcBoot(log) : told(log);
-  if (isTpm2) printTpm2(log, events, options.eventlogVersion === '2' ? 2 : 1);
-  else if (options.json === true || options.format === 'json') printJson(asJson(log, events, story, isCc));
+  if (options.json === true || options.format === 'json') printJson(asJson(log, events, story, isCc));
   else printStory(log, story, isCc);
 }
 
@@ -75,11 +78,11 @@ function told(log: BootLog): ReturnType<typeof tellCcBoot> {
 }
 
 /** The tool's own warning, where it belongs: standard output is for programs. */
-function printTpm2(log: BootLog, events: readonly DecodedEvent[], version: 1 | 2): void {
-  for (const { index, vouched } of events) {
+function printTpm2(log: BootLog, version: 1 | 2): void {
+  for (const { index, vouched } of decodeLog(log)) {
     if (vouched === 'differs') process.stderr.write(`warning: event ${index}'s digest does not match its payload\n`);
   }
-  process.stdout.write(tpm2EventlogYaml(log, version));
+  for (const piece of tpm2EventlogYaml(log, version)) process.stdout.write(piece);
 }
 
 /** Integers of 64 bits as `0x…`, bytes as hex. */

@@ -12,7 +12,7 @@ const SHA256 = 0x000b;
 
 function yamlOf(type: number, data: Uint8Array, version: 1 | 2): string {
   const event = { pcr: 7, type, digests: [[SHA256, digest('sha256', data)]] as const, data: Buffer.from(data) };
-  return tpm2EventlogYaml(parseBootLog(agileLog(specIdPayload([[SHA256, 32]]), [event])), version);
+  return [...tpm2EventlogYaml(parseBootLog(agileLog(specIdPayload([[SHA256, 32]]), [event])), version)].join('');
 }
 
 test('any bytes under any type give YAML with as many events as the log has', () => {
@@ -27,6 +27,22 @@ test('any bytes under any type give YAML with as many events as the log has', ()
     }),
     { numRuns: 300 },
   );
+});
+
+test('a payload of line ends or of the least signatures does not become a text without bounds', () => {
+  const lines = Buffer.alloc(3 << 20, 0x0a);
+  const shown = yamlOf(EventType.EV_IPL, lines, 2);
+  assert.ok(shown.length < 4096 && shown.includes(`Event: "${'0a'.repeat(1024)}"`));
+  const count = 40_000;
+  const list = Buffer.alloc(28 + count * 16);
+  list.writeUInt32LE(list.length, 16);
+  list.writeUInt32LE(16, 24);
+  const head = Buffer.alloc(32);
+  head.writeBigUInt64LE(2n, 16);
+  head.writeBigUInt64LE(BigInt(list.length), 24);
+  const db = Buffer.concat([head, Buffer.from('db', 'utf16le'), list]);
+  const keys = yamlOf(EventType.EV_EFI_VARIABLE_DRIVER_CONFIG, db, 2).match(/- SignatureOwner:/g);
+  assert.equal(keys?.length, count);
 });
 
 test('an EFI variable with any name, and a load option with any description, come back as they are', () => {

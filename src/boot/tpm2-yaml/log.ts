@@ -34,14 +34,17 @@ const UNNAMED: ReadonlySet<number> = new Set([
 /**
  * A log as tpm2_eventlog of tpm2-tools 5.4 prints it, for programs that read that: events, then the PCRs that they replay
  * to. Where 5.4 prints what is not so, or no YAML, this prints what is: docs/TPM2-EVENTLOG.md lists each such place.
+ *
+ * In pieces, one for each event: a log of the largest size taken can give more text than one string holds.
  * @param version the tool's `--eventlog-version`: 1 leaves most payloads as hex (its default), 2 takes them apart
  */
-export function tpm2EventlogYaml(log: BootLog, version: 1 | 2): string {
-  const lines = ['---', `version: ${version}`, 'events:'];
-  for (const event of log.events) lines.push(...eventLines(event, log, version));
-  lines.push('pcrs:', ...pcrLines(log), '');
-  return lines.join('\n');
+export function* tpm2EventlogYaml(log: BootLog, version: 1 | 2): Generator<string> {
+  yield piece(['---', `version: ${version}`, 'events:']);
+  for (const event of log.events) yield piece(eventLines(event, log, version));
+  yield piece(['pcrs:', ...pcrLines(log)]);
 }
+
+const piece = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
 function eventLines(event: BootEvent, log: BootLog, version: 1 | 2): string[] {
   const { index, pcr, type, digests, data } = event;

@@ -10,9 +10,13 @@ import { variableEvent } from './variable.ts';
 const STARTUP_LOCALITY = Buffer.from('StartupLocality\0', 'latin1');
 const BLOB_SIZE = 16;
 
-/** The lines below `EventSize`. A payload that is not in the form of its type is shown as hex. */
+/** Far above any payload of a real boot; a larger one, of line ends alone, would become a hundred times its size in memory. */
+const MAX_SIZE = 1 << 20;
+
+/** The lines below `EventSize`. A payload that is not in the form of its type, or larger than 1 MiB, is shown as hex. */
 export function payloadLines(event: BootEvent, version: 1 | 2): string[] {
   if (event.data.length === 0) return [];
+  if (event.data.length > MAX_SIZE) return hexEvent(event.data);
   try {
     return linesOf(event, version);
   } catch (error) {
@@ -41,7 +45,7 @@ function linesOf(event: BootEvent, version: 1 | 2): string[] {
     case EventType.EV_EFI_HCRTM_EVENT:
       return textEvent(data);
     case EventType.EV_IPL:
-      return ['  Event:', '    String: |-', ...stringBlock(data, '      ')];
+      return ['  Event:', '    String: |-', stringBlock(data, '      ')];
     case EventType.EV_EFI_BOOT_SERVICES_APPLICATION:
     case EventType.EV_EFI_BOOT_SERVICES_DRIVER:
     case EventType.EV_EFI_RUNTIME_SERVICES_DRIVER:
@@ -112,9 +116,10 @@ function gpt(reader: ByteReader): string[] {
   const count = reader.u64le('GPT, partitions');
   lines.push(`    NumberOfPartitions: ${count}`, '    Partitions:');
   // Each reads 128 bytes, or ends the loop by a ParseError: a forged count costs nothing.
-  for (let i = 0n; i < count; i++) lines.push(...partition(reader));
+  const partitions: string[][] = [];
+  for (let i = 0n; i < count; i++) partitions.push(partition(reader));
   reader.end('GPT event');
-  return lines;
+  return [...lines, ...partitions.flat()];
 }
 
 const NAME_UNITS = 36;

@@ -39,7 +39,7 @@ export function textEvent(data: Uint8Array): string[] {
   const end = data.indexOf(0);
   const text = utf8(end < 0 ? data : data.subarray(0, end));
   if (text === undefined || NOT_PRINTABLE.test(text)) return hexEvent(data);
-  return ['  Event: |-', ...text.split('\n').map((line) => `    ${line}`)];
+  return ['  Event: |-', `    ${text.replaceAll('\n', '\n    ')}`];
 }
 
 function utf8(data: Uint8Array): string | undefined {
@@ -62,27 +62,29 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": "'",
   '\\': '\\',
 };
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const ESCAPED_IN_TEXT = /[\u0000-\u0009\u000b-\u001f'\\\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g;
+/** The same, and every byte that is not ASCII. */
+const ESCAPED_IN_BYTES = /[^\n\x20-\x26\x28-\x5b\x5d-\x7e]/g;
 
 /**
- * The lines of a block `String: |-`: each of the text in quotes, with C's escapes. They are part of the value for a YAML
- * reader, to whom a literal block knows neither quotes nor escapes. Bytes that are no UTF-8 are escaped as `\xNN`.
+ * The value of a block `String: |-`: each line of the text in quotes, with C's escapes. They are part of the value for a
+ * YAML reader, to whom a literal block knows neither quotes nor escapes. Bytes that are no UTF-8 are escaped as `\xNN`.
+ *
+ * One string for all lines: of a MiB of line ends an array would be made a million long.
  */
-export function stringBlock(data: Uint8Array, indent: string): string[] {
+export function stringBlock(data: Uint8Array, indent: string): string {
   const text = utf8(data);
-  const lines = (text ?? Buffer.from(data).toString('latin1')).split('\n');
-  if (lines.length > 1 && lines.at(-1) === '') lines.pop();
-  const unprintable = text === undefined ? /[^\x20-\x7e]/ : NOT_PRINTABLE;
-  return lines.map((line) => `${indent}"${escaped(line, unprintable)}"`);
+  const escaped =
+    text?.replace(ESCAPED_IN_TEXT, escapeOf) ??
+    Buffer.from(data).toString('latin1').replace(ESCAPED_IN_BYTES, escapeOf);
+  const lines = escaped.endsWith('\n') ? escaped.slice(0, -1) : escaped;
+  return `${indent}"${lines.replaceAll('\n', `"\n${indent}"`)}"`;
 }
 
-function escaped(line: string, unprintable: RegExp): string {
-  return [...line]
-    .map((char) => {
-      const letter = ESCAPES[char];
-      if (letter !== undefined) return `\\${letter}`;
-      return unprintable.test(char) ? hexEscape(char) : char;
-    })
-    .join('');
+function escapeOf(char: string): string {
+  const letter = ESCAPES[char];
+  return letter === undefined ? hexEscape(char) : `\\${letter}`;
 }
 
 function hexEscape(char: string): string {

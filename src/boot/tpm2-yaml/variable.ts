@@ -65,7 +65,7 @@ function valueLines(type: number, name: string, data: Uint8Array): string[] | un
       return name === 'SecureBoot' ? enabled(data) : undefined;
     case EventType.EV_EFI_VARIABLE_AUTHORITY:
       if (name === 'MokListTrusted') return enabled(data);
-      if (name === 'SbatLevel') return ['      String: |-', ...stringBlock(data, '        ')];
+      if (name === 'SbatLevel') return ['      String: |-', stringBlock(data, '        ')];
       return name === 'db' || name === 'Shim' ? signature(new ByteReader(data), '    ') : undefined;
     default:
       if (name === 'BootOrder') return bootOrder(data);
@@ -83,9 +83,9 @@ const yesOrNo = (value: boolean): string => (value ? "'Yes'" : "'No'");
 /** EFI_SIGNATURE_LISTs, whatever their type. */
 function signatureLists(data: Uint8Array): string[] {
   const reader = new ByteReader(data);
-  const lines: string[] = [];
-  while (reader.remaining > 0) lines.push(...signatureList(reader));
-  return lines;
+  const lists: string[][] = [];
+  while (reader.remaining > 0) lists.push(signatureList(reader));
+  return lists.flat();
 }
 
 function signatureList(reader: ByteReader): string[] {
@@ -99,15 +99,16 @@ function signatureList(reader: ByteReader): string[] {
   if (size < OWNER_SIZE || body.remaining % size !== 0) {
     reader.fail('parse.invalid', 'signature list, signature size', `${size} bytes`);
   }
-  const lines = [
+  const signatures: string[][] = [];
+  while (body.remaining > 0) signatures.push(signature(body.section(size, 'signature'), '      '));
+  return [
     `    - SignatureType: ${type}`,
     `      SignatureListSize: ${listSize}`,
     `      SignatureHeaderSize: ${headerSize}`,
     `      SignatureSize: ${size}`,
     '      Keys:',
+    ...signatures.flat(),
   ];
-  while (body.remaining > 0) lines.push(...signature(body.section(size, 'signature'), '      '));
-  return lines;
 }
 
 /** One EFI_SIGNATURE_DATA. */
