@@ -19,6 +19,9 @@ const HASH_END = 8;
 const SHA256 = 0x000b;
 const HASH_START_EVENT = 0x402;
 const SLAUNCH_EVENT = 0x502;
+/** Marks around what the kernel measured: logged with a digest, and never extended. */
+const SLAUNCH_START = 0x503;
+const SLAUNCH_END = 0x504;
 const LOADER = Buffer.from('the launched environment');
 
 interface Component {
@@ -64,7 +67,9 @@ function logOf(components: readonly Component[]) {
   });
   const bytes = agileLog(specIdPayload([[SHA256, 32]]), [
     event(17, HASH_START_EVENT, Buffer.alloc(0), LOADER),
+    event(17, SLAUNCH_START, Buffer.alloc(0), Buffer.alloc(0)),
     ...components.map(({ pcr, name, content }) => event(pcr, SLAUNCH_EVENT, Buffer.from(name), Buffer.from(content))),
+    event(17, SLAUNCH_END, Buffer.alloc(0), Buffer.alloc(0)),
   ]);
   // Secure Launch's buffer is larger than its log.
   return parseBootLog(Buffer.concat([bytes, Buffer.alloc(0x8000 - bytes.length)]));

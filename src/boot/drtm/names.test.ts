@@ -84,6 +84,20 @@ test('a launch is a chapter: who launched, what each PCR of its map holds, what 
   );
 });
 
+test('what Linux adds to a launch by TXT is told with its PCRs', () => {
+  const rows: Row[] = [
+    ...DETAILS.slice(0, 5),
+    [17, 0x503, ''],
+    [17, 0x502, 'initrd'],
+    [18, 0x502, 'cmdline'],
+    [17, 0x504, ''],
+  ];
+  const [, details = '', authorities = ''] =
+    tellBoot(decodeLog(log(rows))).find(({ stage }) => stage === 'launch')?.notes ?? [];
+  assert.match(details, /^PCR 17: details: .*; then by Linux, the initrd$/);
+  assert.match(authorities, /^PCR 18: authorities: .*; then by Linux, boot parameters, command line and memory map$/);
+});
+
 test('AMD’s loader is named, and the marks around a launch say that they extend nothing', () => {
   const rows: Row[] = [
     [17, 0x03, 'mark'],

@@ -105,14 +105,23 @@ const PCR_USE: Readonly<Record<TxtPcrMap | 'secure-launch', readonly [pcr: numbe
   ],
 };
 
+/** What a kernel that TXT launched measures after SINIT, into the PCRs of its map. */
+const ADDED_BY_LINUX: Readonly<Record<number, string>> = {
+  17: '; then by Linux, the initrd',
+  18: '; then by Linux, boot parameters, command line and memory map',
+};
+
 /** What each PCR that these events measured into holds, as `PCR 17: …`. */
 export function launchPcrUses(events: readonly LaunchEvent[]): string[] {
   const kind = launchKind(events);
   const map = kind === 'intel-txt' ? txtPcrMap(events) : 'secure-launch';
   if (kind === undefined || map === undefined) return [];
-  return PCR_USE[map].flatMap(([pcr, use]) =>
-    events.some((event) => event.pcr === pcr) ? [`PCR ${pcr}: ${use}`] : [],
-  );
+  const isAddedTo = (pcr: number): boolean =>
+    kind === 'intel-txt' && events.some((event) => event.pcr === pcr && event.type === SLAUNCH);
+  return PCR_USE[map].flatMap(([pcr, use]) => {
+    if (!events.some((event) => event.pcr === pcr)) return [];
+    return [`PCR ${pcr}: ${use}${isAddedTo(pcr) ? (ADDED_BY_LINUX[pcr] ?? '') : ''}`];
+  });
 }
 
 /**
