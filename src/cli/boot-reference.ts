@@ -38,13 +38,14 @@ Every boot that is given is approved as it is. LOG may be - for standard input; 
 ${MACHINE_BOOT_LOG}. Files that are named with --image (shim, GRUB, systemd-boot, kernels, unified kernel images)
 name the variants with their digest by version and signer.
 
-A PCR that a component names is judged as a whole. Leave out, with --pcrs, those that the running system extends further
-without a log (PCR 11 under systemd 252 to 254).
+A PCR that a component names is judged as a whole. With --pcrs leave out those that the running system extends further
+without a log; systemd's boot phases in PCR 11 need none. SMBIOS tables may change with each boot, and no digest is over
+what the log shows of them: leave 'hand-off tables (PCR 1)' out where they do.
 
 Examples:
   assay boot reference -o boot.json
   assay boot reference logs/*.log --image /boot/vmlinuz-* --manifest web-servers.json -o web-servers.json
-  assay boot reference new.log --leave-out 'hand-off tables (PCR 1)=voltages in SMBIOS' -o boot.json`;
+  assay boot reference new.log --leave-out 'hand-off tables (PCR 1)=power-on reason in SMBIOS' -o boot.json`;
 
 const collect = <T>(value: T, before: readonly T[] = []): T[] => [...before, value];
 
@@ -97,7 +98,9 @@ function reference(paths: readonly string[], options: Options): void {
     else inFile(path, () => merger.addLog(log));
   }
   const pcrs = options.pcrs === undefined ? undefined : new Set(options.pcrs);
-  const components = withLeftOut(merger.finish(pcrs), options.leaveOut ?? []);
+  const leftOut = options.leaveOut ?? [];
+  const components = merger.finish(pcrs, new Map(leftOut.map(({ component, why }) => [component, why])));
+  mustBeThere(leftOut, components);
   const text = `${JSON.stringify(sectionOrManifest({ pcrs: {}, events: [], components }, options.manifest), undefined, 1)}\n`;
   if (options.output === '-') {
     process.stdout.write(text);
@@ -110,16 +113,11 @@ function reference(paths: readonly string[], options: Options): void {
 
 const imageFile = (path: string): { name: string; bytes: Buffer } => ({ name: path, bytes: readFileSync(path) });
 
-function withLeftOut(components: readonly BootComponent[], leftOut: readonly LeftOut[]): readonly BootComponent[] {
+function mustBeThere(leftOut: readonly LeftOut[], components: readonly BootComponent[]): void {
   const unknown = leftOut.find(({ component }) => components.every(({ name }) => name !== component));
-  if (unknown !== undefined) {
-    const names = components.map(({ name }) => name).join(', ');
-    throw new UsageError(`--leave-out '${unknown.component}' names no component of these boots`, `they are ${names}`);
-  }
-  return components.map((component): BootComponent => {
-    const why = leftOut.find(({ component: name }) => name === component.name)?.why;
-    return why === undefined ? component : { ...component, variants: [], anything: why };
-  });
+  if (unknown === undefined) return;
+  const names = components.map(({ name }) => name).join(', ');
+  throw new UsageError(`--leave-out '${unknown.component}' names no component of these boots`, `they are ${names}`);
 }
 
 function sectionOrManifest(boot: BootReference, manifest: string | undefined): unknown {

@@ -99,13 +99,19 @@ function bootComponents(value: unknown, place: string): BootComponent[] {
   if (events > MAX_COMPONENT_EVENTS) {
     throw new ManifestError('reference.too-large', place, `${events} events, ${MAX_COMPONENT_EVENTS} are allowed`);
   }
-  const variantsOf = new Map(components.map(({ name, variants }) => [name, new Set(variants.map((one) => one.name))]));
+  // Only these have a variant to tie to.
+  const whole = components.filter(({ match, anything }) => match === 'whole' && anything === undefined);
+  const variantsOf = new Map(whole.map(({ name, variants }) => [name, namesOf(variants)]));
   for (const [i, { name, variants }] of components.entries()) {
     if (components.findIndex((other) => other.name === name) !== i) malformed(`${place}[${i}].name`, 'stands twice');
-    if (variantsOf.get(name)?.size !== variants.length) malformed(`${place}[${i}].variants`, 'has one name twice');
+    if (namesOf(variants).size !== variants.length) malformed(`${place}[${i}].variants`, 'has one name twice');
     for (const [j, { only }] of variants.entries()) checkTies(only, variantsOf, `${place}[${i}].variants[${j}].only`);
   }
   return components;
+}
+
+function namesOf(variants: readonly BootVariant[]): ReadonlySet<string> {
+  return new Set(variants.map(({ name }) => name));
 }
 
 function checkTies(
@@ -114,9 +120,9 @@ function checkTies(
   place: string,
 ): void {
   for (const [component, names] of Object.entries(only)) {
-    // The component may have been left out of the reference with its PCR: nothing is then judged by it.
     const known = variantsOf.get(component);
-    const unknown = known === undefined ? undefined : names.find((name) => !known.has(name));
+    if (known === undefined) malformed(`${place}.${component}`, "is no component that is judged as a 'whole'");
+    const unknown = names.find((name) => !known?.has(name));
     if (unknown !== undefined) malformed(`${place}.${component}`, `has no variant '${unknown}'`);
     if (names.length === 0) malformed(`${place}.${component}`, 'is empty: the variant would go with nothing');
   }
@@ -128,8 +134,9 @@ function bootComponent(value: unknown, place: string): BootComponent {
   const match = component.get('match');
   if (match !== 'whole' && match !== 'each') return malformed(`${place}.match`, "must be 'whole' or 'each'");
   const variants = list(component.get('variants'), `${place}.variants`, MAX_VARIANTS, bootVariant);
-  const several = variants.findIndex(({ events }) => match === 'each' && events.length !== 1);
-  if (several !== -1) malformed(`${place}.variants[${several}].events`, "must be one event where match is 'each'");
+  if (match === 'each') {
+    for (const [i, variant] of variants.entries()) checkSingle(variant, `${place}.variants[${i}]`);
+  }
   return {
     name: text(component.get('name'), `${place}.name`),
     pcr: pcrNumber(component.get('pcr'), `${place}.pcr`),
@@ -137,6 +144,11 @@ function bootComponent(value: unknown, place: string): BootComponent {
     variants,
     ...present('anything', component, place, text),
   };
+}
+
+function checkSingle({ events, only }: BootVariant, place: string): void {
+  if (events.length !== 1) malformed(`${place}.events`, "must be one event where match is 'each'");
+  if (Object.keys(only).length > 0) malformed(`${place}.only`, "must be empty where match is 'each'");
 }
 
 function bootVariant(value: unknown, place: string): BootVariant {

@@ -296,3 +296,23 @@ test('a firmware’s known fault is allowed for only where PCR 0 vouches for tha
   assert.match(known.findings[0]?.message ?? '', /dell-xr4520c-crtm-version, version 1; https:/);
   assert.deepEqual(codes(attested(Buffer.alloc(32, 7))), ['boot.payload-mismatch']);
 });
+
+test('boot phases that no log tells explain PCR 11 in their order, and nothing else does', () => {
+  const attested = (extended: readonly string[]) => {
+    const machine = new Machine();
+    const stub: TestEvent = { ...mokEvent('.linux'), pcr: 11 };
+    measureAlso(machine, stub);
+    for (const word of extended) machine.extend(11, digest('sha256', Buffer.from(word)));
+    const components = mergeBoots([parseBootLog(machine.bootLog)]);
+    const boot = { pcrs: {}, events: [], components };
+    const attestation = new Attestation(machine, { boot }, { selection: { bank: 'sha256', pcrs: MOK } });
+    const nonce = attestation.nextNonce();
+    return codes(attestation.verify(attestation.ask(nonce, { quote: machine.quote(nonce, { selected: MOK }) }), nonce));
+  };
+  for (const phases of [[], ['enter-initrd', 'leave-initrd', 'sysinit', 'ready'], ['sysinit', 'ready']]) {
+    assert.deepEqual(attested(phases), [], phases.join());
+  }
+  for (const others of [['ready'], ['enter-initrd', 'sysinit'], ['enter-initrd', 'evil']]) {
+    assert.deepEqual(attested(others), ['boot.event-unproven'], others.join());
+  }
+});

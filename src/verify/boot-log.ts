@@ -27,13 +27,13 @@ import {
   quirksOf,
 } from '../reference/index.ts';
 import { judgeBootComponents, quirkFinding } from './boot-components.ts';
+import { isReachedByPhases, PHASE_PCR, PHASES } from './boot-phases.ts';
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
 import type { BootState, Finding, StandingFindings } from './types.ts';
 
 /** Firmware and boot loader own these; from PCR 10 on the kernel and user space extend too. */
 const FIRMWARE_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
-const PHASE_PCR = 11;
 const NEWLINE = 0x0a;
 const PLATFORM_PCRS = FIRMWARE_PCRS.slice(0, 8);
 
@@ -185,14 +185,15 @@ function mismatches({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string
   });
 }
 
-/** Which PCRs the quote shows to hold exactly the log's events: a log says nothing of another. */
+/** Which PCRs the quote shows to hold exactly the log's events, but for boot phases: a log says nothing of another. */
 function provenPcrs({ bank, pcrs }: QuotedPcrs, replayed: Readonly<Record<string, string>>): ReadonlySet<number> {
   const untouched = '00'.repeat(digestInfo(bank).size);
-  return new Set([...pcrs].flatMap(([pcr, value]) => (toHex(value) === (replayed[pcr] ?? untouched) ? [pcr] : [])));
+  const isProven = (pcr: number, value: Uint8Array): boolean => {
+    const start = replayed[pcr] ?? untouched;
+    return toHex(value) === start || (pcr === PHASE_PCR && isReachedByPhases(bank, start, value));
+  };
+  return new Set([...pcrs].flatMap(([pcr, value]) => (isProven(pcr, value) ? [pcr] : [])));
 }
-
-/** systemd: units/systemd-pcrphase*.service.in; the words are the same on every machine. */
-const PHASES: ReadonlySet<string> = new Set(['enter-initrd', 'leave-initrd', 'sysinit', 'ready', 'shutdown', 'final']);
 
 /**
  * By PCR, the records of systemd's log that lead from the firmware log's value to the quoted one; records beyond it were

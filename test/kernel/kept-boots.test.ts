@@ -7,8 +7,11 @@ import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { type BootLog, parseBootLog } from '../../src/boot/index.ts';
 import { type BootFile, type BootWay, type GrubDisk, predictBoot } from '../../src/boot/predict/index.ts';
+import { digest, toHex } from '../../src/bytes/index.ts';
 import { BootMerger, judgeComponents, mergeBoots, predictedEvents } from '../../src/reference/index.ts';
+import { Attestation } from '../fixtures/attestation.ts';
 import { toolDiffers, YAML_VERSIONS } from '../fixtures/eventlog-yaml.ts';
+import { Machine } from '../fixtures/machine.ts';
 import { LINUX_PARTITION, LINUX_UUID } from '../guest/esp.ts';
 import { requires } from '../system/requirements.ts';
 
@@ -188,3 +191,47 @@ for (const [boot, base] of PAIRS) {
     assert.deepEqual(judgeComponents(components, logOf(boot), 'sha256', ALL), []);
   });
 }
+
+/** What the verifier says of a kept boot's log and PCRs, by the components of approved boots. */
+function attested(approved: readonly string[], judged: string, pcrsFile = 'pcrs.json'): string[] {
+  const selected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
+  const held = Value.Parse(Pcrs, JSON.parse(bytesOf(judged, pcrsFile).toString())).sha256 ?? {};
+  const machine = new Machine();
+  machine.pcrs = Array.from({ length: 24 }, (_, pcr) => Buffer.from(pcr === 10 ? '' : (held[pcr] ?? ''), 'hex'));
+  // The list is the test's own: what the guest measured was not kept.
+  machine.pcrs[10] = Buffer.alloc(32);
+  machine.list = Buffer.alloc(0);
+  machine.measured = [];
+  machine.measureEntry('boot_aggregate', `sha256:${toHex(digest('sha256', ...machine.pcrs.slice(0, 10)))}`);
+  machine.bootLog = bytesOf(judged, 'boot.log');
+  const boot = { pcrs: {}, events: [], components: mergeBoots(approved.map(logOf)) };
+  const attestation = new Attestation(machine, { boot }, { selection: { bank: 'sha256', pcrs: selected } });
+  const nonce = attestation.nextNonce();
+  const { verdict, findings } = attestation.verify(
+    attestation.ask(nonce, { quote: machine.quote(nonce, { selected }) }),
+    nonce,
+  );
+  return [verdict ?? 'none', ...findings.map(({ code, message }) => `${code} ${message.split('. ')[0]}`)];
+}
+
+test(
+  'the verifier trusts a second boot by the first one’s components, and names what changed in another',
+  needsBoots,
+  () => {
+    assert.deepEqual(attested(['shim-grub-first-boot'], 'shim-grub-second-boot'), ['trusted']);
+    assert.deepEqual(attested(['direct-debian'], 'direct-debian-kernel'), [
+      'untrusted',
+      "boot.component-changed Component 'kernel (PCR 4)', from event 10 on (EV_EFI_BOOT_SERVICES_APPLICATION), is no variant of the reference",
+    ]);
+    const [verdict, ...changes] = attested(['shim-grub-first-boot'], 'shim-grub-mok');
+    assert.equal(verdict, 'untrusted');
+    assert.ok(changes.some((change) => change.includes("'shim’s variables (PCR 14)'")));
+  },
+);
+
+test('phases that systemd 252 extends without a log leave a unified kernel image trusted', needsBoots, () => {
+  const boot = 'systemd-boot-uki-phases';
+  for (const phase of ['enter-initrd', 'leave-initrd', 'sysinit', 'ready']) {
+    assert.deepEqual(attested([boot], boot, `pcrs-after-${phase}.json`), ['trusted'], phase);
+  }
+});

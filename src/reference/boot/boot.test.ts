@@ -220,6 +220,47 @@ test('a quirk applies where PCR 0 vouches for its firmware, and only where it ch
   assert.notDeepEqual(brief(reference, optionsLog([DEBIAN], 3, { pcr: 5, before: [version('N99ET56W ')] })), []);
 });
 
+test('no payload that a log may hold keeps a boot from being judged', () => {
+  const types = [
+    EV_S_CRTM_VERSION,
+    EV_SEPARATOR,
+    EV_EVENT_TAG,
+    EV_EFI_VARIABLE_BOOT,
+    0x8000000c,
+    0x80000009,
+    0x8000000d,
+  ];
+  const part = fc.record({
+    pcr: fc.constantFrom(0, 1, 4, 5, 7, 8, 9, 11),
+    type: fc.constantFrom(...types, 13, EV_EFI_BOOT_SERVICES_APPLICATION, EV_EFI_VARIABLE_DRIVER_CONFIG, 0x800000e0),
+    data: fc.oneof(
+      fc.uint8Array({ maxLength: 80 }),
+      fc.uint8Array({ maxLength: 40 }).map((data) => variable('Boot0001', data)),
+    ),
+  });
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+      const log = logOf(parts.map(({ pcr, type, data }) => event(pcr, type, data)));
+      const made = mergeBoots([log]);
+      const read = bootReference(JSON.parse(JSON.stringify({ pcrs: {}, events: [], components: made })), '$.boot');
+      assert.deepEqual(judgeComponents(read.components ?? [], log, 'sha256', ALL), []);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('what is left out is tied to by nothing', () => {
+  const merger = new BootMerger();
+  for (const log of [boot('k1', 'i1'), boot('k2', 'i2')]) merger.addLog(log);
+  for (const components of [
+    merger.finish(new Set([0, 4])),
+    merger.finish(undefined, new Map([['initrd (PCR 9)', 'grows']])),
+  ]) {
+    const read = bootReference(JSON.parse(JSON.stringify({ pcrs: {}, events: [], components })), '$.boot');
+    assert.deepEqual(brief(read.components ?? [], boot('k2', 'i1')), []);
+  }
+});
+
 test('a component that appears later was absent before', () => {
   const separator = event(5, EV_SEPARATOR, Buffer.alloc(4));
   const reference = mergeBoots([logOf([]), logOf([separator])]);
@@ -239,7 +280,8 @@ test('the boot section is refused where its components contradict themselves', (
     [section({ ...component, match: 'some' }), /\[0\]\.match/],
     [section({ ...component, match: 'each' }), /must be one event/],
     [section(variants({ 'a (PCR 4)': ['2'] })), /has no variant '2'/],
-    [section(variants({ 'b (PCR 4)': [] })), /is empty/],
+    [section(variants({ 'b (PCR 4)': ['1'] })), /is no component that is judged/],
+    [section(variants({ 'a (PCR 4)': [] })), /is empty/],
     [section({ ...component, variants: [{ name: '1', events: [{ digests: { sha256: 'ab' } }], only: {} }] }), /64 hex/],
     [section({ ...component, variants: [...component.variants, ...component.variants] }), /one name twice/],
   ] as const) {

@@ -116,8 +116,11 @@ export class BootMerger {
     return index;
   }
 
-  /** @param pcrs left out: every PCR that was seen, and PCR 0–9 */
-  finish(pcrs?: ReadonlySet<number>): readonly BootComponent[] {
+  /**
+   * @param pcrs left out: every PCR that was seen, and PCR 0–9
+   * @param leaveOut component → why nothing of it is to be judged
+   */
+  finish(pcrs?: ReadonlySet<number>, leaveOut: ReadonlyMap<string, string> = new Map()): readonly BootComponent[] {
     const names = new Map([...this.#drafts].map(([name, draft]) => [name, uniqueNames([...draft.variants.values()])]));
     const found = [...this.#drafts].map(([name, { pcr, match, variants }]): BootComponent => {
       const own = names.get(name) ?? [];
@@ -136,7 +139,13 @@ export class BootMerger {
     });
     const extended = new Set(found.map(({ pcr }) => pcr));
     const untouched = ALWAYS_JUDGED.filter((pcr) => !extended.has(pcr)).map(nothingIn);
-    return [...found, ...untouched].filter(({ pcr }) => pcrs?.has(pcr) ?? true);
+    const wanted = [...found, ...untouched].filter(({ pcr }) => pcrs?.has(pcr) ?? true);
+    const judged = new Set(wanted.map(({ name }) => name).filter((name) => !leaveOut.has(name)));
+    return wanted.map((component) => {
+      const anything = leaveOut.get(component.name);
+      const variants = component.variants.map((variant) => ({ ...variant, only: onlyOf(variant, judged) }));
+      return anything === undefined ? { ...component, variants } : { ...component, variants: [], anything };
+    });
   }
 
   #conditions(name: string, index: number, names: ReadonlyMap<string, readonly string[]>): BootVariant['only'] {
@@ -153,6 +162,11 @@ export class BootMerger {
     }
     return only;
   }
+}
+
+/** Without ties to what is not judged. */
+function onlyOf({ only }: BootVariant, judged: ReadonlySet<string>): BootVariant['only'] {
+  return Object.fromEntries(Object.entries(only).filter(([component]) => judged.has(component)));
 }
 
 function absent(pcr: number, name: string): ObservedComponent {

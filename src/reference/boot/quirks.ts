@@ -42,10 +42,12 @@ export const QUIRKS: readonly Quirk[] = [
   {
     name: 'thinkpad-boot-options-pcr5',
     version: 1,
-    firmware: 'Lenovo ThinkPad T480 (N24ET…)',
+    firmware: 'Lenovo ThinkPad X1 Carbon 6 and T480 (N23ET…, N24ET…)',
     fault: 'boot options are measured into PCR 5 and not into PCR 1',
-    source: 'ima-evm-utils, tests/sample-binary_bios_measurements-pcrs-8-9 (N24ET56W)',
-    identity: { kind: 'version', pattern: /^N24ET\d\dW\s*$/ },
+    source:
+      'ima-evm-utils, tests/sample-binary_bios_measurements-pcrs-8-9 (N24ET56W); ' +
+      'https://github.com/fwupd/fwupd/issues/1886 and 2133 (N23ET73P)',
+    identity: { kind: 'version', pattern: /^N2[34]ET\d\d[WP]\s*$/ },
     effect: { kind: 'boot-options-in', pcr: 5 },
   },
   {
