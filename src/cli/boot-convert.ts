@@ -44,12 +44,13 @@ From a TCG event log to CEL and back gives the same bytes; only padding after th
 
 Examples:
   assay boot convert /sys/kernel/security/tpm0/binary_bios_measurements --to cel-json -o boot.json
-  assay boot convert boot.json --to log -o boot.bin`;
+  assay boot convert boot.json --to log -o boot.bin
+  assay boot convert /sys/kernel/security/ima/binary_runtime_measurements --to cel-json -o ima.json`;
 
 export function registerConvert(boot: Command): void {
   boot
     .command('convert')
-    .description('Convert a boot log: TCG event log, canonical event log as JSON or TLV')
+    .description('Convert a boot log or an IMA list: TCG event log, canonical event log as JSON or TLV')
     .argument('[log]', 'the log to read')
     .requiredOption('--to <form>', `one of ${TARGETS.join(', ')}`)
     .option('-o, --output <file>', 'file to write, - for standard output', '-')

@@ -18,6 +18,9 @@ import { readInput } from './read-input.ts';
 /** Where Linux shows it (drivers/char/tpm/eventlog/common.c). */
 export const MACHINE_BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements';
 
+/** The log of a guest under confidential computing, where Linux shows its firmware's (drivers/acpi/sysfs.c). */
+export const MACHINE_CC_LOG = '/sys/firmware/acpi/tables/data/CCEL';
+
 /** Firmware tables hold some hundred KiB; a bound, so that a wrong path does not fill the memory. */
 const MAX_LOG_SIZE = 64 * 1024 * 1024;
 
@@ -29,12 +32,12 @@ export interface BootLogFile {
 
 /**
  * For the ACPI table CCEL, the log that it stands for is read: Linux shows that in `data/CCEL` beside the table.
- * @param path a file, `-` for standard input; left out: this machine's log
+ * @param path a file, `-` for standard input; left out: this machine's log, its TPM's before that of its registers
  * @throws {BootError} `boot.no-log` where this machine shows none
  */
 export function readBootLogFile(path: string | undefined): BootLogFile {
-  if (path === undefined && !existsSync(MACHINE_BOOT_LOG)) throw noLog();
-  const name = path ?? MACHINE_BOOT_LOG;
+  const name = path ?? [MACHINE_BOOT_LOG, MACHINE_CC_LOG].find((log) => existsSync(log));
+  if (name === undefined) throw noLog();
   const bytes = readInput(name, MAX_LOG_SIZE);
   if (isCcelTable(bytes)) return readCcelLog(name);
   if (bytes.length > MAX_LOG_SIZE) {
@@ -49,7 +52,7 @@ function readCcelLog(table: string): BootLogFile {
   throw new BootError(
     'boot.not-a-log',
     `${table}: this is the ACPI table that says where the log is, not the log`,
-    'give /sys/firmware/acpi/tables/data/CCEL',
+    `give ${MACHINE_CC_LOG}`,
   );
 }
 

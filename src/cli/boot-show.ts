@@ -15,13 +15,15 @@ import {
   tpm2EventlogYaml,
 } from '../boot/index.ts';
 import { toHex } from '../bytes/index.ts';
-import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { MACHINE_BOOT_LOG, MACHINE_CC_LOG, readBootLog } from './boot-log-input.ts';
 import { warnOfStrays } from './boot-registers.ts';
 import { escapeControls, printJson, printLine, styled } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
 const HELP = `
-LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}.
+LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG},
+or under confidential computing ${MACHINE_CC_LOG}, whose events stand under registers.
+A dynamic launch's is /sys/kernel/security/slaunch/eventlog (Linux Secure Launch), or what txt-stat prints (tboot).
 
 Before each line: ✓ the event's digest is over what is shown; · it is over something else (a file, firmware), and what is
 shown is a mere remark; ! the event contradicts itself. That the TPM holds these digests is not said here: compare
@@ -45,7 +47,7 @@ export function registerShow(boot: Command): void {
   boot
     .command('show')
     .description('Tell a boot from its event log: what was measured, stage by stage')
-    .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
+    .argument('[log]', 'event log: SHA-1 or crypto-agile format, CCEL, txt-stat’s output')
     .option('--json', 'print {"format","banks","events","story","pcrs"}, of a CCEL "registers" for "pcrs"')
     .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json', 'tpm2']).default('text'))
     .addOption(

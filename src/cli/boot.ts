@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type BootLog, isCcLog, type ReplayedPcrs, replayBootLog, replayCcLog } from '../boot/index.ts';
 import { registerConvert } from './boot-convert.ts';
-import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { MACHINE_BOOT_LOG, MACHINE_CC_LOG, readBootLog } from './boot-log-input.ts';
 import { registerPredict } from './boot-predict.ts';
 import { registerReference } from './boot-reference.ts';
 import { warnOfStrays } from './boot-registers.ts';
@@ -10,8 +10,8 @@ import { registerShow } from './boot-show.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
 
 const REPLAY_EXAMPLE = `
-LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}.
-Of a confidential-computing log (CCEL) the registers are printed: RTMR0 to RTMR3 of TDX.
+LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG},
+or under confidential computing ${MACHINE_CC_LOG}, of which the registers are printed: RTMR0 to RTMR3 of TDX.
 
 Example:
   assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements --json`;
@@ -25,7 +25,7 @@ export function register(program: Command): void {
   boot
     .command('replay')
     .description('Replay a TCG event log: the PCR values that it adds up to')
-    .argument('[log]', 'event log in the SHA-1 or the crypto-agile format')
+    .argument('[log]', 'event log: SHA-1 or crypto-agile format, CCEL, txt-stat’s output')
     .option('--ccel', 'the log’s indices are registers of confidential computing, also where it does not look so')
     .option('--json', 'print {"format","events","pcrs"}, of a CCEL "registers" for "pcrs"')
     .addHelpText('after', REPLAY_EXAMPLE)
