@@ -1,6 +1,6 @@
 /** `assay boot predict`: the PCR values of the next boot. */
 import { createPrivateKey } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
@@ -24,6 +24,7 @@ import { readBootLog } from './boot-log-input.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
+import { variableData } from './variable-file.ts';
 
 const WAYS = ['shim-grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
 const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
@@ -39,6 +40,7 @@ interface Options {
   readonly device: string;
   readonly disk?: readonly string[];
   readonly display?: 'yes' | 'no';
+  readonly gpt?: string;
   readonly entry?: readonly string[];
   readonly uki?: string;
   readonly kernel?: string;
@@ -69,6 +71,9 @@ left out, with the reason.
 shim-grub follows GRUB through its configuration, as grub-mkconfig writes it: each command that it runs (PCR 8) and each
 file that it reads (PCR 9). GRUB's saved environment is taken as it lies there. It boots the default entry; --entry names
 others as grub-reboot does ('1>0', an id or a title), '--entry every' gives a variant for each.
+--variable takes what a Secure Boot variable will hold: signature lists (.esl), a signed update (.auth) or a file of
+efivarfs; where Secure Boot is switched, SecureBoot (one byte), PK, KEK and db together. --gpt takes the disk that the
+firmware starts from (OVMF measures the table of that one alone).
 systemd-boot without --entry gives a variant for each entry and image on the partition.
 
 Examples:
@@ -113,6 +118,7 @@ export function registerPredict(boot: Command): void {
     .option('--cmdline-file <file>', 'file with that command line, as /etc/kernel/cmdline')
     .option('--memory <MiB>', "QEMU's memory, for way qemu-kernel", '1024')
     .option('--mok-list <file>', "data of shim's variable MokList")
+    .option('--gpt <disk>', 'disk that the firmware starts from, or its image, where its partitions change')
     .option('--variable <name=file>', "new data of a Secure Boot variable ('db=new-db')", collect)
     .option('--phase <path>', 'boot phases for PCR 11, as of systemd-measure; several are several variants', collect)
     .addOption(new Option('--bank <bank>', 'bank').choices(BANKS).default('sha256'))
@@ -150,10 +156,11 @@ function variantsOf(way: string, options: Options): Variant[] {
   }
   const base = options.base === undefined ? undefined : readBootLog(options.base);
   const variables = Object.fromEntries((options.variable ?? []).map(variableOf));
+  const disk = options.gpt === undefined ? {} : { disk: beginningOf(options.gpt) };
   return waysOf(way, options, base, variables).flatMap(({ name, boot }) =>
     phases.map((path) => ({
       name: path === '' ? name : `${name} ${path}`,
-      prediction: predictBoot({ boot, base, banks, phases: path, variables }),
+      prediction: predictBoot({ boot, base, banks, phases: path, variables, ...disk }),
     })),
   );
 }
@@ -161,13 +168,26 @@ function variantsOf(way: string, options: Options): Variant[] {
 function variableOf(text: string): [string, Uint8Array] {
   const [name = '', path] = text.split(/=(.*)/s, 2);
   if (path === undefined) throw new UsageError(`--variable ${text} names no file`, 'write NAME=FILE');
-  return [name, readFileSync(path)];
+  return [name, variableData(path, readFileSync(path))];
 }
 
 const needed = (value: string | undefined, option: string): string => {
   if (value === undefined) throw new UsageError(`this way to boot needs ${option}`, 'see assay boot predict --help');
   return value;
 };
+
+/** The partition table lies there. */
+const TABLE_ROOM = 2 ** 20;
+
+function beginningOf(path: string): BootFile {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(TABLE_ROOM);
+    return { name: path, bytes: bytes.subarray(0, readSync(file, bytes)) };
+  } finally {
+    closeSync(file);
+  }
+}
 
 const read = (path: string): BootFile => ({ name: path, bytes: readFileSync(path) });
 

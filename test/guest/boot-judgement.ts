@@ -100,10 +100,18 @@ export function differingPcrs(one: Boot, other: Boot): string[] {
 
 /**
  * Predicts a boot from its files and from the log of an earlier one.
+ * @param changed Secure Boot variables that are not those of the log
  * @returns the PCRs whose prediction the TPM does not have, in any bank: those that something not described has moved
  */
-export function mispredictedPcrs(boot: Boot, description: BootWay, earlier: Boot): string[] {
-  const { pcrs, refusals, warnings } = predictBoot({ boot: description, base: logOf(earlier) });
+export function mispredictedPcrs(
+  boot: Boot,
+  description: BootWay,
+  earlier: Boot,
+  changed: Readonly<Record<string, Uint8Array>> = {},
+): string[] {
+  const disk = boot.disk === undefined ? {} : { disk: { name: 'disk', bytes: readFileSync(boot.disk) } };
+  const base = logOf(earlier);
+  const { pcrs, refusals, warnings } = predictBoot({ boot: description, base, variables: changed, ...disk });
   assert.deepEqual({ refusals, warnings }, { refusals: [], warnings: [] });
   const held = pcrsOf(boot);
   const touched = Object.keys(replayBootLog(logOf(boot)).sha256 ?? {});

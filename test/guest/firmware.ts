@@ -60,21 +60,30 @@ export interface FirmwareVariable {
 const VOLUME_HEADER_LENGTH = 48;
 /** EDK II, MdeModulePkg/Include/Guid/VariableFormat.h: VARIABLE_STORE_HEADER, AUTHENTICATED_VARIABLE_HEADER. */
 const STORE = { size: 16, header: 28 } as const;
-const VARIABLE = { startId: 0x55aa, added: 0x3f, nameSize: 36, dataSize: 40, vendor: 44, header: 60 } as const;
+const VARIABLE = {
+  startId: 0x55aa,
+  state: 2,
+  added: 0x3f,
+  deleted: 0x3d,
+  nameSize: 36,
+  dataSize: 40,
+  vendor: 44,
+  header: 60,
+} as const;
 
 /**
- * Writes variables behind those of a file of firmware variables, as the firmware does: how a machine's owner sets what
- * only the firmware's or shim's own screens can set. None of that name may be there already.
+ * Writes variables behind those of a file of firmware variables, as the firmware does, and marks older ones of their names
+ * as deleted: how a machine's owner sets what only the firmware's or shim's own screens can set.
  */
-export async function addVariables(file: string, variables: readonly FirmwareVariable[]): Promise<void> {
+export async function setVariables(file: string, variables: readonly FirmwareVariable[]): Promise<void> {
   const flash = await readFile(file);
   const store = flash.readUInt16LE(VOLUME_HEADER_LENGTH);
   const end = store + flash.readUInt32LE(store + STORE.size);
+  const names = new Set(variables.map(({ name }) => name));
   let at = store + STORE.header;
-  while (flash.readUInt16LE(at) === VARIABLE.startId) {
-    at = aligned(
-      at + VARIABLE.header + flash.readUInt32LE(at + VARIABLE.nameSize) + flash.readUInt32LE(at + VARIABLE.dataSize),
-    );
+  for (const found of variablesIn(flash)) {
+    if (names.has(found.name) && found.isThere) flash.writeUInt8(VARIABLE.deleted, found.at + VARIABLE.state);
+    at = found.end;
   }
   for (const variable of variables) {
     const record = recordOf(variable);
@@ -83,6 +92,43 @@ export async function addVariables(file: string, variables: readonly FirmwareVar
     at = aligned(at + record.length);
   }
   await writeFile(file, flash);
+}
+
+export interface FoundVariable {
+  readonly name: string;
+  readonly data: Buffer;
+  readonly isThere: boolean;
+  readonly at: number;
+  /** Where the next one begins. */
+  readonly end: number;
+}
+
+/** Those that are deleted too. @param flash a file of firmware variables */
+export function variablesIn(flash: Buffer): FoundVariable[] {
+  const found: FoundVariable[] = [];
+  let at = flash.readUInt16LE(VOLUME_HEADER_LENGTH) + STORE.header;
+  while (flash.readUInt16LE(at) === VARIABLE.startId) {
+    const nameEnd = at + VARIABLE.header + flash.readUInt32LE(at + VARIABLE.nameSize);
+    const dataEnd = nameEnd + flash.readUInt32LE(at + VARIABLE.dataSize);
+    found.push({
+      name: flash.toString('utf16le', at + VARIABLE.header, nameEnd - 2),
+      data: flash.subarray(nameEnd, dataEnd),
+      isThere: flash.readUInt8(at + VARIABLE.state) === VARIABLE.added,
+      at,
+      end: aligned(dataEnd),
+    });
+    at = aligned(dataEnd);
+  }
+  return found;
+}
+
+/** The machine's database of allowed images with a certificate more. @param file its firmware variables */
+export async function grownDatabase(file: string, key: ImageKey): Promise<FirmwareVariable> {
+  const before = variablesIn(await readFile(file)).find(({ name, isThere }) => name === 'db' && isThere);
+  if (before === undefined) throw new Error(`${file} has no variable db`);
+  // UEFI 2.10, 8.2.1: non-volatile, boot services, run time, authenticated by time.
+  const attributes = 0x27;
+  return { name: 'db', vendor: IMAGE_SECURITY, attributes, data: Buffer.concat([before.data, await x509List(key)]) };
 }
 
 const aligned = (offset: number): number => (offset + 3) & ~3;
@@ -112,13 +158,19 @@ const SHIM_LOCK = '605dab50-e046-4300-abb6-3dd810dd8b23';
 /** UEFI 2.10, 32.4.1: EFI_CERT_X509_GUID. */
 const X509_LIST = 'a5c059a1-94e4-4aa7-87b5-ab155c2bf072';
 
+const IMAGE_SECURITY = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f';
+
 /** shim's list of machine owner keys with one certificate, as MokManager would enrol it. */
-export async function machineOwnerKey({ certificate }: ImageKey): Promise<FirmwareVariable> {
+export async function machineOwnerKey(key: ImageKey): Promise<FirmwareVariable> {
+  return { name: 'MokList', vendor: SHIM_LOCK, attributes: 3, data: await x509List(key) };
+}
+
+async function x509List({ certificate }: ImageKey): Promise<Buffer> {
   const { stdout } = await run('openssl', ['x509', '-in', certificate, '-outform', 'DER'], { encoding: 'buffer' });
   const list = Buffer.alloc(28);
   guidBytes(X509_LIST).copy(list);
   const signature = Buffer.concat([guidBytes(SHIM_LOCK), stdout]);
   list.writeUInt32LE(list.length + signature.length, 16);
   list.writeUInt32LE(signature.length, 24);
-  return { name: 'MokList', vendor: SHIM_LOCK, attributes: 3, data: Buffer.concat([list, signature]) };
+  return Buffer.concat([list, signature]);
 }

@@ -6,7 +6,7 @@ import { manufactureSwtpm, Swtpm, type SwtpmBank } from '../../src/vtpm/index.ts
 import type { BootWay, Payload } from './boot-way.ts';
 import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, whileMounted, writeExchange } from './disk.ts';
 import { type EspFiles, makeBootDisk, SECOND_DISK } from './esp.ts';
-import { addVariables, FIRMWARE_VARIABLES, type FirmwareVariable, type SecureBootKeys } from './firmware.ts';
+import { FIRMWARE_VARIABLES, type FirmwareVariable, type SecureBootKeys, setVariables } from './firmware.ts';
 import {
   type Accelerator,
   type Answer,
@@ -45,7 +45,7 @@ export interface BootOptions {
   /** Instead of the guest's own. */
   readonly kernel?: string;
   readonly initramfs?: string;
-  /** Set before the boot. They stay. */
+  /** Set before the boot, in place of what has that name. They stay. */
   readonly variables?: readonly FirmwareVariable[];
   /** Files of a further disk with a loader; `order` says from which of the two the firmware starts. */
   readonly second?: { readonly files: EspFiles; readonly order: 'before' | 'behind' };
@@ -62,8 +62,10 @@ export interface Boot {
   readonly payload: Payload;
   /** The command line as the boot was asked for, without the console. */
   readonly words: readonly string[];
-  /** What lay on the disk that the firmware started from. They go with the guest. */
+  /** What lay on the guest's own disk with a loader. They go with the guest. */
   readonly esp: EspFiles;
+  /** Image of the disk that the firmware started from, if it did so from one. */
+  readonly disk: string | undefined;
   /** What the script left in `OUT`; throws where there is no such file. */
   file(name: string): Buffer;
   readonly accelerator: Accelerator;
@@ -148,9 +150,10 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
       };
       boots += 1;
       const { start, esp } = await prepareStart(boot, payload, place(`start-${boots}`));
-      await addVariables(machine.variables, boot.variables ?? []);
+      await setVariables(machine.variables, boot.variables ?? []);
       const hardware = { ...machine, start, attached: boot.attached ?? [], answers: boot.answers ?? [] };
-      return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp, words: boot.commandLine };
+      const disk = 'disks' in start ? start.disks[0] : undefined;
+      return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp, disk, words: boot.commandLine };
     },
     async replaceFile(path, text) {
       await writeFile(place('replacement'), text);
@@ -185,7 +188,7 @@ async function bootOnce(
   tpmState: string,
   boot: BootOptions,
   folder: string,
-): Promise<Omit<Boot, 'payload' | 'esp' | 'words'>> {
+): Promise<Omit<Boot, 'payload' | 'esp' | 'disk' | 'words'>> {
   await packExchange(hardware.exchange, boot, join(folder, 'in'));
   const began = performance.now();
   const { console, accelerator } = await runAccelerated(hardware, tpmState, boot.seconds ?? 150);

@@ -13,6 +13,7 @@ import { Attestation } from '../fixtures/attestation.ts';
 import { toolDiffers, YAML_VERSIONS } from '../fixtures/eventlog-yaml.ts';
 import { Machine } from '../fixtures/machine.ts';
 import { LINUX_PARTITION, LINUX_UUID } from '../guest/esp.ts';
+import { variablesIn } from '../guest/firmware.ts';
 import { requires } from '../system/requirements.ts';
 
 const BOOTS = process.env.ASSAY_BOOTS;
@@ -84,6 +85,32 @@ for (const [boot, base] of PAIRS) {
     }
   });
 }
+
+test('keys enrolled and Secure Boot on: predicted from the log before, the TPM held it', needsBoots, () => {
+  const boot = 'snakeoil-systemd-boot-uki';
+  const flash = variablesIn(bytesOf(boot, 'VARS-before.fd'));
+  const of = (name: string): Buffer =>
+    flash.find((found) => found.name === name && found.isThere)?.data ?? Buffer.alloc(0);
+  const variables = { SecureBoot: Buffer.of(1), PK: of('PK'), KEK: of('KEK'), db: of('db'), dbx: of('dbx') };
+  const base = parseBootLog(bytesOf('systemd-boot-uki', 'boot.log'));
+  const { pcrs, refusals } = predictBoot({ boot: wayOf(boot), base, variables });
+  const held = Value.Parse(Pcrs, JSON.parse(bytesOf(boot, 'pcrs.json').toString()));
+  assert.deepEqual(refusals, []);
+  for (const pcr of ['4', '7', '9', '11', '12']) assert.equal(pcrs.sha256?.[pcr], held.sha256?.[pcr], `PCR ${pcr}`);
+  const off = predictBoot({ boot: wayOf(boot), base, variables: { SecureBoot: Buffer.of(1) } });
+  assert.match(off.refusals.find(({ pcr }) => pcr === 7)?.reason ?? '', /PK, KEK, db will be others too/);
+});
+
+test('keys taken away and Secure Boot off: predicted from the log before, the TPM held it', needsBoots, () => {
+  const boot = 'systemd-boot-uki';
+  const none = Buffer.alloc(0);
+  const base = parseBootLog(bytesOf('snakeoil-systemd-boot-uki', 'boot.log'));
+  const variables = { SecureBoot: Buffer.of(0), PK: none, KEK: none, db: none, dbx: none };
+  const { pcrs, refusals } = predictBoot({ boot: wayOf(boot), base, variables });
+  const held = Value.Parse(Pcrs, JSON.parse(bytesOf(boot, 'pcrs.json').toString()));
+  assert.deepEqual(refusals, []);
+  for (const pcr of ['4', '7', '9', '11', '12']) assert.equal(pcrs.sha256?.[pcr], held.sha256?.[pcr], `PCR ${pcr}`);
+});
 
 test('a shim boot whose owner has keys is not predicted without them', needsBoots, () => {
   const base = parseBootLog(bytesOf('shim-grub-mok', 'boot.log'));

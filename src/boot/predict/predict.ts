@@ -13,6 +13,7 @@ import {
   measurementDigest,
   notPredictable,
 } from './measurement.ts';
+import { partitionTableMeasurement } from './partition-table.ts';
 import { firmwareAuthorities, shimAuthorities } from './secure-boot.ts';
 import { openUki, phaseMeasurements, sectionMeasurements } from './uki.ts';
 import { type BootModel, type BootWay, menuEntries, modelBoot } from './ways.ts';
@@ -27,6 +28,8 @@ export interface BootDescription {
   readonly phases?: string;
   /** What replaces variables of the base log, by name (`db`): their data. */
   readonly variables?: Readonly<Record<string, Uint8Array>>;
+  /** The beginning of the disk that the firmware starts from, where its partitions are not those of the base log. */
+  readonly disk?: BootFile;
 }
 
 export interface Prediction {
@@ -52,12 +55,15 @@ export function predictBoot(description: BootDescription): Prediction {
   const { boot, base, phases = '', variables = {} } = description;
   const banks = description.banks ?? (base === undefined ? (['sha256'] as const) : logBanks(base));
   const model = modelBoot(boot, secureBootState(base, variables), phases);
+  const wasOn = base !== undefined && isSecureBoot(base, {});
+  const isSwitched = base !== undefined && isSecureBoot(base, variables) !== wasOn;
+  const then = isSwitched ? modelBoot(boot, wasOn, phases) : model;
   const refusals = [...model.refusals];
   const measurements: Measurement[] = [];
   for (const pcr of PREDICTED) {
     if (refusals.some((refusal) => refusal.pcr === pcr)) continue;
     try {
-      const ofPcr = base === undefined ? withoutBase(model, pcr) : withBase(model, base, pcr, description);
+      const ofPcr = base === undefined ? withoutBase(model, pcr) : withBase(model, then, base, pcr, description);
       measurements.push(...ofPcr);
     } catch (error) {
       if (!(error instanceof AssayError)) throw error;
@@ -90,21 +96,31 @@ function withoutBase(model: BootModel, pcr: number): Measurement[] {
   return model.measurements.filter((measurement) => measurement.pcr === pcr);
 }
 
-function withBase(model: BootModel, base: BootLog, pcr: number, description: BootDescription): Measurement[] {
+/** @param then this boot with Secure Boot as it was in the base log */
+function withBase(
+  model: BootModel,
+  then: BootModel,
+  base: BootLog,
+  pcr: number,
+  description: BootDescription,
+): Measurement[] {
   const events = base.events.filter((event) => event.pcr === pcr && isExtended(event));
   const own = model.measurements.filter((measurement) => measurement.pcr === pcr);
   switch (pcr) {
     case 4:
-      return images(model, events);
+      return images(model, then, events);
     case 5:
-      return events.map((event) => kept(event, event.type === EventType.EV_EVENT_TAG));
+      return partitions(events, description.disk);
     case 7:
       return secureBoot(model, base, events, description);
     case 8:
     case 9:
     case 11:
     case 12:
-      return loaders(model, own, events, pcr);
+      return loaders(model, own, events, {
+        pcr,
+        expected: then.measurements.filter((found) => found.pcr === pcr).length,
+      });
     case 14:
       return machineOwner(model, own, events);
     case 13:
@@ -113,6 +129,20 @@ function withBase(model: BootModel, base: BootLog, pcr: number, description: Boo
     default:
       return events.map((event) => kept(event, false));
   }
+}
+
+/** PCR 5. OVMF measures one table: of the disk from which the first image comes. */
+function partitions(events: readonly BootEvent[], disk: BootFile | undefined): Measurement[] {
+  const [first, ...others] = events.filter(({ type }) => type === EventType.EV_EFI_GPT_EVENT);
+  if (disk !== undefined && (first === undefined || others.length > 0)) {
+    const place = others[0] === undefined ? 'the base log' : nameOf(others[0]);
+    throw notPredictable(`${place}: has ${first === undefined ? 'no' : 'more than one'} partition table`);
+  }
+  return events.map((event) =>
+    event === first && disk !== undefined
+      ? partitionTableMeasurement(disk)
+      : kept(event, event.type === EventType.EV_EVENT_TAG),
+  );
 }
 
 const nameOf = (event: BootEvent): string => `base log, event ${event.index}`;
@@ -126,30 +156,41 @@ function kept(event: BootEvent, isUnknown: boolean): Measurement {
   return { pcr: event.pcr, what: name, source: nameOf(event), over: { digests }, event };
 }
 
-/** PCR 4: the base log's images, in its order, are replaced by ours; one that it has twice over is measured twice. */
-function images(model: BootModel, events: readonly BootEvent[]): Measurement[] {
+/**
+ * PCR 4: the base log's images, in its order, are replaced by ours; one that it has twice over is measured twice.
+ * @param then what the base log's boot would have loaded of this: with Secure Boot in its other state an image more or less
+ */
+function images(model: BootModel, then: BootModel, events: readonly BootEvent[]): Measurement[] {
   let next = -1;
   let before: BootEvent | undefined;
-  const measurements = events.map((event) => {
+  const measurements = events.flatMap((event) => {
     if (event.type !== EV_EFI_BOOT_SERVICES_APPLICATION || isFromFirmware(event)) {
-      return kept(
-        event,
-        ![EventType.EV_SEPARATOR, EventType.EV_EFI_ACTION, EV_EFI_BOOT_SERVICES_APPLICATION].some(
-          (type) => type === event.type,
-        ),
-      );
+      return kept(event, !OF_BOOT_MANAGER.has(event.type));
     }
     if (before === undefined || !sameDigests(before, event)) next++;
     before = event;
+    if (next >= then.images.length) throw notPredictable(`${nameOf(event)}: an image that is not described`);
     const file = model.images[next]?.file;
-    if (file === undefined) throw notPredictable(`${nameOf(event)}: an image that is not described`);
-    return { pcr: 4, what: 'boot application', source: file.name, over: { image: file.bytes } };
+    return file === undefined ? [] : imageMeasurement(file);
   });
-  const missing = model.images[next + 1];
+  const missing = then.images[next + 1];
   if (missing !== undefined)
     throw notPredictable(`${missing.file.name}: the base log has no image load for it, so it booted in another way`);
-  return measurements;
+  return [...measurements, ...model.images.slice(next + 1).map(({ file }) => imageMeasurement(file))];
 }
+
+const OF_BOOT_MANAGER: ReadonlySet<number> = new Set([
+  EventType.EV_SEPARATOR,
+  EventType.EV_EFI_ACTION,
+  EV_EFI_BOOT_SERVICES_APPLICATION,
+]);
+
+const imageMeasurement = (file: BootFile): Measurement => ({
+  pcr: 4,
+  what: 'boot application',
+  source: file.name,
+  over: { image: file.bytes },
+});
 
 function sameDigests(a: BootEvent, b: BootEvent): boolean {
   const last = (event: BootEvent): Uint8Array => event.digests.at(-1)?.value ?? new Uint8Array();
@@ -161,19 +202,20 @@ function isFromFirmware({ data }: BootEvent): boolean {
   return data[32] === 0x04 && data[33] === 0x07;
 }
 
+/** @param expected records that the base log's boot has of this */
 function loaders(
   model: BootModel,
   own: readonly Measurement[],
   events: readonly BootEvent[],
-  pcr: number,
+  { pcr, expected }: { readonly pcr: number; readonly expected: number },
 ): Measurement[] {
   const foreign = events.find(({ type }) => type !== EventType.EV_IPL && type !== EventType.EV_EVENT_TAG);
   if (foreign !== undefined) kept(foreign, true);
   const grows = model.shim !== undefined || pcr === 11;
-  if (grows ? events.length > 0 !== own.length > 0 : events.length !== own.length) {
-    const { index } = events[own.length] ?? events.at(-1) ?? { index: undefined };
+  if (grows ? events.length > 0 !== expected > 0 : events.length !== expected) {
+    const { index } = events[expected] ?? events.at(-1) ?? { index: undefined };
     const place = index === undefined ? 'the base log' : `base log, event ${index}`;
-    throw notPredictable(`${place}: PCR ${pcr} has ${events.length} records there, the files give ${own.length}`);
+    throw notPredictable(`${place}: PCR ${pcr} has ${events.length} records there, the files give ${expected}`);
   }
   return [...own];
 }
@@ -247,8 +289,7 @@ function secureBoot(
   const { variables = {} } = description;
   const isOn = isSecureBoot(base, variables);
   const wasOn = isSecureBoot(base, {});
-  if (isOn !== wasOn)
-    throw notPredictable('Secure Boot is to be switched: needs a log of a boot with it as it will be');
+  if (isOn !== wasOn) assumeSwitch(model, variables);
   const authorityAt = events.findIndex(({ type }) => type === EventType.EV_EFI_VARIABLE_AUTHORITY);
   const firmware = (authorityAt < 0 ? events : events.slice(0, authorityAt)).map((event) => replaced(event, variables));
   const authorities = authorityAt < 0 ? [] : events.slice(authorityAt);
@@ -257,6 +298,7 @@ function secureBoot(
   const level = authorities
     .filter(({ data }) => authorityName(data) === 'SbatLevel')
     .map((event) => kept(event, false));
+  if (!isOn && wasOn) return firmware;
   if (!isOn)
     return [...firmware, ...authorities.map((event) => kept(event, authorityName(event.data) !== 'SbatLevel'))];
   if (model.shim !== undefined && !model.shim.isOwnerGiven) {
@@ -268,6 +310,17 @@ function secureBoot(
     model.images.filter((image) => image.by === who).map(({ file }) => file);
   const ofShim = model.shim === undefined ? [] : shimAuthorities(by('shim'), db, model.shim.lists, model.shim.owner);
   return [...firmware, ...firmwareAuthorities(by('firmware'), db), ...level, ...ofShim];
+}
+
+const KEYS = ['SecureBoot', 'PK', 'KEK', 'db'];
+
+/** What else changes with Secure Boot has to be known; shim measures SbatLevel then, which no file has. */
+function assumeSwitch(model: BootModel, variables: Readonly<Record<string, Uint8Array>>): void {
+  if (model.shim !== undefined)
+    throw notPredictable('Secure Boot is to be switched: shim needs a log of a boot with it as it will be');
+  const missing = KEYS.filter((name) => variables[name] === undefined);
+  if (missing.length > 0)
+    throw notPredictable(`Secure Boot is to be switched: ${missing.join(', ')} will be others too`, 'give their data');
 }
 
 function authorityName(data: Uint8Array): string {
