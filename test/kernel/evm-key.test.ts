@@ -31,7 +31,7 @@ import { describedBoot } from '../guest/described-boot.ts';
 import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepBootLog } from '../guest/lists.ts';
 import { keepPcrs, parsePcrs } from '../guest/pcrs.ts';
-import { IN, keep, OUT, run, type Step, shell } from '../guest/script.ts';
+import { IN, keep, OUT, run, runInto, type Step, shell } from '../guest/script.ts';
 import { GUEST_PROJECT, nodeTree, program, programTree, projectTree, type Tree } from '../guest/tree.ts';
 import { requires, requiresMounts, requiresPath } from '../system/requirements.ts';
 
@@ -205,6 +205,37 @@ describe('EVM with a key that only the right boot state gives', { skip, timeout:
     const recovered = await guest.boot({ commandLine: THIRD, script: [open], files: { code: `${code}\n` } });
     assert.deepEqual([answer(recovered).opened, answer(recovered).evm], ['0', '1'], answer(recovered).said);
     assert.match(answer(recovered).said, /opened by its recovery protector/);
+  });
+
+  test('one command sets EVM up; its master key is then unsealed by the kernel, where it is the one of the image', async () => {
+    const [main, root] = [`${GUEST_PROJECT}/src/cli/main.ts`, '/srv/other'];
+    const seal = ['--seal', '--kernel-unseals', '--recovery', '--tpm', 'device:/dev/tpmrm0', '--json'];
+    const made = await guest.boot({
+      commandLine: FIRST,
+      script: [
+        run('mkdir', '-p', `${root}/etc`),
+        runInto('made', 'node', main, 'key', 'evm-setup', '--root', root, ...seal),
+        runInto('evm', 'cat', '/sys/kernel/security/evm'),
+        shell(`for slot in ${root}/etc/assay/evm/*; do cat $slot/fingerprint; echo; done >/srv/masters`),
+      ],
+    });
+    assert.equal(JSON.parse(made.file('made').toString()).evm, 'on');
+    assert.equal(made.file('evm').toString().trim(), '1');
+    const openOther = shell(
+      `ASSAY_MASTERS=/srv/masters ASSAY_TRIES=1 /usr/lib/assay/open-evm-key ${root}/etc/assay/evm 2>${OUT}/said; echo $? >${OUT}/opened; cat /sys/kernel/security/evm >${OUT}/evm`,
+    );
+    const reopen = () => guest.boot({ commandLine: THIRD, script: [openOther], files: { code: 'nonsense\n' } });
+    const opened = answer(await reopen());
+    assert.deepEqual([opened.opened, opened.evm], ['0', '1'], opened.said);
+    assert.match(opened.said, /opened by its tpm protector/);
+    // Another blob of the same TPM, as everybody who reaches the TPM can make one.
+    await guest.onDisk((disk) => {
+      const slot = join(disk, root, 'etc/assay/evm/1-tpm');
+      writeFileSync(join(slot, 'blob'), readFileSync(join(disk, 'etc/assay/evm/1-tpm/blob')));
+    });
+    const refused = answer(await reopen());
+    assert.deepEqual([refused.opened, refused.evm], ['1', '0'], refused.said);
+    assert.match(refused.said, /is not this image's/);
   });
 });
 

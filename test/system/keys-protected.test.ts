@@ -148,6 +148,26 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     assert.deepEqual(await ok('unseal', 'p'), payload);
   });
 
+  test('a kernel that shall unseal a key satisfies no policy: said before anything is made', async () => {
+    const of = (...more: string[]) => ['evm-setup', '--root', file('by-kernel'), '--no-load', ...more];
+    for (const policy of [
+      ['--pcrs', 'sha256:7'],
+      ['--pin', 'file:password'],
+      ['--authorize', 'password'],
+    ]) {
+      const { status, stderr } = await assay(...of('--seal', '--kernel-unseals', ...policy));
+      assert.equal(status, 2);
+      assert.match(
+        stderr.toString(),
+        /--kernel-unseals excludes --pcrs, --pin and --authorize; the kernel satisfies no policy/,
+      );
+    }
+    const { status, stderr } = await assay(...of('--kernel-unseals', '--recovery'));
+    assert.equal(status, 2, stderr.toString());
+    assert.match(stderr.toString(), /about --seal, which is missing/);
+    assert.ok(!existsSync(join(file('by-kernel'), 'etc/assay/evm.key')));
+  });
+
   test('a protected key opens where there is no TPM', async () => {
     await ok('create', 'protected', '--payload-file', 'payload', '--seal', '--password', 'file:password', '-o', 'both');
     const { ASSAY_TPM: _, ...without } = environment;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import {
   blobAuthOf,
+  currentPcrValues,
   keyAuthOf,
   parsePolicyFile,
   parseSignedPolicies,
@@ -9,7 +10,7 @@ import {
   type TrustedBlob,
   type UnsealRequest,
 } from '../../keys/index.ts';
-import { currentValues, type Policy, parsePcrSelection, type TpmClient } from '../../tpm/index.ts';
+import { type Policy, parsePcrSelection, type TpmClient } from '../../tpm/index.ts';
 import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
@@ -73,7 +74,7 @@ async function namedPolicies(tpm: TpmClient, { policy, openPcrs, openPin }: Open
   const ofFile =
     policy === undefined ? [] : inFile(policy, () => parsePolicyFile(readInput(policy, MAX_FILE).toString()));
   if (openPcrs === undefined) return ofFile;
-  const values = await currentValues(tpm, parsePcrSelection(openPcrs));
+  const values = await currentPcrValues(tpm, parsePcrSelection(openPcrs));
   return [...ofFile, [{ kind: 'pcr', values }, ...(openPin === undefined ? [] : [{ kind: 'auth-value' } as const])]];
 }
 

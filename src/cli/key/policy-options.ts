@@ -1,9 +1,8 @@
 /** Options that say to what a trusted key is sealed. */
 import type { Command } from 'commander';
 import { fromHex } from '../../bytes/index.ts';
-import { KeyError, policyKeyArea } from '../../keys/index.ts';
+import { currentPcrValues, KeyError, policyKeyArea } from '../../keys/index.ts';
 import {
-  currentValues,
   type Policy,
   type PolicyPcr,
   type PolicyStep,
@@ -67,7 +66,7 @@ function authorizeStep(pem: string, { pcrs }: PolicyFlags): PolicyStep {
 async function pcrStep(tpm: TpmClient, selection: TPML_PCR_SELECTION, flags: PolicyFlags): Promise<PolicyStep> {
   const { pcrValues = [], now = false } = flags;
   const later = pcrValues.map((file) => inFile(file, () => valuesIn(readInput(file, 1 << 20), selection)));
-  const states = pcrValues.length === 0 || now ? [await currentValues(tpm, selection), ...later] : later;
+  const states = pcrValues.length === 0 || now ? [await currentPcrValues(tpm, selection), ...later] : later;
   const [only, ...others] = states;
   if (only !== undefined && others.length === 0) return { kind: 'pcr', values: only };
   return { kind: 'or', branches: states.map((values) => [{ kind: 'pcr', values }]) };

@@ -18,6 +18,7 @@ import {
   slotFor,
   tokenMaster,
   tokenProtector,
+  tpmProtector,
   unsealTrustedKey,
 } from '../../keys/index.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
@@ -46,7 +47,7 @@ export function addProtectorOptions(command: Command): Command {
     .option('--keyhandle <handle>', 'with --seal: the storage key', handleArgument, 0x81000001)
     .option(
       '--kernel-unseals',
-      'with --seal: a kernel with trusted keys unseals it, so that no process ever has the master key',
+      'with --seal, and without a policy: at boot a kernel with trusted keys unseals it, so that no process has the master key',
     )
     .option('--recovery', 'a recovery code, which is printed once');
   return addPolicyOptions(command);
@@ -60,6 +61,7 @@ export interface NewProtectors {
 
 /** @throws {KeyError} `key.option` where the options name none */
 export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags): Promise<NewProtectors> {
+  refuseUnsealable(flags);
   const protectors: Protector[] = [];
   if (flags.seal === true) protectors.push(await sealedProtector(payload, flags));
   if (flags.usb !== undefined) protectors.push(await usbProtector(payload, flags.usb));
@@ -75,6 +77,15 @@ export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags):
   if (protectors.length > 0) return { protectors, code: recovery?.code };
   throw new KeyError('key.option', 'what shall protect the key is missing', {
     advice: 'name at least one of --seal, --password, --usb, --token and --recovery',
+  });
+}
+
+function refuseUnsealable({ seal, kernelUnseals, pcrs, pin, authorize }: ProtectorFlags): void {
+  if (kernelUnseals !== true) return;
+  if (seal !== true) throw new KeyError('key.option', '--kernel-unseals is about --seal, which is missing');
+  if (pcrs === undefined && pin === undefined && authorize === undefined) return;
+  throw new KeyError('key.option', '--kernel-unseals excludes --pcrs, --pin and --authorize', {
+    advice: 'the kernel satisfies no policy by itself; leave --kernel-unseals out, and tpm2-tools unseal it at boot',
   });
 }
 
@@ -97,8 +108,7 @@ async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Prom
       ...(policy === undefined ? {} : { policy }),
       ...(pin === undefined ? {} : { blobAuth: pin }),
     });
-    const slot = slotFor(id, payload, master, flags.kernelUnseals === true ? 'trusted' : 'user');
-    return { ...slot, kind: 'tpm', blob, policy };
+    return tpmProtector(payload, id, master, { blob, policy, byKernel: flags.kernelUnseals === true });
   });
 }
 

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
 import {
+  isUnsealedByKernel,
   KeyError,
   type ProtectedKey,
   replaceProtector,
@@ -81,6 +82,11 @@ async function resealProtectors(tpm: TpmClient, path: string, key: ProtectedKey,
   let next = key;
   for (const protector of key.protectors) {
     if (protector.kind !== 'tpm') continue;
+    if (isUnsealedByKernel(protector)) {
+      throw new KeyError('key.option', `the kernel unseals ${protector.id}, and it satisfies no policy`, {
+        advice: 'remove this protector and add one without --kernel-unseals',
+      });
+    }
     const described = protector.policy === undefined ? {} : { policy: protector.policy };
     const request = { ...(await openRequest(tpm, '-', protector.blob, flags)), ...described };
     const { blob, policy } = await sealAnew(tpm, protector.blob, request, target);

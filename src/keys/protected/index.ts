@@ -4,6 +4,7 @@ export { masterText } from './master-text.ts';
 export { type OpenedKey, type Openers, openProtectedKey } from './open.ts';
 export { type Argon2Parameters, passwordMaster } from './password.ts';
 export {
+  isUnsealedByKernel,
   newProtectorId,
   type ProtectedKey,
   type Protector,
@@ -13,6 +14,7 @@ export {
   recoveryProtector,
   replaceProtector,
   slotFor,
+  tpmProtector,
   unwrap,
   withoutProtector,
   withProtector,

@@ -9,7 +9,7 @@ import { digest, toHex } from '../../bytes/index.ts';
 import type { Policy } from '../../tpm/index.ts';
 import { decryptKey, type EncryptedKey, encryptKey } from '../encrypted-key.ts';
 import { KeyError } from '../error.ts';
-import type { TrustedBlob } from '../trusted/blob.ts';
+import { encodeTrustedBlob, type TrustedBlob } from '../trusted/blob.ts';
 import { type Argon2Parameters, newArgon2Parameters, passwordMaster } from './password.ts';
 import { newRecoveryCode, recoveryMaster } from './recovery-code.ts';
 
@@ -25,7 +25,8 @@ export interface Slot {
   readonly wrapped: EncryptedKey;
   /**
    * SHA-256 of the master key. A measured initramfs holds it, so that nobody who can write to the disk puts a key of their
-   * own in the place of this one; it stays when the master key is sealed anew.
+   * own in the place of this one; it stays when the master key is sealed anew. Of a master key that the kernel unseals it
+   * is the SHA-256 of its blob in hexadecimal: no process has the master key then.
    */
   readonly fingerprint: string;
 }
@@ -57,6 +58,29 @@ export function slotFor(id: string, payload: Uint8Array, master: Uint8Array, typ
   const wrapped = encryptKey(payload, { name: `${type}:assay-${id}`, payload: master });
   return { id, wrapped, fingerprint: toHex(digest('sha256', master)) };
 }
+
+/**
+ * A TPM as protector.
+ * @param byKernel the kernel unseals it, which satisfies no policy: the blob must have none
+ */
+export function tpmProtector(
+  payload: Uint8Array,
+  id: string,
+  master: Uint8Array,
+  {
+    blob,
+    policy,
+    byKernel,
+  }: { readonly blob: TrustedBlob; readonly policy: Policy | undefined; readonly byKernel: boolean },
+): ProtectorOf<'tpm'> {
+  const slot = slotFor(id, payload, master, byKernel ? 'trusted' : 'user');
+  if (!byKernel) return { ...slot, kind: 'tpm', blob, policy };
+  const fingerprint = toHex(digest('sha256', Buffer.from(encodeTrustedBlob(blob).toString('hex'))));
+  return { ...slot, fingerprint, kind: 'tpm', blob, policy };
+}
+
+/** True where the kernel unseals the master key of a TPM protector. */
+export const isUnsealedByKernel = ({ wrapped }: ProtectorOf<'tpm'>): boolean => wrapped.master.startsWith('trusted:');
 
 /** @throws {KeyError} `key.wrong-secret` where it is another protector's master key */
 export function unwrap(protector: Protector, master: Uint8Array): Buffer {

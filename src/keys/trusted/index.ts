@@ -16,6 +16,7 @@ export {
   type TrustedOptions,
 } from './options.ts';
 export {
+  currentPcrValues,
   lockPcr,
   newPayload,
   type SealRequest,

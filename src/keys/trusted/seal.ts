@@ -4,11 +4,13 @@ import {
   AES_128_CFB,
   type ApprovedPcrPolicy,
   activeBanks,
+  currentValues,
   extendPcr,
   type HandleAuthorization,
   isResponseCode,
   objectName,
   type Policy,
+  type PolicyPcr,
   policyDigest,
   Session,
   satisfyPolicy,
@@ -18,6 +20,7 @@ import {
   TPM2_Load,
   TPM2_ReadPublic,
   TPM2_Unseal,
+  type TPML_PCR_SELECTION,
   type TPMT_PUBLIC,
   type TpmClient,
   TpmError,
@@ -70,9 +73,28 @@ export interface UnsealedKey {
 
 const EMPTY = new Uint8Array(0);
 
-/** A random payload from the TPM itself, as the kernel's `new` takes it. @throws {KeyError} `key.size` */
-export async function newPayload(tpm: TpmClient, size: number): Promise<Uint8Array> {
-  checkSize(size);
+/** A random payload from the TPM itself, as the kernel's `new` takes it. @throws {KeyError} `key.size`, `key.tpm-reset` */
+export function newPayload(tpm: TpmClient, size: number): Promise<Uint8Array> {
+  return asKeyErrors(async () => {
+    checkSize(size);
+    return randomOf(tpm, size);
+  });
+}
+
+/** What keys are sealed to. @throws {KeyError} `key.tpm-reset` */
+export function currentPcrValues(tpm: TpmClient, selection: TPML_PCR_SELECTION): Promise<PolicyPcr[]> {
+  return asKeyErrors(async () => [...(await currentValues(tpm, selection))]);
+}
+
+async function asKeyErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw keyError(error);
+  }
+}
+
+async function randomOf(tpm: TpmClient, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (let left = size; left > 0; ) {
     const { randomBytes } = await tpm.execute(TPM2_GetRandom, { bytesRequested: left });
@@ -163,7 +185,7 @@ export async function unsealTrustedKey(
     try {
       return payloadOf(blob, await unsealObject(tpm, parent, objectHandle, blob, request));
     } finally {
-      await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle });
+      await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle }).catch(() => undefined); // as the session's
     }
   } catch (error) {
     throw keyError(error);
@@ -216,15 +238,14 @@ function payloadOf({ form, area }: TrustedBlob, data: Uint8Array): UnsealedKey {
 }
 
 /** `pcrlock=`: a random value into every bank, so that nothing that comes later in this boot unseals what was sealed to this PCR. */
-export async function lockPcr(tpm: TpmClient, pcr: number): Promise<void> {
-  const banks = await activeBanks(tpm);
-  const digests = [];
-  for (const { hash } of banks) {
-    const { size } = digestInfo(hash);
-    const { randomBytes } = await tpm.execute(TPM2_GetRandom, { bytesRequested: size });
-    digests.push({ hashAlg: hash, digest: Buffer.concat([randomBytes], size) });
-  }
-  await extendPcr(tpm, pcr, digests);
+export function lockPcr(tpm: TpmClient, pcr: number): Promise<void> {
+  return asKeyErrors(async () => {
+    const digests = [];
+    for (const { hash } of await activeBanks(tpm)) {
+      digests.push({ hashAlg: hash, digest: await randomOf(tpm, digestInfo(hash).size) });
+    }
+    await extendPcr(tpm, pcr, digests);
+  });
 }
 
 interface Parent {
