@@ -168,6 +168,16 @@ describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 
       verdict: 'untrusted',
       found: ['boot.pcr-unexpected PCR 9', 'ima.user-space measurer'],
     });
+    assert.deepEqual(await verifyByComponents(first, firstChallenge.nonce), {
+      status: 0,
+      verdict: 'trusted',
+      named: [],
+    });
+    assert.deepEqual(await verifyByComponents(third, nonce), {
+      status: 1,
+      verdict: 'untrusted',
+      named: ["boot.component-changed Component 'command line (PCR 9)'"],
+    });
     const foreign = await verifyByCommand(first, nonce);
     assert.deepEqual([foreign.status, foreign.found], [1, ['quote.nonce quote', 'quote.nonce evidence']]);
   });
@@ -184,6 +194,35 @@ describe('a guest that attests', { skip: programs.skip || kernel.skip, timeout: 
       const { status, stdout } = await assay(args);
       const { verdict, findings }: Pick<AttestationResult, 'verdict' | 'findings'> = JSON.parse(stdout);
       return { status, verdict, found: findings.map(({ code, subject }) => `${code} ${subject}`) };
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  /** As above, with the boot section that `assay boot reference` makes of the first boot's log. */
+  async function verifyByComponents(boot: Boot, nonce: string) {
+    const folder = mkdtempSync(join(tmpdir(), 'assay-guest-components-'));
+    try {
+      const place = (name: string): string => join(folder, name);
+      const { bootLog } = evidenceOf(first, 'evidence');
+      assert.equal(bootLog.kind, 'bytes');
+      writeFileSync(place('log'), bootLog.kind === 'bytes' ? bootLog.bytes : '');
+      writeFileSync(place('files.json'), JSON.stringify(reference.manifest));
+      const made = [
+        'boot',
+        'reference',
+        place('log'),
+        '--manifest',
+        place('files.json'),
+        '-o',
+        place('reference.json'),
+      ];
+      assert.equal((await assay(made)).status, 0);
+      for (const name of ['collected', 'ak.pub']) writeFileSync(place(name), boot.file(name));
+      const files = ['--ak', place('ak.pub'), '--reference', place('reference.json'), '--measurer', 'kernel'];
+      const { status, stdout } = await assay(['verify', place('collected'), ...files, '--nonce', nonce, '--json']);
+      const { verdict, findings }: Pick<AttestationResult, 'verdict' | 'findings'> = JSON.parse(stdout);
+      return { status, verdict, named: findings.map(({ code, message }) => `${code} ${message.split(',')[0]}`) };
     } finally {
       rmSync(folder, { recursive: true });
     }
