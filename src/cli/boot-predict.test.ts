@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { makePe } from '../../test/fixtures/pe-image.ts';
+import { checkManifest } from '../reference/index.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
 const predict = (...args: readonly string[]) =>
@@ -49,6 +50,30 @@ test('each entry and image that systemd-boot could start is a variant', () => {
       ['EFI/Linux/two.efi', ['9', '11']],
     ],
   );
+});
+
+test('the reference has each entry as variants of its components, and what is not judged is said beside it', () => {
+  const { status, stdout, stderr } = predict('systemd-boot', '--esp', esp, '--format', 'reference');
+  assert.equal(status, 0, stderr);
+  const about = {
+    assayReference: 1,
+    name: 'esp',
+    created: '2026-11-24',
+    self: false,
+    files: [],
+    pending: [],
+    deny: [],
+  };
+  const { components = [] } = checkManifest({ ...about, boot: JSON.parse(stdout) }).boot ?? {};
+  assert.deepEqual(
+    components.map(({ name, variants }) => [name, variants.map((one) => one.name)]),
+    [
+      ['command line (PCR 9)', ['quiet', '2']],
+      ['command line (PCR 12)', ['quiet', 'none']],
+      ['unified kernel image (PCR 11)', ['none', '2', '3']],
+    ],
+  );
+  assert.match(stderr, /^warning: PCR 4 is not in the reference: EFI\/Linux\/one\.efi: the firmware extends it/m);
 });
 
 test('what is wrong with the way is said in one line, with what to do', () => {

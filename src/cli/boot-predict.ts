@@ -370,9 +370,21 @@ function referenceOf(variants: readonly Variant[], { bank, pcrs, base }: Options
   const predicted = variants.map(({ prediction }) => new Set(prediction.measurements.map(({ pcr }) => pcr)));
   const refused = new Set(variants.flatMap(({ prediction }) => prediction.refusals.map(({ pcr }) => pcr)));
   const follows = (pcr: number): boolean => !refused.has(pcr) && predicted.some((measured) => measured.has(pcr));
+  warnOfRefused(variants, pcrs);
   const wanted = (pcr: number): boolean => follows(pcr) && (pcrs === undefined || pcrs.includes(pcr));
   const chosen = Array.from({ length: 24 }, (_, pcr) => pcr).filter(wanted);
   return { pcrs: {}, events: [], components: merger.finish(new Set(chosen)) };
+}
+
+/** What the reference does not judge is said beside it: the section alone does not show what is missing. */
+function warnOfRefused(variants: readonly Variant[], pcrs: readonly number[] | undefined): void {
+  for (const { name, prediction } of variants) {
+    for (const { pcr, reason } of prediction.refusals) {
+      if (pcrs !== undefined && !pcrs.includes(pcr)) continue;
+      process.stderr.write(escapeControls(`warning: PCR ${pcr} is not in the reference: ${name}: ${reason}`));
+      process.stderr.write('\n');
+    }
+  }
 }
 
 const DEFAULT_POLICY_PCRS = [11];

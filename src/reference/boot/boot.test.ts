@@ -199,6 +199,21 @@ test('a boot option whose digest is not over it has no meaning', () => {
   );
 });
 
+/** UEFI_HANDOFF_TABLE_POINTERS with SMBIOS3's GUID. */
+function handoff(address: number, digested: string): Part {
+  const data = Buffer.alloc(32);
+  data.writeUInt8(1);
+  Buffer.from('4415fdf294972c4a992ee5bbcf20e394', 'hex').copy(data, 8);
+  data.writeUInt32LE(address, 24);
+  return event(1, 0x80000009, data, digested);
+}
+
+test('hand-off tables are compared by digest, wherever the log says that they lie', () => {
+  const tables = mergeBoots([logOf([handoff(0x1000, 'tables')])]);
+  assert.deepEqual(brief(tables, logOf([handoff(0x2000, 'tables')])), []);
+  assert.deepEqual(brief(tables, logOf([handoff(0x1000, 'others')])), ['unknown-variant hand-off tables (PCR 1)']);
+});
+
 const version = (text: string, content: string | Uint8Array = Buffer.from(text)): Part =>
   event(0, EV_S_CRTM_VERSION, Buffer.from(text), content);
 

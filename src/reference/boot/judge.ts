@@ -58,7 +58,7 @@ export function judgeComponents(
     else {
       const fits = fittingVariants(known, events, bank);
       if (fits.length > 0) fitting.set(name, fits);
-      else differences.push(misfit(known.component, events, bank));
+      else differences.push(misfit(known, events, bank));
     }
   }
   return [...differences, ...components.flatMap((component) => untied(component, fitting))];
@@ -66,6 +66,8 @@ export function judgeComponents(
 
 interface KnownComponent {
   readonly component: BootComponent;
+  /** One list for all differences: a log may have as many as a reference has variants. */
+  readonly names: readonly string[];
   /** By their events' keys. */
   readonly variants: ReadonlyMap<string, readonly BootVariant[]>;
 }
@@ -97,7 +99,7 @@ function makeLookUp(components: readonly BootComponent[], bank: DigestAlgorithm)
       if (same === undefined) variants.set(key, [variant]);
       else same.push(variant);
     }
-    byName.set(component.name, { component, variants });
+    byName.set(component.name, { component, names: component.variants.map(({ name }) => name), variants });
   }
   return { byName, pcrs: componentPcrs(components) };
 }
@@ -136,7 +138,7 @@ function fittingVariants(
 
 /** Of a component whose events are judged one by one: those that are none of the variants. */
 function strangers(
-  { component, variants }: KnownComponent,
+  { component, names, variants }: KnownComponent,
   observed: readonly MeasuredEvent[],
   bank: DigestAlgorithm,
 ): BootDifference[] {
@@ -144,19 +146,20 @@ function strangers(
   return observed.flatMap(({ event, digests, meaning }): BootDifference[] => {
     const keys = [meaning === undefined ? undefined : meaningKey(meaning), digests[bank]];
     if (keys.some((key) => key !== undefined && variants.has(key))) return [];
-    return [{ kind: 'unknown-variant', component: name, pcr, event: event?.index, known: namesOf(component) }];
+    return [{ kind: 'unknown-variant', component: name, pcr, event: event?.index, known: names }];
   });
 }
 
-function misfit(component: BootComponent, observed: readonly MeasuredEvent[], bank: DigestAlgorithm): BootDifference {
+function misfit(
+  { component, names: known }: KnownComponent,
+  observed: readonly MeasuredEvent[],
+  bank: DigestAlgorithm,
+): BootDifference {
   const { name, pcr, variants } = component;
-  const known = namesOf(component);
   if (observed.length === 0) return { kind: 'missing', component: name, pcr, known };
   const nearest = variants.reduce((most, { events }) => Math.max(most, agreed(events, observed, bank)), 0);
   return { kind: 'unknown-variant', component: name, pcr, event: observed[nearest]?.event?.index, known };
 }
-
-const namesOf = ({ variants }: BootComponent): readonly string[] => variants.map(({ name }) => name);
 
 /** How many events from the first on are the same. */
 function agreed(events: BootVariant['events'], observed: readonly MeasuredEvent[], bank: DigestAlgorithm): number {
