@@ -26,7 +26,7 @@ import { escapeControls, formatTable, printJson, printLine } from './terminal.ts
 import { UsageError } from './usage-error.ts';
 import { variableData } from './variable-file.ts';
 
-const WAYS = ['shim-grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
+const WAYS = ['shim-grub', 'grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
 const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
 type Bank = (typeof BANKS)[number];
 /** `(hd0,gpt1)`: where GRUB finds the disk that firmware booted it from, if that is the first. */
@@ -64,11 +64,11 @@ interface Variant {
 }
 
 const HELP = `
-WAY is shim-grub, systemd-boot, uki or qemu-kernel. The firmware's own part comes from --base, a log of the same machine
+WAY is shim-grub, grub, systemd-boot, uki or qemu-kernel. The firmware's own part comes from --base, a log of the same machine
 booted in the same way; without it, only what the loaders extend is predicted. A PCR that does not follow for certain is
 left out, with the reason.
 
-shim-grub follows GRUB through its configuration, as grub-mkconfig writes it: each command that it runs (PCR 8) and each
+shim-grub and grub follow GRUB through its configuration, as grub-mkconfig writes it: each command that it runs (PCR 8) and each
 file that it reads (PCR 9). GRUB's saved environment is taken as it lies there. It boots the default entry; --entry names
 others as grub-reboot does ('1>0', an id or a title), '--entry every' gives a variant for each.
 --variable takes what a Secure Boot variable will hold: signature lists (.esl), a signed update (.auth) or a file of
@@ -209,6 +209,13 @@ function waysOf(
       return [{ name: way, boot: qemuKernel(options) }];
     case 'shim-grub':
       return grubEntries(shimGrub(options), options, base, variables);
+    case 'grub':
+      return grubEntries(
+        { way, ...grubPart(partition(needed(options.esp, '--esp')), options) },
+        options,
+        base,
+        variables,
+      );
     case 'systemd-boot':
       return systemdBoot(options);
     default:
@@ -234,17 +241,17 @@ function commandLine({ cmdline, cmdlineFile }: Options): string {
     .replace(/\s*\n\s*/g, ' ');
 }
 
-type ShimGrub = Extract<BootWay, { way: 'shim-grub' }>;
+type GrubWay = Extract<BootWay, { way: 'grub' | 'shim-grub' }>;
 
 const EVERY = 'every';
 
 function grubEntries(
-  boot: ShimGrub,
+  boot: GrubWay,
   { entry }: Options,
   base: BootLog | undefined,
   variables: Readonly<Record<string, Uint8Array>>,
 ): NamedWay[] {
-  if (entry === undefined) return [{ name: 'shim-grub', boot }];
+  if (entry === undefined) return [{ name: boot.way, boot }];
   return entry.flatMap((asked) =>
     asked === EVERY
       ? predictEntries(boot, base, variables).map((found) => ({
@@ -255,17 +262,24 @@ function grubEntries(
   );
 }
 
-function shimGrub(options: Options): ShimGrub {
+function shimGrub(options: Options): GrubWay {
   const esp = partition(needed(options.esp, '--esp'));
   const { mokList } = options;
   return {
     way: 'shim-grub',
     shim: esp.required(options.loader),
-    grub: esp.required(options.grub),
-    disks: grubDisks(esp, options),
-    bootDevice: options.device,
-    ...(options.display === undefined ? {} : { hasDisplay: options.display === 'yes' }),
+    ...grubPart(esp, options),
     owner: mokList === undefined ? undefined : { mokList: readFileSync(mokList), mokListX: new Uint8Array() },
+  };
+}
+
+function grubPart(esp: Partition, options: Options): Omit<Extract<BootWay, { way: 'grub' }>, 'way'> {
+  const { grub, device, display } = options;
+  return {
+    grub: esp.required(grub),
+    disks: grubDisks(esp, options),
+    bootDevice: device,
+    ...(display === undefined ? {} : { hasDisplay: display === 'yes' }),
   };
 }
 
@@ -357,9 +371,17 @@ function printVariants(variants: readonly Variant[], bank: Bank): void {
     printLine(escapeControls(name));
     const values = Object.entries(prediction.pcrs[bank] ?? {});
     if (values.length > 0) printLine(formatTable(values.map(([pcr, value]) => [bank, pcr.padStart(3), value])));
-    for (const { pcr, reason } of prediction.refusals) printLine(escapeControls(`PCR ${pcr} not predicted: ${reason}`));
+    for (const [reason, pcrs] of byReason(prediction))
+      printLine(escapeControls(`PCR ${pcrs.join(', ')} not predicted: ${reason}`));
     for (const warning of prediction.warnings) printLine(escapeControls(`warning: ${warning}`));
   }
+}
+
+function byReason({ refusals }: Prediction): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  for (const { pcr, reason } of refusals.toSorted((a, b) => a.pcr - b.pcr))
+    found.set(reason, [...(found.get(reason) ?? []), pcr]);
+  return found;
 }
 
 /** The boot section of a reference manifest that allows each of these boots; nothing of PCRs that do not follow. */

@@ -9,6 +9,7 @@ import { MEMORY_MEGABYTES } from './qemu.ts';
 const DEVICE = '(hd0,gpt1)';
 const LOADER = '/EFI/BOOT/BOOTX64.EFI';
 const GRUB = '/EFI/BOOT/grubx64.efi';
+const GRUB_CONFIGURATION = '/EFI/debian/grub.cfg';
 const UKI = '/EFI/Linux/assay.efi';
 const ENTRY = '/loader/entries/assay.conf';
 
@@ -21,13 +22,14 @@ export function describedBoot(
   const file = (path: string): BootFile | undefined => read(boot.esp[path], path);
   const [loader, grub, uki, entry] = [LOADER, GRUB, UKI, ENTRY].map(file);
   if (loader === undefined) return handedOver(guest, boot);
+  const disks = [disk(boot, DEVICE, ''), { ...disk(boot, LINUX_PARTITION, LINUX_PARTITION), uuid: LINUX_UUID }];
   if (grub !== undefined) {
     const owner = mokList && { mokList: mokList.data, mokListX: new Uint8Array() };
-    const disks = [disk(boot, DEVICE, ''), { ...disk(boot, LINUX_PARTITION, LINUX_PARTITION), uuid: LINUX_UUID }];
     return { way: 'shim-grub', shim: loader, grub, disks, bootDevice: DEVICE, owner };
   }
   if (uki !== undefined) return { way: 'systemd-boot', loader, loads: { uki } };
   if (entry !== undefined) return { way: 'systemd-boot', loader, loads: { entry, file } };
+  if (file(GRUB_CONFIGURATION) !== undefined) return { way: 'grub', grub: loader, disks, bootDevice: DEVICE };
   return { way: 'uki', uki: loader };
 }
 

@@ -38,13 +38,20 @@ function wayOf(boot: string): BootWay {
     const [kernel, initrd] = [file(boot, 'kernel'), file(boot, 'initrd')];
     return { way: 'qemu-kernel', kernel, initrd, commandLine: bytesOf(boot, 'cmdline').toString(), memoryMiB: 1024 };
   }
-  if (boot.startsWith('shim-grub') || boot.startsWith('debian-grub')) {
-    const grub = file(boot, 'esp/EFI/BOOT/grubx64.efi');
+  if (boot.includes('grub')) {
     const disks = [
       { device: DEVICE, ...onDisk('esp') },
       { device: LINUX_PARTITION, uuid: LINUX_UUID, ...onDisk('linux') },
     ];
-    return { way: 'shim-grub', shim: loader(), grub, disks, bootDevice: DEVICE, owner: undefined };
+    if (boot === 'grub-without-shim') return { way: 'grub', grub: loader(), disks, bootDevice: DEVICE };
+    return {
+      way: 'shim-grub',
+      shim: loader(),
+      grub: file(boot, 'esp/EFI/BOOT/grubx64.efi'),
+      disks,
+      bootDevice: DEVICE,
+      owner: undefined,
+    };
   }
   if (boot.endsWith('entry')) {
     const entry = file(boot, 'esp/loader/entries/assay.conf');
@@ -110,6 +117,13 @@ test('keys taken away and Secure Boot off: predicted from the log before, the TP
   const held = Value.Parse(Pcrs, JSON.parse(bytesOf(boot, 'pcrs.json').toString()));
   assert.deepEqual(refusals, []);
   for (const pcr of ['4', '7', '9', '11', '12']) assert.equal(pcrs.sha256?.[pcr], held.sha256?.[pcr], `PCR ${pcr}`);
+});
+
+test('GRUB without shim leaves no log, and its PCRs 8 and 9 are predicted all the same', needsBoots, () => {
+  const boot = 'grub-without-shim';
+  const { pcrs } = predictBoot({ boot: wayOf(boot), base: undefined });
+  const held = Value.Parse(Pcrs, JSON.parse(bytesOf(boot, 'pcrs.json').toString()));
+  assert.deepEqual(pcrs.sha256, { 8: held.sha256?.['8'], 9: held.sha256?.['9'] });
 });
 
 test('a shim boot whose owner has keys is not predicted without them', needsBoots, () => {

@@ -65,7 +65,10 @@ export class GrubReader {
   #isSecureBoot(): boolean {
     return (
       this.#options.isSecureBoot ??
-      this.refuse('whether Secure Boot is on decides what GRUB does here', 'give a base log of the machine')
+      this.refuse(
+        'whether Secure Boot is on decides what GRUB does here',
+        'give a log of the machine, or its variable SecureBoot',
+      )
     );
   }
 

@@ -30,8 +30,8 @@ export function signPolicies(
   const pkfp = digest('sha256', createPublicKey(key).export({ type: 'pkcs1', format: 'der' })).toString('hex');
   const banks = BANKS.filter((bank) => predictions.some((prediction) => prediction.pcrs[bank] !== undefined));
   const signed = (bank: Bank): SignedPolicy[] =>
-    predictions.map((prediction) => {
-      const pol = policyDigest([{ kind: 'pcr', values: pcrValues(prediction, bank, pcrs) }], 'sha256');
+    different(predictions, bank, pcrs).map((values) => {
+      const pol = policyDigest([{ kind: 'pcr', values }], 'sha256');
       return { pcrs, pkfp, pol: toHex(pol), sig: sign('sha256', pol, key).toString('base64') };
     });
   return Object.fromEntries(banks.map((bank) => [bank, signed(bank)]));
@@ -39,11 +39,27 @@ export function signPolicies(
 
 /** The policy that a key is sealed to, so that it opens in each of these boots; up to eight. */
 export function sealingPolicy(predictions: readonly Prediction[], bank: Bank, pcrs: readonly number[]): Policy {
-  const branches = predictions.map((prediction) => [
-    { kind: 'pcr' as const, values: pcrValues(prediction, bank, pcrs) },
-  ]);
+  const branches = different(predictions, bank, pcrs).map((values) => [{ kind: 'pcr' as const, values }]);
+  if (branches.length > MAX_BRANCHES)
+    throw notPredictable(
+      `${branches.length} boots differ in these PCRs, and a policy holds ${MAX_BRANCHES}`,
+      'name fewer entries, or sign the policies',
+    );
   const [only] = branches;
   return branches.length === 1 && only !== undefined ? only : [{ kind: 'or', branches }];
+}
+
+/** TPM2_PolicyOR (Part 3, 23.6) takes so many. */
+const MAX_BRANCHES = 8;
+
+/** The values of these PCRs, each set of them once. */
+function different(predictions: readonly Prediction[], bank: Bank, pcrs: readonly number[]): PolicyPcr[][] {
+  const found = new Map<string, PolicyPcr[]>();
+  for (const prediction of predictions) {
+    const values = pcrValues(prediction, bank, pcrs);
+    found.set(values.map(({ value }) => toHex(value)).join(), values);
+  }
+  return [...found.values()];
 }
 
 function pcrValues({ pcrs: predicted, refusals }: Prediction, bank: Bank, pcrs: readonly number[]): PolicyPcr[] {

@@ -273,7 +273,7 @@ const isSecureBoot = (base: BootLog, variables: Readonly<Record<string, Uint8Arr
 
 /** Every entry that GRUB's menus will have, each a boot that predictBoot's `entry` describes. */
 export function predictEntries(
-  boot: Extract<BootWay, { way: 'shim-grub' }>,
+  boot: Extract<BootWay, { readonly way: 'grub' | 'shim-grub' }>,
   base: BootLog | undefined,
   variables: Readonly<Record<string, Uint8Array>> = {},
 ): GrubEntry[] {

@@ -17,21 +17,27 @@ export type BootWay =
       readonly commandLine: string;
       readonly memoryMiB: number;
     }
-  | {
+  | (GrubPart & {
       readonly way: 'shim-grub';
       readonly shim: BootFile;
-      readonly grub: BootFile;
-      readonly disks: readonly GrubDisk[];
-      readonly bootDevice: string;
       /** Left out: what the base log shows to be empty. */
       readonly owner: MachineOwnerLists | undefined;
-      /** What is chosen in GRUB's menus, by numbers, ids or titles as `1>0`; left out: what boots by itself. */
-      readonly entry?: string;
-      /** Needed where the configuration has a picture for it. */
-      readonly hasDisplay?: boolean;
-    }
+    })
+  /** GRUB that the firmware starts, which Secure Boot does not allow: such a machine has no firmware log afterwards. */
+  | (GrubPart & { readonly way: 'grub' })
   | { readonly way: 'systemd-boot'; readonly loader: BootFile; readonly loads: UkiEntry | Type1Entry }
   | { readonly way: 'uki'; readonly uki: BootFile };
+
+export interface GrubPart {
+  readonly grub: BootFile;
+  readonly disks: readonly GrubDisk[];
+  /** The partition that GRUB lies on. */
+  readonly bootDevice: string;
+  /** What is chosen in GRUB's menus, by numbers, ids or titles as `1>0`; left out: what boots by itself. */
+  readonly entry?: string;
+  /** Needed where the configuration has a picture for it. */
+  readonly hasDisplay?: boolean;
+}
 
 export interface UkiEntry {
   readonly uki: BootFile;
@@ -68,7 +74,9 @@ export function modelBoot(way: BootWay, isSecureBoot: boolean | undefined, phase
     case 'qemu-kernel':
       return qemuModel(way, isOn);
     case 'shim-grub':
-      return grubModel(way, isSecureBoot);
+      return shimModel(way, isSecureBoot);
+    case 'grub':
+      return grubModel(way);
     case 'systemd-boot':
       return systemdBootModel(way, isOn, phases);
     case 'uki':
@@ -96,20 +104,35 @@ function qemuModel(
 const sourced = (file: BootFile | undefined): { bytes: Uint8Array; source: string } | undefined =>
   file === undefined ? undefined : { bytes: file.bytes, source: file.name };
 
+type GrubWay = Extract<BootWay, { readonly way: 'grub' | 'shim-grub' }>;
 type ShimGrub = Extract<BootWay, { way: 'shim-grub' }>;
 
-const grubOptions = ({ entry, hasDisplay }: ShimGrub, isSecureBoot: boolean | undefined): GrubOptions => ({
-  ...(isSecureBoot === undefined ? {} : { isSecureBoot }),
+const grubOptions = ({ way, entry, hasDisplay }: GrubWay, isSecureBoot: boolean | undefined): GrubOptions => ({
+  ...(way === 'grub' ? { isSecureBoot: false } : isSecureBoot === undefined ? {} : { isSecureBoot }),
   ...(entry === undefined ? {} : { entry }),
   ...(hasDisplay === undefined ? {} : { hasDisplay }),
 });
 
 /** Every entry of GRUB's menus. @throws {BootError} `boot.not-predictable` as predictBoot does */
-export function menuEntries(way: ShimGrub, isSecureBoot: boolean | undefined): GrubEntry[] {
+export function menuEntries(way: GrubWay, isSecureBoot: boolean | undefined): GrubEntry[] {
   return grubEntries(openGrub(way.grub), way.disks, way.bootDevice, grubOptions(way, isSecureBoot));
 }
 
-function grubModel(way: ShimGrub, isSecureBoot: boolean | undefined): BootModel {
+/** GRUB enters the kernel past its EFI stub; which images the firmware is then asked to load was never compared. */
+function grubModel(way: Extract<BootWay, { way: 'grub' }>): BootModel {
+  const { grub, disks, bootDevice } = way;
+  const { measurements, warnings } = followGrub(openGrub(grub), disks, bootDevice, grubOptions(way, false));
+  const reason = 'which images GRUB has the firmware load without shim was never compared with a log';
+  return {
+    ...NOTHING,
+    images: [{ file: grub, by: 'firmware' }],
+    measurements,
+    warnings,
+    refusals: [{ pcr: 4, reason }],
+  };
+}
+
+function shimModel(way: ShimGrub, isSecureBoot: boolean | undefined): BootModel {
   const { shim, grub, disks, bootDevice, owner } = way;
   const lists = shimLists(shim);
   const known = owner ?? { mokList: new Uint8Array(), mokListX: new Uint8Array() };
