@@ -70,7 +70,17 @@ describe('assay boot reference', () => {
       ...{ files: [], pending: [], deny: [{ path: '/bin/nc', reason: 'not here' }] },
     };
     writeFileSync(at('web.json'), JSON.stringify(manifest));
-    const args = ['--manifest', at('web.json'), '--pcrs', '4,5', '--leave-out', 'boot loader 1 (PCR 4)=still in trial'];
+    const args = [
+      '--image',
+      at('shim.efi'),
+      at('shim.efi'),
+      '--manifest',
+      at('web.json'),
+      '--pcrs',
+      '4,5',
+      '--leave-out',
+      'boot loader 1 (PCR 4)=still in trial',
+    ];
     const made = assay('boot', 'reference', at('a.log'), ...args, '-o', at('web.json'));
     assert.equal(made.status, 0, made.stderr);
     const read = checkManifest(JSON.parse(readFileSync(at('web.json'), 'utf8')));

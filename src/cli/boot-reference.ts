@@ -34,9 +34,10 @@ interface LeftOut {
 }
 
 const HELP = `
-Every boot that is given is approved as it is. LOG may be - for standard input; left out, it is
-${MACHINE_BOOT_LOG}. Files that are named with --image (shim, GRUB, systemd-boot, kernels, unified kernel images)
-name the variants with their digest by version and signer.
+Every boot that is given is approved as it is. A log may be - for standard input; left out, it is
+${MACHINE_BOOT_LOG}.
+Files that are named with --image (shim, GRUB, systemd-boot, kernels, unified kernel images) name the variants that have
+their digest by version and signer.
 
 A PCR that a component names is judged as a whole. With --pcrs leave out those that the running system extends further
 without a log; systemd's boot phases in PCR 11 need none. SMBIOS tables may change with each boot, and no digest is over
@@ -59,9 +60,7 @@ export function registerReference(boot: Command): void {
       '--manifest <file>',
       'write this reference manifest, its boot section replaced, in place of the section alone',
     )
-    .option('--image <file>', 'PE image that names its variants; can be given again', (path, before?: string[]) =>
-      collect(path, before),
-    )
+    .option('--image <file...>', 'PE images that name their variants; logs stand before')
     .option('--pcrs <list>', 'only these PCRs', parsePcrs)
     .option(
       '--leave-out <component=why>',

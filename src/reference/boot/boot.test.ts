@@ -264,6 +264,17 @@ test('no payload that a log may hold keeps a boot from being judged', () => {
   );
 });
 
+test('a log of very many unknown boot options is judged to its end', () => {
+  const option = event(1, EV_EFI_VARIABLE_BOOT, variable('Boot0001', none));
+  const found = judgeComponents(
+    mergeBoots([optionsLog([DEBIAN], 0)]),
+    logOf(Array(150_000).fill(option)),
+    'sha256',
+    ALL,
+  );
+  assert.equal(found.filter(({ kind }) => kind === 'unknown-variant').length, 150_000);
+});
+
 test('what is left out is tied to by nothing', () => {
   const merger = new BootMerger();
   for (const log of [boot('k1', 'i1'), boot('k2', 'i2')]) merger.addLog(log);

@@ -54,8 +54,10 @@ export function judgeComponents(
     const { name, pcr, match, anything } = known.component;
     if (!proven.has(pcr) || anything !== undefined) continue;
     const events = boot.get(name)?.events ?? [];
-    if (match === 'each') differences.push(...strangers(known, events, bank));
-    else {
+    if (match === 'each') {
+      // Not spread: a log may have more of them than a call has arguments.
+      for (const stranger of strangers(known, events, bank)) differences.push(stranger);
+    } else {
       const fits = fittingVariants(known, events, bank);
       if (fits.length > 0) fitting.set(name, fits);
       else differences.push(misfit(known, events, bank));
