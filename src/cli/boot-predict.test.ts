@@ -76,6 +76,23 @@ test('the reference has each entry as variants of its components, and what is no
   assert.match(stderr, /^warning: PCR 4 is not in the reference: EFI\/Linux\/one\.efi: the firmware extends it/m);
 });
 
+test('an entry that was found and starts no Linux is left out, and said', () => {
+  const entry = join(esp, 'loader/entries/windows.conf');
+  writeFileSync(entry, 'title Windows\nefi /EFI/Microsoft/Boot/bootmgfw.efi\n');
+  const { status, stdout, stderr } = predict('systemd-boot', '--esp', esp, '--json');
+  assert.equal(status, 0, stderr);
+  const { variants, skipped } = JSON.parse(stdout);
+  assert.equal(variants.length, 3);
+  assert.match(skipped[0].reason, /windows\.conf, line 2: 'efi' is not followed/);
+  const asked = predict('systemd-boot', '--esp', esp, '--entry', 'loader/entries/windows.conf');
+  assert.equal(asked.status, 3);
+  assert.match(asked.stderr, /'efi' is not followed/);
+  const policy = predict('systemd-boot', '--esp', esp, '--format', 'policy', '--pcrs', '9');
+  assert.match(policy.stderr, /warning: left out: loader\/entries\/windows\.conf/);
+  assert.match(policy.stdout, /^[0-9a-f]{64}\n$/);
+  rmSync(entry);
+});
+
 test('what is wrong with the way is said in one line, with what to do', () => {
   const empty = join(esp, 'loader');
   const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [

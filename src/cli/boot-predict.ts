@@ -1,54 +1,36 @@
 /** `assay boot predict`: the PCR values of the next boot. */
 import { createPrivateKey } from 'node:crypto';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
   type BootFile,
-  type BootLog,
-  type BootWay,
   DEFAULT_PHASES,
-  type GrubDisk,
   measurementDigest,
   type Prediction,
   predictBoot,
-  predictEntries,
   predictUki,
   sealingPolicy,
   signPolicies,
 } from '../boot/index.ts';
-import type { DigestAlgorithm } from '../bytes/index.ts';
+import { AssayError, type DigestAlgorithm } from '../bytes/index.ts';
 import { BootMerger, type BootReference, predictedEvents } from '../reference/index.ts';
 import { policyDigest } from '../tpm/index.ts';
 import { readBootLog } from './boot-log-input.ts';
+import { needed, read, WAYS, type WayOptions, waysOf } from './boot-predict-ways.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 import { variableData } from './variable-file.ts';
 
-const WAYS = ['shim-grub', 'grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
 const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
 type Bank = (typeof BANKS)[number];
 /** `(hd0,gpt1)`: where GRUB finds the disk that firmware booted it from, if that is the first. */
 const FIRST_PARTITION = '(hd0,gpt1)';
 
-interface Options {
+interface Options extends WayOptions {
   readonly base?: string;
-  readonly esp?: string;
-  readonly loader: string;
-  readonly grub: string;
-  readonly device: string;
-  readonly disk?: readonly string[];
-  readonly display?: 'yes' | 'no';
   readonly gpt?: string;
-  readonly entry?: readonly string[];
-  readonly uki?: string;
-  readonly kernel?: string;
-  readonly initrd?: string;
-  readonly cmdline?: string;
-  readonly cmdlineFile?: string;
-  readonly memory: string;
-  readonly mokList?: string;
   readonly phase?: readonly string[];
   readonly variable?: readonly string[];
   readonly bank: Bank;
@@ -70,7 +52,7 @@ left out, with the reason.
 
 shim-grub and grub follow GRUB through its configuration, as grub-mkconfig writes it: each command that it runs (PCR 8) and each
 file that it reads (PCR 9). GRUB's saved environment is taken as it lies there. It boots the default entry; --entry names
-others as grub-reboot does ('1>0', an id or a title), '--entry every' gives a variant for each.
+others as grub-reboot does ('1>0', an id or a title), '--entry every' gives a variant for each that starts Linux.
 --variable takes what a Secure Boot variable will hold: signature lists (.esl), a signed update (.auth) or a file of
 efivarfs; where Secure Boot is switched, SecureBoot (one byte), PK, KEK and db together. --gpt takes the disk that the
 firmware starts from (OVMF measures the table of that one alone).
@@ -132,37 +114,71 @@ export function registerPredict(boot: Command): void {
         .default('values'),
     )
     .option('--private-key <pem>', 'signs the policies')
-    .option('--json', 'print {"variants":[{"name","pcrs","refusals","warnings","measurements"}]}')
+    .option(
+      '--json',
+      'print {"variants":[{"name","pcrs","refusals","warnings","measurements"}],"skipped":[{"name","reason"}]}',
+    )
     .addHelpText('after', HELP)
     .action((way: string, options: Options) => predict(way, options));
 }
 
 function predict(way: string, options: Options): void {
-  const variants = variantsOf(way, options);
+  const { variants, skipped } = variantsOf(way, options);
+  if (variants.length === 0)
+    throw new UsageError(
+      `no entry can be predicted; ${skipped[0]?.name}: ${skipped[0]?.reason}`,
+      'name one with --entry',
+    );
+  if (options.format !== 'values')
+    for (const { name, reason } of skipped)
+      process.stderr.write(`${escapeControls(`warning: left out: ${name}: ${reason}`)}\n`);
   if (options.format === 'reference') printJson(referenceOf(variants, options));
   else if (options.format === 'signed') printJson(signed(variants, options));
   else if (options.format === 'policy') printPolicy(variants, options);
-  else if (options.json === true) printJson({ variants: variants.map((variant) => shown(variant, options.bank)) });
-  else printVariants(variants, options.bank);
+  else if (options.json === true)
+    printJson({ variants: variants.map((variant) => shown(variant, options.bank)), skipped });
+  else {
+    printVariants(variants, options.bank);
+    for (const { name, reason } of skipped) printLine(escapeControls(`${name}\nnot predicted: ${reason}`, true));
+  }
 }
 
-function variantsOf(way: string, options: Options): Variant[] {
+interface Outcome {
+  readonly variants: readonly Variant[];
+  /** Entries that were found and start nothing that can be predicted: other systems, the firmware's screens. */
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+function variantsOf(way: string, options: Options): Outcome {
   const phases = options.phase ?? [''];
   const banks: DigestAlgorithm[] = [options.bank];
   if (way === 'uki' && options.base === undefined) {
     const file = read(needed(options.uki, '--uki'));
     const paths = options.phase ?? DEFAULT_PHASES;
-    return paths.map((path) => ({ name: `${basename(file.name)} ${path}`, prediction: predictUki(file, banks, path) }));
+    const named = (path: string): string => `${basename(file.name)} ${path}`;
+    return {
+      variants: paths.map((path) => ({ name: named(path), prediction: predictUki(file, banks, path) })),
+      skipped: [],
+    };
   }
   const base = options.base === undefined ? undefined : readBootLog(options.base);
   const variables = Object.fromEntries((options.variable ?? []).map(variableOf));
   const disk = options.gpt === undefined ? {} : { disk: beginningOf(options.gpt) };
-  return waysOf(way, options, base, variables).flatMap(({ name, boot }) =>
-    phases.map((path) => ({
-      name: path === '' ? name : `${name} ${path}`,
-      prediction: predictBoot({ boot, base, banks, phases: path, variables, ...disk }),
-    })),
-  );
+  const variants: Variant[] = [];
+  const skipped: { name: string; reason: string }[] = [];
+  const found = waysOf(way, options, base, variables);
+  for (const { name, boot, isFound } of found) {
+    try {
+      for (const path of phases) {
+        const prediction = predictBoot({ boot, base, banks, phases: path, variables, ...disk });
+        variants.push({ name: path === '' ? name : `${name} ${path}`, prediction });
+      }
+    } catch (error) {
+      if (isFound !== true || !(error instanceof AssayError) || found.length === 1) throw error;
+      skipped.push({ name, reason: error.message });
+    }
+  }
+  return { variants, skipped };
 }
 
 function variableOf(text: string): [string, Uint8Array] {
@@ -170,11 +186,6 @@ function variableOf(text: string): [string, Uint8Array] {
   if (path === undefined) throw new UsageError(`--variable ${text} names no file`, 'write NAME=FILE');
   return [name, variableData(path, readFileSync(path))];
 }
-
-const needed = (value: string | undefined, option: string): string => {
-  if (value === undefined) throw new UsageError(`this way to boot needs ${option}`, 'see assay boot predict --help');
-  return value;
-};
 
 /** The partition table lies there. */
 const TABLE_ROOM = 2 ** 20;
@@ -187,167 +198,6 @@ function beginningOf(path: string): BootFile {
   } finally {
     closeSync(file);
   }
-}
-
-const read = (path: string): BootFile => ({ name: path, bytes: readFileSync(path) });
-
-interface NamedWay {
-  readonly name: string;
-  readonly boot: BootWay;
-}
-
-function waysOf(
-  way: string,
-  options: Options,
-  base: BootLog | undefined,
-  variables: Readonly<Record<string, Uint8Array>>,
-): NamedWay[] {
-  switch (way) {
-    case 'uki':
-      return [{ name: 'uki', boot: { way, uki: read(needed(options.uki, '--uki')) } }];
-    case 'qemu-kernel':
-      return [{ name: way, boot: qemuKernel(options) }];
-    case 'shim-grub':
-      return grubEntries(shimGrub(options), options, base, variables);
-    case 'grub':
-      return grubEntries(
-        { way, ...grubPart(partition(needed(options.esp, '--esp')), options) },
-        options,
-        base,
-        variables,
-      );
-    case 'systemd-boot':
-      return systemdBoot(options);
-    default:
-      throw new UsageError(`there is no way to boot '${way}'`, `use one of ${WAYS.join(', ')}`);
-  }
-}
-
-function qemuKernel(options: Options): BootWay {
-  const memoryMiB = Number(options.memory);
-  if (!Number.isInteger(memoryMiB) || memoryMiB < 1)
-    throw new UsageError('--memory is no number of MiB', 'give what -m has');
-  const initrd = options.initrd === undefined ? undefined : read(options.initrd);
-  const kernel = read(needed(options.kernel, '--kernel'));
-  return { way: 'qemu-kernel', kernel, initrd, commandLine: commandLine(options), memoryMiB };
-}
-
-function commandLine({ cmdline, cmdlineFile }: Options): string {
-  if (cmdlineFile === undefined) return needed(cmdline, '--cmdline or --cmdline-file');
-  if (cmdline !== undefined) throw new UsageError('--cmdline and --cmdline-file both say it', 'give one of them');
-  // As kernel-install takes it: lines are joined, spaces at the ends fall away.
-  return readFileSync(cmdlineFile, 'utf8')
-    .trim()
-    .replace(/\s*\n\s*/g, ' ');
-}
-
-type GrubWay = Extract<BootWay, { way: 'grub' | 'shim-grub' }>;
-
-const EVERY = 'every';
-
-function grubEntries(
-  boot: GrubWay,
-  { entry }: Options,
-  base: BootLog | undefined,
-  variables: Readonly<Record<string, Uint8Array>>,
-): NamedWay[] {
-  if (entry === undefined) return [{ name: boot.way, boot }];
-  return entry.flatMap((asked) =>
-    asked === EVERY
-      ? predictEntries(boot, base, variables).map((found) => ({
-          name: found.titles.join(' > '),
-          boot: { ...boot, entry: found.entry },
-        }))
-      : [{ name: asked, boot: { ...boot, entry: asked } }],
-  );
-}
-
-function shimGrub(options: Options): GrubWay {
-  const esp = partition(needed(options.esp, '--esp'));
-  const { mokList } = options;
-  return {
-    way: 'shim-grub',
-    shim: esp.required(options.loader),
-    ...grubPart(esp, options),
-    owner: mokList === undefined ? undefined : { mokList: readFileSync(mokList), mokListX: new Uint8Array() },
-  };
-}
-
-function grubPart(esp: Partition, options: Options): Omit<Extract<BootWay, { way: 'grub' }>, 'way'> {
-  const { grub, device, display } = options;
-  return {
-    grub: esp.required(grub),
-    disks: grubDisks(esp, options),
-    bootDevice: device,
-    ...(display === undefined ? {} : { hasDisplay: display === 'yes' }),
-  };
-}
-
-/** `(hd0,gpt2),UUID=FOLDER`; a further one of the ESP's own name brings its UUID. */
-function grubDisks(esp: Partition, { device, disk = [] }: Options): GrubDisk[] {
-  const given = disk.map((text) => {
-    const [, name, uuid, folder] = /^(\([^()=]+\))(?:,([^=]+))?=(.+)$/s.exec(text) ?? [];
-    if (name === undefined || folder === undefined)
-      throw new UsageError(`--disk ${text} is no partition`, "write it as '(hd0,gpt2),UUID=FOLDER'");
-    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true)
-      throw new UsageError(`--disk ${text}: ${folder} is no folder`, 'name the folder where the partition is mounted');
-    const { file, isDirectory } = partition(folder);
-    return { device: name, ...(uuid === undefined ? {} : { uuid }), file, isDirectory };
-  });
-  const own = { device, file: esp.file, isDirectory: esp.isDirectory };
-  return given.some((other) => other.device === device) ? given : [own, ...given];
-}
-
-function systemdBoot(options: Options): NamedWay[] {
-  const folder = needed(options.esp, '--esp');
-  const esp = partition(folder);
-  const loader = esp.required(options.loader);
-  const { entry = [EVERY] } = options;
-  return entry
-    .flatMap((path) => (path === EVERY ? entriesOn(folder) : [path]))
-    .map((path) => {
-      const file = esp.required(path);
-      const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file };
-      return { name: path, boot: { way: 'systemd-boot', loader, loads } };
-    });
-}
-
-/** Where systemd-boot looks for what it starts (Boot Loader Specification). */
-function entriesOn(folder: string): string[] {
-  const found = [
-    ['loader/entries', '.conf'],
-    ['EFI/Linux', '.efi'],
-  ].flatMap(([place = '', ending = '']) => {
-    const names = existsSync(join(folder, place)) ? readdirSync(join(folder, place)) : [];
-    return names
-      .filter((name) => name.toLowerCase().endsWith(ending))
-      .sort()
-      .map((name) => `${place}/${name}`);
-  });
-  if (found.length === 0)
-    throw new UsageError(
-      `${folder} has nothing that systemd-boot starts in loader/entries or EFI/Linux`,
-      'name another --esp, or a UKI or an entry with --entry',
-    );
-  return found;
-}
-
-interface Partition {
-  file(path: string): BootFile | undefined;
-  isDirectory(path: string): boolean;
-  required(path: string): BootFile;
-}
-
-function partition(folder: string): Partition {
-  const kind = (path: string): ReturnType<typeof statSync> | undefined =>
-    statSync(join(folder, path), { throwIfNoEntry: false });
-  const file = (path: string): BootFile | undefined =>
-    kind(path)?.isFile() === true ? read(join(folder, path)) : undefined;
-  return {
-    file,
-    isDirectory: (path) => kind(path)?.isDirectory() === true,
-    required: (path) => file(path) ?? read(join(folder, path)),
-  };
 }
 
 function shown({ name, prediction }: Variant, bank: Bank): unknown {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { followGrub, type GrubBoot, grubEntries } from './grub.ts';
 import type { GrubDisk } from './grub-disk.ts';
 import type { GrubImage } from './grub-image.ts';
@@ -179,6 +180,7 @@ const REFUSED: readonly (readonly [text: string, line: number, why: RegExp])[] =
   ['search.fs_uuid 0000-0000 root\n', 1, /UUID/],
   ['terminal_output morse\n', 1, /morse/],
   ['serial\n', 1, /module serial/],
+  [`set a=0123456789abcdef\n${'set a=$a$a\n'.repeat(40)}`, 18, /letters/],
   ['set theme=/x\n', 1, /theme/],
   ['source /missing.cfg\n', 1, /not there/],
   ['echo "open\n', 6, /quotation/],
@@ -204,4 +206,73 @@ test('what is not followed for certain is refused with file and line', () => {
 test('files that read one another, and blocks in blocks, have a bound', () => {
   assert.throws(() => follow('source /a.cfg\n', { '/a.cfg': 'source /a.cfg\n' }), { code: 'boot.not-predictable' });
   assert.throws(() => follow('menuentry a {'.repeat(100_000)), { code: 'boot.not-predictable' });
+});
+
+test('a search without a hint is followed until GRUB knows modules for other file systems', () => {
+  const files = { '/boot/grub/x86_64-efi/fs.lst': 'zfs\n' };
+  const [plain, prefix] = ['search --no-floppy --fs-uuid --set=root AAAA-BBBB', 'set prefix=/boot/grub'];
+  const hinted = plain.replace('--set', '--hint-bios=hd9 --hint-efi=hd0,gpt1 --hint hd8 --set');
+  for (const text of [`${plain}\n${prefix}`, `${prefix}\n${hinted}`])
+    assert.deepEqual(follow(`${text}\nset timeout=1\n${ENTRY}`, files).titles, ['One']);
+  assert.throws(
+    () => follow(`${prefix}\n${plain}\n${ENTRY}`, files),
+    /line 2: this search has no hint for \(hd0,gpt1\)/,
+  );
+});
+
+const PIECES = [
+  ...[
+    'set a=$a$b',
+    'if ',
+    'then',
+    'elif',
+    'else',
+    'fi',
+    '\n',
+    ';',
+    '{',
+    '}',
+    "'",
+    '"',
+    '\\',
+    '#',
+    '$',
+    '${',
+    '!',
+    '&&',
+  ],
+  ...[
+    'menuentry x {',
+    'submenu y {',
+    'function f {',
+    'f',
+    '[ -s /grubenv ]',
+    '[ a = b ]',
+    'configfile /c.cfg',
+    'linux /vmlinuz',
+  ],
+  ...[
+    'export a',
+    'load_env',
+    'insmod zfs',
+    'set default=',
+    'set prefix=/b',
+    'unset a',
+    'search.fs_uuid AAAA-BBBB a',
+    ' ',
+    'boot',
+  ],
+];
+
+test('any script gives a boot or a refusal', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...PIECES), { maxLength: 40 }), (pieces) => {
+      try {
+        follow(pieces.join(' '), { '/c.cfg': `f\n${ENTRY}` });
+      } catch (error) {
+        assert.ok(error instanceof Error && 'code' in error && error.code === 'boot.not-predictable', `${error}`);
+      }
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -14,6 +14,8 @@ import { type BootFile, type Measurement, notPredictable } from './measurement.t
 const COMMAND_PCR = 8;
 const MAX_COMMANDS = 20_000;
 const MAX_DEPTH = 16;
+/** A line that GRUB has no room for; variables that repeat one another grow fast. */
+const MAX_LINE = 2 ** 20;
 
 /** Commands that are followed → the module that brings them; `kernel` is always there. */
 const COMMANDS: Readonly<Record<string, string>> = {
@@ -212,19 +214,26 @@ class GrubRun {
   }
 
   #expand(words: readonly Word[]): string[] {
+    let length = 0;
+    const value = (name: string): string => {
+      const found = this.#value(name);
+      length += found.length;
+      if (length > MAX_LINE) this.#reader.refuse(`a line of more than ${MAX_LINE} letters`);
+      return found;
+    };
     return words.flatMap((word) => {
       if (word.block !== undefined) return [word.block.text];
       const fields = [''];
       let isThere = word.quoted;
       for (const part of word.parts) {
         if (part.kind === 'text' || part.quoted) {
-          fields.push(fields.pop() + (part.kind === 'text' ? part.text : this.#value(part.name)));
+          fields.push(fields.pop() + (part.kind === 'text' ? part.text : value(part.name)));
           isThere = true;
           continue;
         }
-        const value = this.#value(part.name);
-        if (/[*?\\]/.test(value)) this.#reader.refuse(`'$${part.name}' has characters that GRUB may expand`);
-        const [first = '', ...others] = value.split(/\s+/);
+        const text = value(part.name);
+        if (/[*?\\]/.test(text)) this.#reader.refuse(`'$${part.name}' has characters that GRUB may expand`);
+        const [first = '', ...others] = text.split(/\s+/);
         fields.push(fields.pop() + first, ...others);
       }
       return isThere || fields.some((field) => field !== '') ? fields : [];
