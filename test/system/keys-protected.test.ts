@@ -121,6 +121,49 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     await no(/does not verify under its master key/, 'unseal', 'encrypted', '--master-file', 'payload');
   });
 
+  test('a key goes from the kernel’s form into the older one and back, and stays what it is', async () => {
+    const seal = ['--pcrs', 'sha256:17', '--payload-file', 'payload', '--keyhandle', '0x81000001'];
+    await ok('create', 'trusted', ...seal, '-o', 'newer.blob', 'migratable=1');
+    const [there, policy] = [
+      ['--keyhandle', '0x81000001'],
+      ['--policy', 'newer.blob.policy'],
+    ];
+    await ok('export', 'newer.blob', '--form', 'legacy', '-o', 'older.blob');
+    assert.deepEqual(await ok('unseal', 'older.blob', ...there, ...policy), payload);
+    await ok('export', 'older.blob', ...there, ...policy, '-o', 'again.blob');
+    assert.deepEqual(await ok('unseal', 'again.blob', ...policy), payload);
+    const shown = JSON.parse((await ok('show', 'again.blob', '--json')).toString());
+    assert.deepEqual([shown.form, shown.migratable, shown.keyhandle], ['asn1', true, '0x81000001']);
+    await ok('create', 'trusted', ...seal, '--form', 'legacy', '-o', 'born.blob');
+    assert.equal(JSON.parse((await ok('show', 'born.blob', '--json')).toString()).form, 'legacy');
+    assert.deepEqual(await ok('unseal', 'born.blob', ...there), payload);
+    await ok('create', 'trusted', '--bytes', '128', '--keyhandle', '0x81000001', '-o', 'large.blob');
+    const { status, stderr } = await assay('export', 'large.blob', '--form', 'legacy');
+    assert.equal(status, 2, stderr.toString());
+    assert.match(stderr.toString(), /in the older form has 32 to 127 bytes, and not 128/);
+  });
+
+  test('an encrypted key is encrypted under another master key, and opens under the old one no more', async () => {
+    writeFileSync(file('one'), randomBytes(32));
+    writeFileSync(file('two'), randomBytes(32));
+    const create = ['create', 'encrypted', '--master', 'user:one', '--master-file', 'one'];
+    await ok(...create, '--payload-file', 'payload', '-o', 'moved.key');
+    await no(/does not verify under its master key/, 'load', 'moved.key', '--master-file', 'two');
+    const to = ['--to-master', 'user:two', '--to-master-file', 'two'];
+    await no(/does not verify/, 'reseal', 'moved.key', '--master-file', 'two', ...to);
+    await ok('reseal', 'moved.key', '--master-file', 'one', ...to);
+    assert.match(readFileSync(file('moved.key'), 'latin1'), /^default user:two 64 /);
+    assert.deepEqual(await ok('unseal', 'moved.key', '--master-file', 'two'), payload);
+    await no(/does not verify/, 'unseal', 'moved.key', '--master-file', 'one');
+  });
+
+  test('the kernel’s options are its own: others are refused before it is asked', async () => {
+    await ok('create', 'trusted', '--keyhandle', '0x81000001', '-o', 'options.blob');
+    const load = (...words: string[]) => assay('kernel-load', 'options.blob', '--name', 'assay-test', ...words);
+    assert.match((await load('pcrs=1')).stderr.toString(), /'pcrs' is no option of trusted keys/);
+    assert.match((await load('blobauth=secret')).stderr.toString(), /blobauth is not given on the command line/);
+  });
+
   test('password, recovery code and TPM open one key; what is wrong does not', async () => {
     const making = [
       'create',

@@ -17,6 +17,7 @@ import {
   type SealRequest,
   sealTrustedKey,
   type TrustedBlob,
+  type UnsealRequest,
   unsealTrustedKey,
 } from '../../src/keys/index.ts';
 import * as t from '../../src/tpm/index.ts';
@@ -113,6 +114,27 @@ function holds(open: () => Promise<OpenedTpm>): void {
       code: 'key.wrong-boot-state',
     });
     await assert.rejects(unsealTrustedKey(tpm, blob, { policy: [] }), { code: 'key.wrong-boot-state' });
+  });
+
+  test('a policy session of another program opens it, with a PIN in it too', async () => {
+    const pcr = await pcrPolicy(16);
+    const blobAuth = Buffer.from('1234');
+    for (const [policy, request] of [
+      [pcr, {}],
+      [[...pcr, { kind: 'auth-value' }], { blobAuth }],
+    ] satisfies [t.Policy, UnsealRequest][]) {
+      const payload = randomBytes(32);
+      const blob = await seal({ payload, policy, ...request });
+      const session = await t.Session.start(tpm, { type: 'policy', authHash: 'sha256' });
+      const policyHandle = session.handle;
+      await assert.rejects(unsealTrustedKey(tpm, blob, { policyHandle, ...request }), { code: 'key.wrong-boot-state' });
+      await t.satisfyPolicy(tpm, session, pcr);
+      // To the policy's digest the same as TPM2_PolicyAuthValue (Part 3, 23.18.1).
+      if ('blobAuth' in request) await tpm.execute(t.TPM2_PolicyPassword, { policySession: policyHandle });
+      const unsealed = await unsealTrustedKey(tpm, blob, { policyHandle, ...request });
+      assert.deepEqual(Buffer.from(unsealed.payload), payload);
+      await session.flush(tpm);
+    }
   });
 
   test('one of several states is enough', async () => {

@@ -15,6 +15,7 @@ import {
   parseTrustedOptions,
   type SealRequest,
   sealTrustedKey,
+  type TrustedBlob,
   type TrustedOptions,
 } from '../../keys/index.ts';
 import { replaceFile } from '../../sys/index.ts';
@@ -50,6 +51,7 @@ interface TrustedFlags extends TpmOptions, PolicyFlags {
   readonly keyhandle?: number;
   readonly bytes?: number;
   readonly payloadFile?: string;
+  readonly form: TrustedBlob['form'];
   readonly output: string;
 }
 
@@ -75,6 +77,11 @@ export function registerCreate(key: Command): void {
     .option('--keyhandle <handle>', 'handle of the storage key, as 0x81000001', handleArgument)
     .option('--bytes <n>', `so many random bytes of the TPM, 32…128 (default: ${DEFAULT_TRUSTED_BYTES})`, parseCount)
     .option('--payload-file <file>', 'seal what is in this file instead; - is standard input')
+    .addOption(
+      new Option('--form <form>', "asn1: the kernel's; legacy: that of kernels before 5.13, which hold 127 bytes")
+        .choices(['asn1', 'legacy'])
+        .default('asn1'),
+    )
     .requiredOption('-o, --output <file>', 'the key')
     .option('--json', 'print {"output","bytes","keyhandle","hash","policy"}');
   addPolicyOptions(addTpmOptions(trusted)).addHelpText('after', TRUSTED_HELP).action(createTrusted);
@@ -147,6 +154,7 @@ async function createTrusted(words: readonly string[], flags: TrustedFlags): Pro
     const request: SealRequest = {
       payload,
       parent,
+      form: flags.form,
       ...(policy === undefined ? {} : { policy }),
       ...sealOptions(options),
       ...(pin === undefined ? {} : { blobAuth: pin }),
@@ -180,12 +188,17 @@ function sealOptions({ keyauth, blobauth, hash, migratable, policydigest }: Trus
 }
 
 /** The kernel's words; the two that are secrets are read from where they say. */
-export async function trustedOptions(words: readonly string[]): Promise<TrustedOptions> {
+async function trustedOptions(words: readonly string[]): Promise<TrustedOptions> {
+  return parseTrustedOptions(await withSecrets(words));
+}
+
+/** The words with the secrets themselves in the place of where they are. A secret. */
+export function withSecrets(words: readonly string[]): Promise<string[]> {
   const read = words.map(async (word) => {
     const [, name, source] = /^(keyauth|blobauth)=(.*)$/s.exec(word) ?? [];
     return name === undefined || source === undefined ? word : `${name}=${await readPassword(source, name)}`;
   });
-  return parseTrustedOptions(await Promise.all(read));
+  return Promise.all(read);
 }
 
 function refuseContradictions(flags: TrustedFlags, options: TrustedOptions): void {

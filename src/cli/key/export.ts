@@ -1,46 +1,74 @@
 /** `assay key export`: a trusted key in another form. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { encodeTrustedBlob, KeyError, type TrustedBlob } from '../../keys/index.ts';
+import { encodeTrustedBlob, KeyError, sealTrustedKey, type TrustedBlob, unsealTrustedKey } from '../../keys/index.ts';
 import { replaceFile } from '../../sys/index.ts';
 import { printJson, printLine } from '../terminal.ts';
-import { handleArgument } from './handle.ts';
+import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
 import { readKeyFile, refuseExisting } from './key-file.ts';
+import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
+import { hashOf } from './reseal.ts';
 
 const FORMS = ['asn1', 'legacy', 'pem'] as const;
 
-interface Flags {
+const HELP = `
+Between asn1 and pem nothing changes but the writing. The older form is sealed otherwise: there the key must open now, and
+is sealed anew to the same policy and authorization. Its storage key is named by --keyhandle.
+
+Example:
+  assay key export kmk.blob --form pem -o kmk.pem
+  assay key export kmk.blob --form legacy -o kmk.old`;
+
+interface Flags extends TpmOptions, OpenFlags {
   readonly form: (typeof FORMS)[number];
-  readonly keyhandle?: number;
   readonly output?: string;
-  readonly json?: boolean;
 }
 
 export function registerExport(key: Command): void {
-  key
+  const exported = key
     .command('export')
-    .description('Write a trusted key in another form; it stays sealed')
+    .description('Write a trusted key in another form')
     .argument('<file>', 'the key')
     .addOption(
       new Option('--form <form>', "asn1: the kernel's; legacy: that of kernels before 5.13; pem: TSS2 PRIVATE KEY")
         .choices(FORMS)
         .default('asn1'),
     )
-    .option('--keyhandle <handle>', 'handle of the storage key, which the older form does not hold', handleArgument)
     .option('-o, --output <file>', 'write it here, and not to standard output')
-    .option('--json', 'print {"form","key"}')
-    .addHelpText('after', '\nExample:\n  assay key export kmk.blob --form pem -o kmk.pem')
+    .option('--json', 'print {"form","key"}');
+  addOpenOptions(addTpmOptions(exported), { pcrs: '--pcrs', pin: '--pin' })
+    .addHelpText('after', HELP)
     .action(runExport);
 }
 
-async function runExport(path: string, { form, keyhandle, output, json }: Flags): Promise<void> {
+async function runExport(path: string, flags: Flags): Promise<void> {
+  const { form, output, json } = flags;
   const file = readKeyFile(path);
   if (file.kind !== 'trusted') throw new KeyError('key.option', `${path} is no trusted key, and has one form`);
   if (output !== undefined) refuseExisting(output);
-  const text = textIn(form, { ...file.blob, parent: keyhandle ?? file.blob.parent });
+  const text = textIn(form, await inForm(form === 'legacy' ? 'legacy' : 'asn1', path, file.blob, flags));
   if (output !== undefined) await replaceFile(output, text);
   if (json === true) printJson({ form, key: text });
   else if (output === undefined) printLine(text.trimEnd());
+}
+
+/** What is sealed in one form is not what is sealed in the other: the TPM opens it and seals it anew, to the same. */
+async function inForm(form: TrustedBlob['form'], path: string, blob: TrustedBlob, flags: Flags): Promise<TrustedBlob> {
+  if (blob.form === form) return { ...blob, parent: flags.keyhandle ?? blob.parent };
+  return withTpm({ ...flags, json: true }, async ({ tpm }) => {
+    const request = await openRequest(tpm, path, blob, flags);
+    const { payload, migratable } = await unsealTrustedKey(tpm, blob, request);
+    return sealTrustedKey(tpm, {
+      payload,
+      form,
+      parent: request.parent ?? blob.parent ?? 0,
+      migratable,
+      hash: hashOf(blob.area.nameAlg),
+      ...(request.keyAuth === undefined ? {} : { keyAuth: request.keyAuth }),
+      ...(request.blobAuth === undefined ? {} : { blobAuth: request.blobAuth }),
+      ...(blob.area.authPolicy.length === 0 ? {} : { policyDigest: blob.area.authPolicy }),
+    });
+  });
 }
 
 function textIn(form: Flags['form'], blob: TrustedBlob): string {

@@ -1,9 +1,11 @@
 /** `assay key load` and `key kernel-load`: a key into the TPM, to see that it opens, and into the kernel's keyring. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { encodeEncryptedKey, encodeTrustedBlob, KeyError } from '../../keys/index.ts';
+import { encodeEncryptedKey, encodeTrustedBlob, KeyError, parseTrustedOptions } from '../../keys/index.ts';
 import { addKey, SPECIAL_KEYRINGS, SysError } from '../../sys/index.ts';
+import { SECRET_FORMS } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions } from '../with-tpm.ts';
+import { withSecrets } from './create.ts';
 import { type KeyFile, readKeyFile } from './key-file.ts';
 import { MASTER_FILE_HELP } from './master.ts';
 import { addOpenOptions } from './open-options.ts';
@@ -14,8 +16,12 @@ const KERNEL_HELP = `
 A trusted key is handed to the kernel as it is, which unseals it itself; an encrypted one likewise, its master key must be
 in a keyring already. A protected key is opened here, and becomes a user key.
 
+The kernel's options of a trusted key stand at the end, as NAME=VALUE: keyhandle for the older form, policyhandle, pcrlock,
+and keyauth and blobauth, whose values are read from ${SECRET_FORMS}.
+
 Example:
   assay key kernel-load kmk.blob --name kmk
+  assay key kernel-load kmk.blob --name kmk blobauth=file:/root/auth
   assay key kernel-load evm.key --name evm-key --keyring @u`;
 
 interface KernelFlags extends UnsealFlags {
@@ -37,6 +43,7 @@ export function registerLoad(key: Command): void {
     .command('kernel-load')
     .description("Load a key into the kernel's keyring")
     .argument('<file>', 'the key')
+    .argument('[options...]', "the kernel's options of a trusted key, as NAME=VALUE")
     .requiredOption('--name <name>', 'its name there')
     .option('--keyring <ring>', '@u, @s, @p or a number', parseKeyring, SPECIAL_KEYRINGS.get('@u') ?? 0)
     .option('--json', 'print {"serial","type","name"}');
@@ -56,17 +63,27 @@ async function runLoad(path: string, flags: UnsealFlags): Promise<void> {
   else printLine(`${escapeControls(path)}: a ${file.kind} key of ${length} bytes, and it opens`);
 }
 
-async function runKernelLoad(path: string, flags: KernelFlags): Promise<void> {
+async function runKernelLoad(path: string, options: readonly string[], flags: KernelFlags): Promise<void> {
   const file = readKeyFile(path);
+  if (file.kind !== 'trusted' && options.length > 0)
+    throw new KeyError('key.option', `${path} is no trusted key: the kernel takes no options for it`);
+  const words = await withSecrets(options);
+  parseTrustedOptions(words);
   const type = file.kind === 'protected' ? 'user' : file.kind;
   const { name, keyring } = flags;
-  const serial = add(type, name, await keyPayload(path, file, flags), keyring);
+  const serial = add(type, name, await keyPayload(path, file, words, flags), keyring);
   if (flags.json === true) printJson({ serial, type, name });
   else printLine(`key ${serial}: ${type}:${escapeControls(name)}`);
 }
 
-async function keyPayload(path: string, file: KeyFile, flags: KernelFlags): Promise<Uint8Array> {
-  if (file.kind === 'trusted') return Buffer.from(`load ${encodeTrustedBlob(file.blob).toString('hex')}`);
+async function keyPayload(
+  path: string,
+  file: KeyFile,
+  words: readonly string[],
+  flags: KernelFlags,
+): Promise<Uint8Array> {
+  if (file.kind === 'trusted')
+    return Buffer.from(['load', encodeTrustedBlob(file.blob).toString('hex'), ...words].join(' '));
   if (file.kind === 'encrypted') return Buffer.from(`load ${encodeEncryptedKey(file.key)}`);
   return payloadOf(path, file, flags);
 }

@@ -25,6 +25,7 @@ export interface OpenFlags {
   readonly policy?: string;
   readonly openPcrs?: string;
   readonly signedPolicy?: string;
+  readonly policyhandle?: number;
 }
 
 const MAX_FILE = 4 * 1024 * 1024;
@@ -36,6 +37,7 @@ export function addOpenOptions(command: Command, names: { readonly pcrs?: string
     .option('--keyauth <source>', `its authorization value, 40 hex digits: ${SECRET_FORMS}`)
     .option('--blobauth <source>', `the key's authorization value, as at its creation: ${SECRET_FORMS}`)
     .option(`${names.pin} <source>`, `the key's PIN: ${SECRET_FORMS}`)
+    .option('--policyhandle <handle>', 'a policy session in the TPM that satisfies it already', handleArgument)
     .option('--policy <file>', 'what it was sealed to (left out: FILE.policy)')
     .option(
       '--signed-policy <file>',
@@ -58,6 +60,7 @@ export async function openRequest(
   const secret = await secretOf(flags);
   return {
     ...(flags.keyhandle === undefined ? {} : { parent: flags.keyhandle }),
+    ...(flags.policyhandle === undefined ? {} : { policyHandle: flags.policyhandle }),
     ...(flags.keyauth === undefined ? {} : { keyAuth: keyAuthOf(await readPassword(flags.keyauth, 'keyauth')) }),
     ...(secret === undefined ? {} : { blobAuth: secret }),
     ...(fallback === undefined ? {} : { policy: fallback }),

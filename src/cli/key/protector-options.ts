@@ -44,7 +44,7 @@ export function addProtectorOptions(command: Command): Command {
     .option('--token <uri>', 'an RSA key in a PKCS#11 token, as pkcs11:token=T;object=O')
     .option('--token-pin <source>', `the token's PIN: ${SECRET_FORMS}`)
     .option('--seal', 'the TPM: to --pcrs, --authorize, --pin, or to nothing but this TPM')
-    .option('--keyhandle <handle>', 'with --seal: the storage key', handleArgument, 0x81000001)
+    .option('--keyhandle <handle>', 'with --seal: the storage key (default: 0x81000001)', handleArgument)
     .option(
       '--kernel-unseals',
       'with --seal, and without a policy: at boot a kernel with trusted keys unseals it, so that no process has the master key',

@@ -2,9 +2,14 @@
 import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
 import {
+  type EncryptedKey,
+  encodeEncryptedKey,
   isUnsealedByKernel,
   KeyError,
+  type MasterName,
   type ProtectedKey,
+  parseMasterName,
+  reencryptKey,
   replaceProtector,
   sealTrustedKey,
   TRUSTED_HASHES,
@@ -13,31 +18,41 @@ import {
   type UnsealRequest,
   unsealTrustedKey,
 } from '../../keys/index.ts';
+import { replaceFile } from '../../sys/index.ts';
 import type { Policy, TpmClient } from '../../tpm/index.ts';
 import { readPassword } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
 import { readKeyFile, readPolicies, replaceProtectedKey, replaceTrustedKey } from './key-file.ts';
+import { MASTER_FILE_HELP, masterPayload } from './master.ts';
 import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
 import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
 
 const HELP = `
 The key must open now. With --now it opens in this state too, until it is sealed anew: an update that is rolled back locks
 nobody out. Of a protected key its TPM protectors are sealed anew. The file is replaced as a whole: whatever happens, the
-old key or the new one is there.
+old key or the new one is there. An encrypted key is encrypted under another master key, and opens under the old one no more.
 
 Example:
   assay boot predict … --json > next.json
-  assay key reseal kmk.blob --pcrs sha256:4,9 --pcr-values next.json --now`;
+  assay key reseal kmk.blob --pcrs sha256:4,9 --pcr-values next.json --now
+  assay key reseal evm.key --master-file kmk.blob --to-master user:other --to-master-file other.payload`;
 
-interface Flags extends TpmOptions, PolicyFlags, OpenFlags {}
+interface Flags extends TpmOptions, PolicyFlags, OpenFlags {
+  readonly masterFile?: string;
+  readonly toMaster?: string;
+  readonly toMasterFile?: string;
+}
 
 export function registerReseal(key: Command): void {
   const reseal = key
     .command('reseal')
     .description('Seal a key to other PCR values, or to another policy')
     .argument('<file>', 'the key')
-    .option('--json', 'print {"output","policies"}');
+    .option('--master-file <file>', `of an encrypted key: ${MASTER_FILE_HELP}`)
+    .option('--to-master <name>', 'encrypt it under this master key instead: user:NAME or trusted:NAME')
+    .option('--to-master-file <file>', 'of that one, as --master-file')
+    .option('--json', 'print {"output","policies"}; of an encrypted key {"output","master"}');
   addPolicyOptions(addOpenOptions(addTpmOptions(reseal), { pin: '--open-pin' }))
     .addHelpText('after', HELP)
     .action(runReseal);
@@ -46,7 +61,8 @@ export function registerReseal(key: Command): void {
 async function runReseal(path: string, flags: Flags): Promise<void> {
   const file = readKeyFile(path);
   if (file.kind === 'encrypted') {
-    throw new KeyError('key.option', `${path} is an encrypted key, which is sealed to nothing but its master key`);
+    await reencryptFile(path, file.key, flags);
+    return;
   }
   const newPin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'new PIN'));
   const sealed = await withTpm(flags, async ({ tpm }) => {
@@ -64,6 +80,23 @@ async function runReseal(path: string, flags: Flags): Promise<void> {
   const policies = sealed.map(({ area }) => toHex(area.authPolicy));
   if (flags.json === true) printJson({ output: path, policies });
   else printLine(`${escapeControls(path)}: sealed anew`);
+}
+
+async function reencryptFile(path: string, key: EncryptedKey, flags: Flags): Promise<void> {
+  if (flags.toMaster === undefined) {
+    throw new KeyError('key.option', `${path} is an encrypted key, which is sealed to nothing but its master key`, {
+      advice: 'name another one: --to-master user:NAME --to-master-file FILE',
+    });
+  }
+  const name = parseMasterName(flags.toMaster);
+  const { masterFile, toMasterFile, ...others } = flags;
+  const masterOf = (master: MasterName, file: string | undefined): Promise<Uint8Array> =>
+    masterPayload(master, { ...others, ...(file === undefined ? {} : { masterFile: file }) });
+  const to = { name, payload: await masterOf(name, toMasterFile) };
+  const moved = reencryptKey(key, await masterOf(key.master, masterFile), to);
+  await replaceFile(path, encodeEncryptedKey(moved));
+  if (flags.json === true) printJson({ output: path, master: name });
+  else printLine(`${escapeControls(path)}: encrypted under ${name}`);
 }
 
 interface Target {
@@ -121,7 +154,7 @@ async function sealAnew(
   return { blob: sealed, policy };
 }
 
-function hashOf(name: string): TrustedHash {
+export function hashOf(name: string): TrustedHash {
   const known = TRUSTED_HASHES.find((hash) => hash === name);
   if (known !== undefined) return known;
   throw new KeyError('key.malformed', `trusted keys have no hash ${name}`);

@@ -61,6 +61,8 @@ export interface UnsealRequest {
   readonly blobAuth?: Uint8Array;
   /** The policy that the key was sealed to. */
   readonly policy?: Policy;
+  /** Handle of a policy session that satisfies it already, unsalted as the kernel takes it; it is left there. */
+  readonly policyHandle?: number;
   /** What the key of an `authorize` step has signed. */
   readonly approved?: readonly ApprovedPcrPolicy[];
 }
@@ -175,7 +177,7 @@ export async function unsealTrustedKey(
       advice: 'name it: --keyhandle 0x81000001',
     });
   }
-  checkPolicy(blob, request.policy);
+  if (request.policyHandle === undefined) checkPolicy(blob, request.policy);
   try {
     const parent = await parentOf(tpm, handle);
     const loading = { parentHandle: handle, inPrivate: blob.private, inPublic: blob.area };
@@ -207,9 +209,16 @@ async function unsealObject(
   parent: Parent,
   itemHandle: number,
   { area }: TrustedBlob,
-  { blobAuth = EMPTY, policy, approved }: UnsealRequest,
+  { blobAuth = EMPTY, policy, policyHandle, approved }: UnsealRequest,
 ): Promise<Uint8Array> {
   const authHash = area.nameAlg === 'null' ? 'sha256' : area.nameAlg;
+  if (policyHandle !== undefined) {
+    const session = Session.ofPolicyHandle(policyHandle, authHash);
+    // In the clear, as the kernel sends it: an HMAC takes the session's nonce, which its owner has (TPM2_PolicyPassword).
+    if (blobAuth.length > 0) session.policyAuth = 'password';
+    return (await tpm.execute(TPM2_Unseal, { itemHandle }, { auth: { itemHandle: { session, authValue: blobAuth } } }))
+      .outData;
+  }
   const isPolicy = area.authPolicy.length > 0;
   const salt = { handle: parent.handle, area: parent.area };
   const session = await Session.start(tpm, {

@@ -80,6 +80,12 @@ export class Session {
     return new Session(sessionHandle, options, boundTo, key, [nonceCaller, nonceTPM]);
   }
 
+  /** A policy session that another program started, without salt and binding, and satisfied. */
+  static ofPolicyHandle(handle: number, authHash: TPMI_ALG_HASH): Session {
+    const empty = new Uint8Array(0);
+    return new Session(handle, { type: 'policy', authHash }, undefined, empty, [empty, empty]);
+  }
+
   async flush(tpm: CommandExecutor): Promise<void> {
     await tpm.execute(TPM2_FlushContext, { flushHandle: this.handle });
   }
