@@ -17,6 +17,12 @@ const LISTS = ['command', 'fs', 'crypto', 'terminal'];
 const CATALOG = Buffer.from('de120495', 'hex');
 const FONT = Buffer.from('FILE\0\0\0\x04PFF2', 'latin1');
 const TERMINALS = new Set(['console', 'gfxterm']);
+/** Readers by the ends of names, as GRUB chooses them (grub-core/video/readers). */
+const PICTURES = [
+  { module: 'png', name: /\.png$/i, begins: Buffer.from('89504e47', 'hex') },
+  { module: 'jpeg', name: /\.jpe?g$/i, begins: Buffer.from('ffd8', 'hex') },
+  { module: 'tga', name: /\.tga$/i, begins: Buffer.alloc(0) },
+];
 const HOOKED = ['prefix', 'root', 'lang', 'locale_dir', 'secondary_locale_dir'];
 
 export interface GrubOptions {
@@ -38,6 +44,8 @@ export class GrubReader {
   readonly #options: GrubOptions;
   readonly #modules: Set<string>;
   #knowsFileSystems = false;
+  /** If the firmware has a display. */
+  #isGraphical = false;
 
   constructor(grub: GrubImage, disks: readonly GrubDisk[], bootDevice: string, options: GrubOptions) {
     this.#grub = grub;
@@ -172,23 +180,28 @@ export class GrubReader {
     return !this.#isSecureBoot() && FONT.equals(bytes.subarray(0, FONT.length));
   }
 
+  /** grub-core/term/gfxterm_background.c: nothing is opened before the screen is in a graphics mode. */
   background([path, ...others]: readonly string[]): boolean {
     if (path === undefined || others.length > 0 || path.startsWith('-'))
       this.refuse('background_image without one file');
+    const format = PICTURES.find(({ name }) => name.test(path));
+    if (!this.#isGraphical || format === undefined || !this.#modules.has(format.module) || !this.isFile(path))
+      return false;
     const { hasDisplay } = this.#options;
     if (hasDisplay === undefined)
-      this.refuse('GRUB reads this image only where the firmware has a display', 'say so: --display yes or no');
-    if (!hasDisplay || !this.isFile(path)) return false;
-    this.measureFile(path);
-    return true;
+      this.refuse('GRUB reads this picture only where the firmware has a display', 'say so: --display yes or no');
+    if (!hasDisplay) return false;
+    const { bytes } = this.measureFile(path);
+    return format.begins.equals(bytes.subarray(0, format.begins.length));
   }
 
-  terminal(args: readonly string[]): boolean {
+  terminal(command: string, args: readonly string[]): boolean {
     const other = args.find((word) => !TERMINALS.has(word) && !/^serial\w*$/.test(word));
     if (other !== undefined) this.refuse(`terminal '${other}' is not followed`);
     const missing = args.find((word) => word === 'gfxterm' && !this.#modules.has(word));
     if (missing !== undefined)
       this.refuse(`module ${missing} is not built in, and which files GRUB then reads is not followed`);
+    if (command === 'terminal_output') this.#isGraphical = args.includes('gfxterm');
     return true;
   }
 

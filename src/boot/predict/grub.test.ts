@@ -13,13 +13,13 @@ function disk(files: Readonly<Record<string, string>>): GrubDisk {
   return {
     device: DEVICE,
     uuid: 'AAAA-BBBB',
-    file: (path) => (files[path] === undefined ? undefined : { name: path, bytes: Buffer.from(files[path]) }),
+    file: (path) => (files[path] === undefined ? undefined : { name: path, bytes: Buffer.from(files[path], 'latin1') }),
     isDirectory: (path) => Object.keys(files).some((name) => name.startsWith(`${path}/`)),
   };
 }
 
 const MODULES =
-  'tpm test true normal configfile echo sleep search search_fs_uuid loadenv boot font gfxterm gfxterm_background gettext terminal linux linuxefi';
+  'tpm test true normal configfile echo sleep search search_fs_uuid loadenv boot font gfxterm gfxterm_background png gettext terminal linux linuxefi';
 const image = (text: string): GrubImage => ({
   prefix: '/EFI/debian',
   configuration: { name: 'grub.cfg', text },
@@ -135,12 +135,15 @@ test('modules and fonts of the disk are measured, and taken without Secure Boot 
   assert.throws(() => follow(text, files, {}), /whether Secure Boot is on decides/);
 });
 
-test('a picture is read where the firmware has a display, which has to be said', () => {
+test('a picture is read where the screen is in a graphics mode, for which the firmware has to have a display', () => {
   const text = `if background_image /a.png; then echo yes; fi\nset timeout=1\n${ENTRY}`;
-  const files = { '/a.png': 'picture' };
-  assert.deepEqual(measured(follow(text, files, { hasDisplay: true }), 9)[0], '/a.png');
-  assert.deepEqual(measured(follow(text, files, { hasDisplay: false }), 9)[0], '/vmlinuz');
-  assert.throws(() => follow(text, files), /display/);
+  const graphical = `terminal_output gfxterm\n${text}`;
+  const files = { '/a.png': '\x89PNG' };
+  assert.deepEqual(measured(follow(graphical, files, { hasDisplay: true }), 9)[0], '/a.png');
+  assert.deepEqual(measured(follow(graphical, files, { hasDisplay: false }), 9)[0], '/vmlinuz');
+  assert.throws(() => follow(graphical, files), /display/);
+  for (const unread of [text, graphical.replace('a.png', 'a.bmp'), graphical.replace('gfxterm', 'console')])
+    assert.deepEqual(measured(follow(unread, { ...files, '/a.bmp': '' }), 9)[0], '/vmlinuz');
 });
 
 test('a block is measured without lines that begin with a comment, a negated condition with its mark', () => {

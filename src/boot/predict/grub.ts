@@ -317,7 +317,7 @@ class GrubRun {
         return this.#reader.background(args);
       case 'terminal_input':
       case 'terminal_output':
-        return this.#reader.terminal(args);
+        return this.#reader.terminal(command, args);
       case 'menuentry':
       case 'submenu':
         return this.#menuEntry(command, args, block, file);
