@@ -71,6 +71,7 @@ const PAIRS = [
   ['shim-grub-cmdline', 'shim-grub-first-boot'],
   ['debian-grub-entry', 'debian-grub'],
   ['debian-grub-custom', 'debian-grub'],
+  ['debian-grub-snakeoil-newer-shim', 'debian-grub-snakeoil'],
   ['systemd-boot-uki-kernel', 'systemd-boot-uki'],
   ['systemd-boot-uki-initrd', 'systemd-boot-uki'],
   ['systemd-boot-uki-cmdline', 'systemd-boot-uki'],

@@ -14,7 +14,7 @@ import {
   notPredictable,
 } from './measurement.ts';
 import { partitionTableMeasurement } from './partition-table.ts';
-import { firmwareAuthorities, shimAuthorities } from './secure-boot.ts';
+import { firmwareAuthorities, sbatDate, shimAuthorities, shimSbatLevel, variableData } from './secure-boot.ts';
 import { openUki, phaseMeasurements, sectionMeasurements } from './uki.ts';
 import { type BootModel, type BootWay, menuEntries, modelBoot } from './ways.ts';
 
@@ -297,10 +297,13 @@ function secureBoot(
   if (foreign !== undefined) kept(foreign, true);
   const level = authorities
     .filter(({ data }) => authorityName(data) === 'SbatLevel')
-    .map((event) => kept(event, false));
+    .map((event) => sbatLevel(event, model, base));
   if (!isOn && wasOn) return firmware;
-  if (!isOn)
-    return [...firmware, ...authorities.map((event) => kept(event, authorityName(event.data) !== 'SbatLevel'))];
+  if (!isOn) {
+    const other = authorities.find(({ data }) => authorityName(data) !== 'SbatLevel');
+    if (other !== undefined) kept(other, true);
+    return [...firmware, ...level];
+  }
   if (model.shim !== undefined && !model.shim.isOwnerGiven) {
     const own = model.measurements.filter(({ pcr }) => pcr === 14);
     assumeNoOwnerKeys(own, base.events.filter(({ pcr }) => pcr === 14).slice(0, own.length));
@@ -327,6 +330,20 @@ function authorityName(data: Uint8Array): string {
   if (data.length < 32) return '';
   const length = Math.min(Buffer.from(data).readUInt32LE(16), 64);
   return Buffer.from(data.subarray(32, 32 + length * 2)).toString('utf16le');
+}
+
+/** A newer shim raises the level: what it then writes is measured. */
+function sbatLevel(event: BootEvent, { shim, images: [first] }: BootModel, base: BootLog): Measurement {
+  const ours = shim === undefined || first === undefined ? undefined : shimSbatLevel(first.file);
+  if (ours === undefined) return kept(event, false);
+  const [bank] = logBanks(base);
+  const name = 'SbatLevel';
+  const date = sbatDate(event.data.subarray(32 + name.length * 2));
+  if (date === undefined || bank === undefined || digestMatchesPayload(event, bank) !== 'matches')
+    throw notPredictable(`${nameOf(event)}: does not vouch for a level of SBAT that is understood`);
+  if ((sbatDate(ours) ?? '') <= date) return kept(event, false);
+  const bytes = variableData(event.data.subarray(0, 16), name, ours);
+  return { pcr: event.pcr, what: `authority ${name}`, source: first?.file.name ?? '', over: { bytes } };
 }
 
 function vouchedDb(base: BootLog): Uint8Array {

@@ -163,6 +163,28 @@ export function shimLists(shim: BootFile, image: PeImage = parseNamed(shim)): Sh
   };
 }
 
+/** What shim has the variable SbatLevel hold at least, unless its policy variable asks for another (shim: sbat_var.S, sbat.c). */
+export function shimSbatLevel(shim: BootFile): Uint8Array | undefined {
+  const image = parseNamed(shim);
+  const section = findSection(image, '.sbatlevel');
+  if (section === undefined) return undefined;
+  const bytes = sectionBytes(image, section);
+  const reader = new ByteReader(bytes);
+  const version = reader.u32le('.sbatlevel, version');
+  // Offsets count from behind the version: first the automatic level, then the latest.
+  const at = reader.u32le('.sbatlevel, automatic level') + 4;
+  const end = bytes.indexOf(0, at);
+  const level = bytes.subarray(at, end);
+  if (version !== 0 || end < 0 || sbatDate(level) === undefined)
+    throw notPredictable(`${shim.name}: section .sbatlevel is of a form that is not followed`);
+  return level;
+}
+
+/** `sbat,1,2025021800`: the greater one is newer. */
+export function sbatDate(level: Uint8Array): string | undefined {
+  return /^sbat,1,(\d{10})\n/.exec(Buffer.from(level).toString('latin1'))?.[1];
+}
+
 function x509List(der: Uint8Array): Buffer {
   const sizes = Buffer.alloc(12);
   sizes.writeUInt32LE(LIST_HEADER + OWNER_SIZE + der.length, 0);
