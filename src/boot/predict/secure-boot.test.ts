@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makePe } from '../../../test/fixtures/pe-image.ts';
-import { sbatDate, shimSbatLevel } from './secure-boot.ts';
+import { automaticSbatLevel, sbatDate, shimSbatLevel } from './secure-boot.ts';
 
 const AUTOMATIC = 'sbat,1,2025021800\nshim,4\ngrub,5\n';
 
@@ -14,17 +14,19 @@ function section(version: number, automaticAt: number): Buffer {
   return Buffer.concat([head, Buffer.from(`${AUTOMATIC}\0sbat,1,2025051000\n\0`)]);
 }
 
-const shim = (name: string, content: Buffer) => ({ name: 'shim', bytes: makePe([{ name, content }]) });
-
 test('shim’s automatic level of SBAT is found, with its date', () => {
-  const level = shimSbatLevel(shim('.sbatlevel', section(0, 8)));
+  const level = automaticSbatLevel(section(0, 8));
   assert.equal(Buffer.from(level ?? []).toString(), AUTOMATIC);
   assert.equal(sbatDate(level ?? Buffer.alloc(0)), '2025021800');
-  assert.equal(shimSbatLevel(shim('.text', Buffer.alloc(16))), undefined);
 });
 
-test('a level in another form is refused', () => {
-  for (const content of [section(1, 8), section(0, 9), section(0, 4000), Buffer.alloc(16)])
-    assert.throws(() => shimSbatLevel(shim('.sbatlevel', content)), { code: 'boot.not-predictable' });
+test('a level in another form is none', () => {
+  for (const content of [section(1, 8), section(0, 9), section(0, 4000), Buffer.alloc(16), Buffer.alloc(3)])
+    assert.equal(automaticSbatLevel(content), undefined);
   assert.equal(sbatDate(Buffer.from('sbat,2,2025021800\n')), undefined);
+});
+
+test('an image without a level has none to bring', () => {
+  const bytes = makePe([{ name: '.text', content: Buffer.alloc(16) }]);
+  assert.equal(shimSbatLevel({ name: 'shim', bytes }), undefined);
 });

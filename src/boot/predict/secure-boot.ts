@@ -163,21 +163,31 @@ export function shimLists(shim: BootFile, image: PeImage = parseNamed(shim)): Sh
   };
 }
 
-/** What shim has the variable SbatLevel hold at least, unless its policy variable asks for another (shim: sbat_var.S, sbat.c). */
+/** What shim has the variable SbatLevel hold at least, unless its policy variable asks for another (shim: sbat.c). */
 export function shimSbatLevel(shim: BootFile): Uint8Array | undefined {
   const image = parseNamed(shim);
   const section = findSection(image, '.sbatlevel');
   if (section === undefined) return undefined;
-  const bytes = sectionBytes(image, section);
-  const reader = new ByteReader(bytes);
-  const version = reader.u32le('.sbatlevel, version');
+  return (
+    automaticSbatLevel(sectionBytes(image, section)) ??
+    notFollowed(`${shim.name}: section .sbatlevel is of a form that is not followed`)
+  );
+}
+
+/** shim: sbat_var.S. Undefined in another form. */
+export function automaticSbatLevel(section: Uint8Array): Uint8Array | undefined {
+  if (section.length < 12) return undefined;
+  const fields = new ByteReader(section);
+  const version = fields.u32le('.sbatlevel, version');
   // Offsets count from behind the version: first the automatic level, then the latest.
-  const at = reader.u32le('.sbatlevel, automatic level') + 4;
-  const end = bytes.indexOf(0, at);
-  const level = bytes.subarray(at, end);
-  if (version !== 0 || end < 0 || sbatDate(level) === undefined)
-    throw notPredictable(`${shim.name}: section .sbatlevel is of a form that is not followed`);
-  return level;
+  const at = fields.u32le('.sbatlevel, automatic level') + 4;
+  const end = section.indexOf(0, at);
+  const level = section.subarray(at, end);
+  return version === 0 && end >= 0 && sbatDate(level) !== undefined ? level : undefined;
+}
+
+function notFollowed(what: string): never {
+  throw notPredictable(what);
 }
 
 /** `sbat,1,2025021800`: the greater one is newer. */

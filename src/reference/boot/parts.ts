@@ -48,7 +48,8 @@ const SECURE_BOOT_PARTS: ReadonlyMap<string, string> = new Map([
   ['dbr', 'Secure Boot keys'],
   ['dbx', 'Secure Boot revocations'],
 ]);
-const SHIM_REVOCATIONS: Part = { name: 'shim’s revocations', match: 'whole' };
+export const PARTITION_TABLE: Part = { name: 'partition table', match: 'whole' };
+export const SHIM_REVOCATIONS: Part = { name: 'shim’s revocations', match: 'whole' };
 
 export const partOfPcr = (pcr: number): Part => ({ name: PCR_PARTS.get(pcr) ?? 'events', match: 'whole' });
 export const partOfVariable = (name: string, pcr: number): Part =>
@@ -78,7 +79,7 @@ export function partOfEvent(event: BootEvent, optionPcrs: ReadonlySet<number>): 
       return { name: 'hand-off tables', match: 'whole' };
     case EventType.EV_EFI_GPT_EVENT:
     case EventType.EV_EFI_GPT_EVENT2:
-      return { name: 'partition table', match: 'whole' };
+      return PARTITION_TABLE;
     case EventType.EV_EFI_BOOT_SERVICES_APPLICATION:
       if (pcr !== 4) return partOfPcr(pcr);
       return isFromFirmware(data) ? { name: 'firmware applications', match: 'whole' } : IMAGE;

@@ -4,7 +4,7 @@ import { type DigestAlgorithm, ParseError, toHex } from '../../bytes/index.ts';
 import type { EventDigests } from './components.ts';
 import { imageName } from './image-names.ts';
 import { type MeasuredEvent, observedEvents } from './observe.ts';
-import { IMAGE, type Part, partOfPcr, partOfVariable } from './parts.ts';
+import { IMAGE, PARTITION_TABLE, type Part, partOfPcr, partOfVariable, SHIM_REVOCATIONS } from './parts.ts';
 
 /**
  * Only of PCRs that were predicted: of the others nothing is said. Phases are left out: systemd extends them after the
@@ -37,6 +37,8 @@ function digestsOf(measurement: Measurement, banks: readonly DigestAlgorithm[]):
 function partOfMeasurement({ pcr, what, over }: Measurement): Part {
   if ('image' in over) return IMAGE;
   if (what.startsWith('variable ')) return partOfVariable(what.slice('variable '.length), pcr);
+  if (what === 'partition table') return PARTITION_TABLE;
+  if (what === 'authority SbatLevel') return SHIM_REVOCATIONS;
   if (pcr === 9 && what === 'initrd') return { name: 'initrd', match: 'whole' };
   return commandLine(what) === undefined ? partOfPcr(pcr) : { name: 'command line', match: 'whole' };
 }
