@@ -23,6 +23,8 @@ export {
   type ImaTemplateEntry,
   parseCel,
 } from './cel/index.ts';
+export { CHANGES, type ChangeCode, type ChangeKind, type ChangeSeverity } from './compare/changes.ts';
+export { type BootChange, compareBoots } from './compare/compare.ts';
 export { decodeEvent, decodeLog } from './decode/decode-event.ts';
 export type {
   BootAction,
@@ -102,6 +104,7 @@ export {
   signPolicies,
 } from './predict/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
+export { type BootState, bootState, type KeyVariable, type LeftOut, type StartedFile } from './state.ts';
 export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
 export { tpm2EventlogYaml } from './tpm2-yaml/log.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';

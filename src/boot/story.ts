@@ -139,8 +139,10 @@ const PCR_STAGES: readonly (StoryStage | undefined)[] = [
 const STUB_PAYLOAD = 'VenMedia(55c5d1f8-04cd-46b5-8a20-e56cbb3052d0)';
 const QEMU_KERNEL = 'VenMedia(1428f772-b64a-441e-b8c3-9ebdd7f893c7)';
 
+export const isFromQemu = ({ devicePath: { text } }: ImageLoad): boolean => text.startsWith(QEMU_KERNEL);
+
 /** By name: nothing in the event says it. GRUB starts the kernel out of memory, with an empty path. */
-function isKernelImage({ devicePath: { text, file } }: ImageLoad): boolean {
+export function isKernelImage({ devicePath: { text, file } }: ImageLoad): boolean {
   if (text === '' || text.startsWith(STUB_PAYLOAD) || text.startsWith(QEMU_KERNEL)) return true;
   return file !== undefined && /(?:vmlinu|bzImage|[\\/]linux|^linux)/i.test(file);
 }

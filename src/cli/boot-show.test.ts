@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -79,4 +79,41 @@ test('a CCEL is shown and replayed under its registers, also where its ACPI tabl
   const { status, stderr } = assay('boot', 'replay', join(folder, 'CCEL'));
   assert.equal(status, 2);
   assert.match(stderr, /the ACPI table that says where the log is/);
+});
+
+test('boot diff names what changed with exit status 1, and boot state tells what the PCRs prove', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-boot-diff-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = (name: string): string => join(folder, name);
+  for (const words of ['ro', 'ro init=/bin/sh']) {
+    const data = Buffer.from(`${words}\0`, 'utf16le');
+    const event = { pcr: 12, type: 0x0d, digests: [[0x000b, digest('sha256', data)]] as const, data };
+    writeFileSync(file(String(words.length)), agileLog(specIdPayload([[0x000b, 32]]), [event]));
+  }
+  const [before = '', after = ''] = readdirSync(folder)
+    .map(file)
+    .sort((a, b) => a.length - b.length);
+  const same = assay('boot', 'diff', before, before);
+  assert.deepEqual([same.status, same.stdout], [0, 'nothing differs\n'], same.stderr);
+  const { status, stdout, stderr } = assay('boot', 'diff', before, after, '--json');
+  assert.equal(status, 1, stderr);
+  assert.deepEqual(
+    JSON.parse(stdout).changes.map(({ code, pcrs }: { code: string; pcrs: number[] }) => [code, pcrs]),
+    [['boot.command-line-changed', [12]]],
+  );
+  assert.match(assay('boot', 'diff', before, after).stdout, /\+ init=\/bin\/sh\n/);
+  const pcrs = file('pcrs.json');
+  writeFileSync(pcrs, JSON.stringify(JSON.parse(assay('boot', 'replay', before, '--json').stdout).pcrs));
+  const proven = JSON.parse(assay('boot', 'state', before, '--pcrs', pcrs, '--json').stdout);
+  assert.deepEqual([proven.commandLine, proven.provenPcrs, proven.secureBoot.state], [['ro'], [12], 'unknown']);
+  const other = assay('boot', 'state', after, '--pcrs', pcrs);
+  assert.equal(other.status, 1);
+  assert.match(other.stdout, /left out {2}PCR 12: the log does not replay to its value/);
+  const reference = file('reference.json');
+  assert.equal(assay('boot', 'reference', before, '-o', reference).status, 0);
+  const approved = assay('boot', 'diff', before, '--reference', reference);
+  assert.equal(approved.status, 0, approved.stderr);
+  const changed = assay('boot', 'diff', after, '--reference', reference, '--json');
+  assert.equal(changed.status, 1, changed.stderr);
+  assert.equal(JSON.parse(changed.stdout).changes[0].code, 'boot.component-changed');
 });

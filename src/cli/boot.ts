@@ -2,11 +2,13 @@
 import type { Command } from 'commander';
 import { type BootLog, isCcLog, type ReplayedPcrs, replayBootLog, replayCcLog } from '../boot/index.ts';
 import { registerConvert } from './boot-convert.ts';
+import { registerDiff } from './boot-diff.ts';
 import { MACHINE_BOOT_LOG, MACHINE_CC_LOG, readBootLog } from './boot-log-input.ts';
 import { registerPredict } from './boot-predict.ts';
 import { registerReference } from './boot-reference.ts';
 import { warnOfStrays } from './boot-registers.ts';
 import { registerShow } from './boot-show.ts';
+import { registerState } from './boot-state.ts';
 import { formatTable, printJson, printLine } from './terminal.ts';
 
 const REPLAY_EXAMPLE = `
@@ -20,6 +22,8 @@ export function register(program: Command): void {
   const boot = program.command('boot').description('Boot logs: what firmware and boot loader measured');
   boot.addHelpText('after', '\nExample:\n  assay boot replay /sys/kernel/security/tpm0/binary_bios_measurements');
   registerShow(boot);
+  registerState(boot);
+  registerDiff(boot);
   registerPredict(boot);
   registerReference(boot);
   boot

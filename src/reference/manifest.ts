@@ -5,7 +5,7 @@ import { byText, sortedKeys } from './canonical.ts';
 import { knownKeys, list, malformed, present, record, taggedDigest, text, truth, wholeNumber } from './check.ts';
 import { ManifestError } from './error.ts';
 import { countWildcards, isExactPath, MAX_DOUBLE_STARS, MAX_STARS } from './glob.ts';
-import type { DenyRule, FileReference, PendingFile, ReferenceManifest } from './types.ts';
+import type { BootReference, DenyRule, FileReference, PendingFile, ReferenceManifest } from './types.ts';
 
 /** A distribution's whole file list with two digests each has some 60 MB. */
 export const MAX_MANIFEST_BYTES = 256 * 1024 * 1024;
@@ -15,17 +15,26 @@ const PENDING_REASONS = ['unpackaged', 'modified', 'no-checksum', 'replaced'] as
 
 /** @throws {ManifestError} with the JSONPath of what is wrong */
 export function parseManifest(json: string): ReferenceManifest {
+  return checkManifest(parseJson(json));
+}
+
+function parseJson(json: string): unknown {
   if (json.length > MAX_MANIFEST_BYTES) {
     throw new ManifestError('reference.too-large', '$', `${json.length} characters, ${MAX_MANIFEST_BYTES} are allowed`);
   }
-  let value: unknown;
   try {
-    value = JSON.parse(json);
+    return JSON.parse(json);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     throw new ManifestError('reference.malformed', '$', `not JSON: ${detail}`);
   }
-  return checkManifest(value);
+}
+
+/** The boot section of a manifest, or one that stands alone. @throws {ManifestError} */
+export function parseBootReference(json: string): BootReference | undefined {
+  const value = parseJson(json);
+  const isManifest = typeof value === 'object' && value !== null && 'assayReference' in value;
+  return isManifest ? checkManifest(value).boot : bootReference(value, '$');
 }
 
 /** Checks a manifest that was parsed elsewhere. @throws {ManifestError} */

@@ -7,6 +7,7 @@ import {
   type BootEvent,
   type BootLog,
   type BootWay,
+  compareBoots,
   decodeLog,
   EventType,
   encodeBootLog,
@@ -116,4 +117,11 @@ export function mispredictedPcrs(
   const held = pcrsOf(boot);
   const touched = Object.keys(replayBootLog(logOf(boot)).sha256 ?? {});
   return touched.filter((pcr) => SWTPM_BANKS.some((bank) => pcrs[bank]?.[pcr] !== held[bank]?.[pcr]));
+}
+
+/** What `boot diff` names between two boots, without the table's prefix and suffix. */
+export function namedChanges(before: Boot, after: Boot): string[] {
+  return compareBoots(logOf(before), logOf(after))
+    .map(({ code }) => code.replace(/^boot\./, '').replace(/-changed$/, ''))
+    .sort();
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { type BootLog, parseBootLog } from '../../src/boot/index.ts';
+import { type BootLog, bootState, compareBoots, parseBootLog } from '../../src/boot/index.ts';
 import { type BootFile, type BootWay, type GrubDisk, predictBoot } from '../../src/boot/predict/index.ts';
 import { digest, toHex } from '../../src/bytes/index.ts';
 import { BootMerger, judgeComponents, mergeBoots, predictedEvents } from '../../src/reference/index.ts';
@@ -276,4 +276,45 @@ test('phases that systemd 252 extends without a log leave a unified kernel image
   for (const phase of ['enter-initrd', 'leave-initrd', 'sysinit', 'ready']) {
     assert.deepEqual(attested([boot], boot, `pcrs-after-${phase}.json`), ['trusted'], phase);
   }
+});
+
+const kept = (boot: string): BootLog => parseBootLog(bytesOf(boot, 'boot.log'));
+const CHANGED: readonly (readonly [before: string, after: string, codes: readonly string[]])[] = [
+  ['direct-debian', 'direct-debian-kernel', ['kernel']],
+  ['direct-debian', 'direct-debian-initrd', ['handed-kernel', 'initrd']],
+  ['direct-debian', 'direct-debian-cmdline', ['command-line']],
+  ['shim-grub-second-boot', 'shim-grub-initrd', ['initrd']],
+  ['shim-grub-second-boot', 'shim-grub-cmdline', ['command-line', 'grub-commands', 'grub-file']],
+  ['shim-grub-second-boot', 'shim-grub-mok', ['authority', 'kernel', 'mok']],
+  ['systemd-boot-uki-again', 'systemd-boot-uki-second-boot', []],
+  ['systemd-boot-uki-again', 'systemd-boot-uki-kernel', ['kernel', 'uki']],
+  ['systemd-boot-uki-again', 'systemd-boot-uki-initrd', ['initrd', 'uki']],
+  ['systemd-boot-uki-again', 'systemd-boot-uki-cmdline', ['command-line', 'uki']],
+  ['systemd-boot-uki-again', 'systemd-boot-uki-network', ['boot-option', 'boot-order', 'option-rom']],
+];
+for (const [before, after, codes] of CHANGED) {
+  test(`boot diff ${before} ${after}: ${codes.join(', ') || 'nothing'}`, needsBoots, () => {
+    const named = compareBoots(kept(before), kept(after)).map(({ code }) => code);
+    assert.deepEqual(named.sort(), codes.map((code) => `boot.${code}-changed`).sort());
+  });
+}
+
+test('another set of Secure Boot keys is an alarm, with the certificate’s name', needsBoots, () => {
+  const [alarm, keys] = compareBoots(kept('systemd-boot-uki'), kept('snakeoil-systemd-boot-uki'));
+  assert.deepEqual([alarm?.code, alarm?.from, alarm?.to], ['boot.secure-boot-switched', ['off'], ['on']]);
+  assert.equal(keys?.code, 'boot.secure-boot-keys-changed');
+  assert.match(keys?.to.join() ?? '', /O=SnakeOil/);
+});
+
+test('the state of a boot, proven by the PCRs that its TPM held', needsBoots, () => {
+  const held = Value.Parse(Pcrs, JSON.parse(bytesOf('shim-grub-mok', 'pcrs.json').toString()));
+  const state = bootState(kept('shim-grub-mok'), 'sha256', held.sha256);
+  assert.equal(state.secureBoot.state, 'on');
+  assert.deepEqual(state.leftOut, []);
+  assert.deepEqual(state.authorities.slice(1), ['CN=Debian Secure Boot CA', 'CN=machine-owner']);
+  assert.deepEqual(state.commandLine, ['/vmlinuz console=ttyS0 panic=-1 quiet']);
+  assert.deepEqual(
+    state.applications.map(({ name }) => name),
+    ['\\EFI\\BOOT\\BOOTX64.EFI', '\\EFI\\BOOT\\grubx64.efi'],
+  );
 });

@@ -23,6 +23,7 @@ import {
   imagesLoaded,
   logOf,
   mispredictedPcrs,
+  namedChanges,
   sha256,
   UNTOUCHED,
 } from '../guest/boot-judgement.ts';
@@ -119,6 +120,14 @@ describe('a guest that systemd-boot starts from a unified kernel image, signed w
     });
     assert.deepEqual(authorities(logOf(second)), ['db', 'db']);
     assert.deepEqual(differingPcrs(boot, second), ['4', '7', '9', '11', '12']);
+    assert.deepEqual(namedChanges(boot, second), [
+      'authority',
+      'command-line',
+      'initrd',
+      'kernel',
+      'secure-boot-keys',
+      'uki',
+    ]);
     assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second), boot, { db: db.data }), []);
   });
 });
@@ -161,6 +170,7 @@ describe('a guest without Secure Boot keys, booted again and again', where, () =
     const second = await guest.boot({ ...direct, initramfs: longerInitramfs(boot, folder) });
     // QEMU writes the initramfs' size into the kernel: PCR 4 moves with it.
     assert.deepEqual(differingPcrs(boot, second), ['4', '9']);
+    assert.deepEqual(namedChanges(boot, second), ['handed-kernel', 'initrd']);
     assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second), boot), []);
   });
 
@@ -169,33 +179,39 @@ describe('a guest without Secure Boot keys, booted again and again', where, () =
     readonly what: string;
     readonly change: () => Promise<Partial<BootOptions>>;
     readonly moves: readonly string[];
+    /** By `boot diff`. */
+    readonly named: readonly string[];
     readonly unforeseen: readonly string[];
   }[] = [
     {
       what: 'another command line',
       change: async () => ({ commandLine: CHANGED_LINE }),
       moves: ['9', '12'],
+      named: ['command-line'],
       unforeseen: [],
     },
     {
       what: 'a network card',
       change: async () => ({ attached: [{ network: 'e1000e' }] }),
       moves: ['1', '2'],
+      named: ['boot-option', 'boot-order', 'option-rom'],
       unforeseen: ['1', '2'],
     },
     {
       what: 'another boot order',
       change: async () => ({ second: { files: await systemdBootAndEntry()(entry.payload, folder), order: 'before' } }),
       moves: ['1', '5'],
+      named: ['boot-option', 'boot-order', 'partition-table'],
       // The table of the disk that is then first is known.
       unforeseen: ['1'],
     },
   ];
-  for (const { what, change, moves, unforeseen } of changes) {
+  for (const { what, change, moves, named, unforeseen } of changes) {
     test(`${what} moves PCR ${moves.join(' and ')} alone`, async () => {
       const boot = await bootBy(systemdBootAndEntry(), await change());
       assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9, 12]);
       assert.deepEqual(differingPcrs(entry, boot), moves);
+      assert.deepEqual(namedChanges(entry, boot), named);
       assert.deepEqual(mispredictedPcrs(boot, describedBoot(guest, boot), entry), unforeseen);
     });
   }
@@ -255,6 +271,9 @@ describe(
       const log = assertLogReplays(second, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
       assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT', 'MokListRT']);
       assert.deepEqual(differingPcrs(boot, second), ['4', '7', '8', '9', '14']);
+      assert.deepEqual(namedChanges(boot, second), [
+        ...['authority', 'command-line', 'grub-commands', 'grub-file', 'kernel', 'mok'],
+      ]);
       assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second, mokList), boot), []);
     });
   },

@@ -1,13 +1,10 @@
 /** PCR values from `--pcrs` files, or from this machine's TPM as the kernel shows it. */
-import { existsSync, readFileSync } from 'node:fs';
-import { type DigestAlgorithm, isDigestAlgorithm } from '../../bytes/index.ts';
+import { isDigestAlgorithm } from '../../bytes/index.ts';
 import { type PcrValues, parsePcrText } from '../../ima/index.ts';
+import { machinePcrs } from '../machine-pcrs.ts';
 import { EvmctlError } from './error.ts';
 import { readBounded, reason } from './keys.ts';
 import type { EvmctlOptions } from './options.ts';
-
-const TPM = '/sys/class/tpm/tpm0';
-const BANKS: readonly DigestAlgorithm[] = ['sha1', 'sha256', 'sha384', 'sha512'];
 
 /**
  * @returns undefined where no file is named and this machine shows no PCR
@@ -40,21 +37,4 @@ function parseFile(path: string): PcrValues {
   } catch (cause) {
     throw new EvmctlError('evmctl.file', `${path}: ${reason(cause)}`, { cause });
   }
-}
-
-/** `pcr-sha256/7` since Linux 5.12, the text file `pcrs` of TPM 1.2 before. */
-function machinePcrs(): PcrValues | undefined {
-  const values: { [bank in DigestAlgorithm]?: Record<string, string> } = {};
-  for (const bank of BANKS) {
-    if (!existsSync(`${TPM}/pcr-${bank}`)) continue;
-    values[bank] = Object.fromEntries(
-      Array.from({ length: 24 }, (_, pcr) => [
-        pcr,
-        readFileSync(`${TPM}/pcr-${bank}/${pcr}`, 'latin1').trim().toLowerCase(),
-      ]),
-    );
-  }
-  if (Object.keys(values).length > 0) return values;
-  const old = `${TPM}/device/pcrs`;
-  return existsSync(old) ? parseFile(old) : undefined;
 }
