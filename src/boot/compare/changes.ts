@@ -117,7 +117,7 @@ export const CHANGES = {
   },
   'boot.exit-boot-services-missing': {
     severity: 'warning',
-    title: 'The firmware did not measure that the boot services ended',
+    title: 'It changed whether the firmware measures that the boot services ended',
     advice: 'Some firmware leaves it out; where it was there before, the boot ended in another way.',
   },
   'boot.debugger': {
@@ -137,7 +137,7 @@ export const CHANGES = {
   },
   'boot.other-changed': {
     severity: 'warning',
-    title: 'Measurements that nothing here explains changed',
+    title: 'Measurements that nothing here explains changed: separators, their order, or an unknown kind',
     advice: 'Look at the events with assay boot show.',
   },
 } as const satisfies Readonly<Record<string, ChangeKind>>;

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { agileLog, corpusLogs, needsCorpus, specIdPayload, type TestEvent } from '../../../test/fixtures/boot-logs.ts';
 import { bootChangesPage } from '../../../tools/boot-changes-doc.ts';
 import { digest } from '../../bytes/index.ts';
 import { parseBootLog } from '../parse.ts';
+import { replayBootLog } from '../replay.ts';
 import { type BootChange, compareBoots } from './compare.ts';
 
 const SHA256 = 0x000b;
@@ -56,12 +58,50 @@ test('kernel, initrd and GRUB’s own files are told apart by their paths, equal
   assert.match(change?.to[0] ?? '', /^\/vmlinuz-6\.1 \([0-9a-f]{16}…\)$/);
 });
 
-test('a missing ExitBootServices is told, and one that came is not', () => {
+test('where any PCR differs something is told of it, and only there', () => {
+  const events = fc.oneof(
+    fc.record({
+      pcr: fc.nat(23),
+      type: fc.constantFrom(4, 5, 0x0d, 6, 0x502),
+      text: fc.constantFrom('a', '/vmlinuz', '.linux'),
+    }),
+    fc.record({
+      pcr: fc.constantFrom(0, 4, 5),
+      type: fc.constantFrom(0x80000007),
+      text: fc.constantFrom('UEFI Debug Mode', 'Exit Boot Services Invocation'),
+    }),
+  );
+  const logs = fc
+    .array(events, { maxLength: 5 })
+    .map((all) => all.map(({ pcr, type, text }) => event(pcr, type, Buffer.from(text))));
+  fc.assert(
+    fc.property(logs, logs, fc.boolean(), (one, other, isReversed) => {
+      const [before, after] = [logOf(...one), logOf(...(isReversed ? one.toReversed() : other))];
+      const [a, b] = [before, after].map((log) => replayBootLog(log, ['sha256']).sha256 ?? {});
+      const differing = Array.from({ length: 24 }, (_, pcr) => pcr).filter((pcr) => a?.[pcr] !== b?.[pcr]);
+      const toldPcrs = new Set(compareBoots(before, after, 'sha256').flatMap(({ pcrs }) => pcrs));
+      for (const pcr of differing) assert.ok(toldPcrs.has(pcr), `PCR ${pcr}`);
+      if (differing.length === 0) assert.equal(toldPcrs.size, 0);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a separator that reports an error is told', () => {
+  const log = (data: Buffer) => logOf(event(4, 4, data));
+  const [change] = compareBoots(log(Buffer.alloc(4)), log(Buffer.from([1, 0, 0, 0])));
+  assert.deepEqual([change?.code, change?.pcrs], ['boot.other-changed', [4]]);
+});
+
+test('a missing ExitBootServices is told, and one that came too', () => {
   const [ended, not] = [logOf(line('a'), action(5, 'Exit Boot Services Invocation')), logOf(line('a'))];
   assert.deepEqual(told(compareBoots(ended, not)), [
     ['boot.exit-boot-services-missing', ['Exit Boot Services Invocation'], []],
   ]);
-  assert.deepEqual(compareBoots(not, ended), []);
+  assert.deepEqual(
+    compareBoots(not, ended).map(({ code, severity }) => [code, severity]),
+    [['boot.exit-boot-services-missing', 'info']],
+  );
 });
 
 test('a debugger is an alarm and stands first; its absence is none', () => {

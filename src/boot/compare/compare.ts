@@ -6,7 +6,7 @@ import type { Signature } from '../decode/signature-list.ts';
 import { compareLaunches, type LaunchChange } from '../drtm/launch.ts';
 import { BootError } from '../error.ts';
 import type { BootLog } from '../log.ts';
-import { isExtended, logBanks } from '../replay.ts';
+import { isExtended, logBanks, replayBootLog } from '../replay.ts';
 import { CHANGES, type ChangeCode, type ChangeSeverity } from './changes.ts';
 import { type Component, componentOf, FROM_QEMU, signatureText } from './component.ts';
 
@@ -46,10 +46,11 @@ export function compareBoots(before: BootLog, after: BootLog, bank = commonBank(
   const alike = new Set(
     a.filter(({ key }) => of(b, key).length > 0 && byKey.every((part) => part.key !== key)).map(({ code }) => code),
   );
-  const found = [
+  const told = [
     ...withoutQemusKernel(byKey).map((part) => measuredByOneAlone(part, alike)),
     ...launchChange(compareLaunches(before, after, bank)),
   ];
+  const found = [...told, ...untold(told, before, after, bank)];
   return [...Map.groupBy(found, ({ code }) => code)]
     .map(([code, parts]) => toldAsOne(code, parts, names))
     .sort((x, y) => RANK[x.severity] - RANK[y.severity]);
@@ -106,8 +107,7 @@ function compareComponent(key: string, a: readonly Measured[], b: readonly Measu
   if (isAlike && a.every(({ digest }, at) => b[at]?.digest === digest)) return undefined;
   const moved = isAlike ? b : [...gone, ...came];
   const [first] = moved;
-  // That the boot services ended is told only where it is missing.
-  if (first === undefined || (first.code === 'boot.exit-boot-services-missing' && gone.length === 0)) return undefined;
+  if (first === undefined) return undefined;
   const pcrs = moved.map(({ pcr }) => pcr);
   if (first.code !== 'boot.boot-order-changed' && hasSameDigests(a, b)) {
     const [from, to] = [a, b].map((all) => all.map(shown));
@@ -143,6 +143,29 @@ const MEASURED_TWICE: readonly ChangeCode[] = [
   'boot.initrd-changed',
   'boot.command-line-changed',
 ];
+
+/** Separators, the locality that the TPM was started from, an order among components: no PCR differs in silence. */
+function untold(told: readonly Part[], before: BootLog, after: BootLog, bank: DigestAlgorithm): Part[] {
+  const [a, b] = [before, after].map((log) => replayBootLog(log, [bank])[bank] ?? {});
+  const all = unique([...Object.keys(a ?? {}), ...Object.keys(b ?? {})]);
+  const pcrs = all.filter((pcr) => a?.[pcr] !== b?.[pcr]).map(Number);
+  const left = pcrs.filter((pcr) => told.every((part) => !part.pcrs.includes(pcr)));
+  if (left.length === 0) return [];
+  const code = 'boot.other-changed';
+  const values = (of: Readonly<Record<string, string>> | undefined): string[] =>
+    left.flatMap((pcr) => (of?.[pcr] === undefined ? [] : [`PCR ${pcr} ${of[pcr].slice(0, 16)}…`]));
+  return [
+    {
+      code,
+      key: 'PCRs',
+      severity: CHANGES[code].severity,
+      pcrs: left,
+      from: values(a),
+      to: values(b),
+      isInWords: true,
+    },
+  ];
+}
 
 function launchChange(changes: readonly LaunchChange[]): Part[] {
   if (changes.length === 0) return [];
@@ -236,6 +259,7 @@ function severityOf(code: ChangeCode, gone: readonly Measured[], came: readonly 
     return from.length > 0 && signaturesOf(gone) !== undefined ? 'alarm' : 'info';
   }
   if (code === 'boot.debugger' && came.length === 0) return 'info';
+  if (code === 'boot.exit-boot-services-missing' && gone.length === 0) return 'info';
   return CHANGES[code].severity;
 }
 
