@@ -25,6 +25,7 @@ export {
 } from './private-folder.ts';
 export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';
 export { removeAbandonedSocket } from './socket-path.ts';
+export { nameFile, openUnnamed, syncFileSystem } from './unnamed-file.ts';
 export {
   fgetXattr,
   flistXattrs,

@@ -1,6 +1,7 @@
 /** Labels that travel: manifests and archives, against cp, GNU tar and bsdtar, and against who made them to do harm. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -445,5 +446,90 @@ test('a device is written to and not replaced; a full one is said', async () => 
     assert.equal(readlinkSync(device), '/dev/full');
     assert.equal(statSync(device).isCharacterDevice(), true);
     assert.deepEqual(readdirSync(folder).sort(), ['device', 'tree']);
+  });
+});
+
+test('who is killed in the middle leaves no half file, and is run again', async () => {
+  await withFolder(async (folder) => {
+    const [tree, copy, archive] = [join(folder, 'tree'), join(folder, 'copy'), join(folder, 'x.tar')];
+    for (const place of [tree, copy]) mkdirSync(place);
+    for (const name of ['first', 'second', 'third']) writeFileSync(join(tree, name), Buffer.alloc(2_000_000, name));
+    done(ASSAY, 'label', tree, ...USER);
+    done(ASSAY, 'label', 'export', tree, '--format', 'tar', '-o', archive, ...USER);
+    const whole = readFileSync(archive);
+
+    // The import has read half of the second file when it is killed.
+    const half = spawn(ASSAY, ['label', 'import', '-', copy], { stdio: ['pipe', 'ignore', 'inherit'] });
+    half.stdin.write(whole.subarray(0, 3_000_000));
+    while (readdirSync(copy).length === 0) {
+      assert.equal(half.exitCode, null);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    half.kill('SIGKILL');
+    await once(half, 'exit');
+    assert.equal(readdirSync(copy).length, 1, 'one whole file and nothing else');
+    assert.deepEqual(labelJson('import', archive, copy).changes, { added: 0, replaced: 0, same: 2, created: 2 });
+    done(ASSAY, 'label', 'import', archive, copy, '--verify');
+
+    // Hashing 20 GB that are no blocks takes long enough to be killed in.
+    const before = readFileSync(archive);
+    writeFileSync(join(tree, 'sparse'), '');
+    truncateSync(join(tree, 'sparse'), 20e9);
+    setXattr(join(tree, 'sparse'), `${NAMESPACE}.ima`, Buffer.of(4, 4, 1));
+    const again = spawn(ASSAY, ['label', 'export', tree, '-o', archive, ...USER], { stdio: 'ignore' });
+    const opened = (): boolean => {
+      const fds = `/proc/${again.pid}/fd`;
+      return readdirSync(fds).some((fd) => {
+        const target = existsSync(join(fds, fd)) ? readlinkSync(join(fds, fd)) : '';
+        return target === join(tree, 'sparse');
+      });
+    };
+    while (!opened()) {
+      assert.equal(again.exitCode, null);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    again.kill('SIGKILL');
+    await once(again, 'exit');
+    assert.deepEqual(readdirSync(folder).sort(), ['copy', 'tree', 'x.tar']);
+    assert.ok(readFileSync(archive).equals(before));
+  });
+});
+
+test('one file’s digest beside another’s EVM signature never passes appraisal', needsRoot, async () => {
+  await withFolder((folder) => {
+    const [tree, manifest] = [join(folder, 'tree'), join(folder, 'labels.jsonl')];
+    mkdirSync(tree);
+    for (const name of ['one', 'two']) writeFileSync(join(tree, name), name);
+    const key = join(folder, 'key.pem');
+    done(
+      'openssl',
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-subj',
+      '/CN=x',
+      '-keyout',
+      key,
+      '-out',
+      `${key}.crt`,
+    );
+    const sign = ['--sign', key, '--cert', `${key}.crt`];
+    done(ASSAY, 'label', tree, ...sign, '--evm', 'portable');
+    done(ASSAY, 'label', 'export', tree, '-o', manifest);
+    const [header, ...rest] = readFileSync(manifest, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const files = rest.filter(({ type }) => type === 'file');
+    const [first, second] = files.map(({ labels }) => ({ ...labels }));
+    files[0].labels['security.evm'] = second['security.evm'];
+    files[1].labels['security.evm'] = first['security.evm'];
+    writeFileSync(manifest, [header, ...rest].map((line) => `${JSON.stringify(line)}\n`).join(''));
+    done(ASSAY, 'label', 'import', manifest, tree);
+    const { status, stdout } = run(ASSAY, 'appraise', tree, '--key', `${key}.crt`, '--evm-key', `${key}.crt`);
+    assert.equal(status, 1);
+    assert.equal(stdout.match(/^(one|two): invalid-/gm)?.length, 2, stdout);
   });
 });

@@ -90,20 +90,34 @@ export class ArchiveImport implements EntryImport {
     this.#run.summary.bytes += entry.size;
   }
 
-  /** Under a name of its own first: the file appears whole and labelled, or not at all. */
+  /** The file appears whole and labelled, or not at all. */
   #create(path: TreePath, entry: ArchiveEntry, wanted: Wanted): void {
     this.#within(path, (folder) => {
-      const aside = Buffer.from(`.assay-${randomBytes(8).toString('hex')}.new`);
-      const fd = folder.create(aside);
-      try {
-        this.#fill(fd, wanted, entry);
-        folder.link(path.name, folder, aside);
-      } finally {
-        closeCreated(fd);
-        folder.unlink(aside);
+      const fd = folder.createUnnamed();
+      if (fd === undefined) this.#createAside(folder, path, entry, wanted);
+      else {
+        try {
+          this.#fill(fd, wanted, entry);
+          folder.name(path.name, fd);
+        } finally {
+          closeCreated(fd);
+        }
       }
     });
     this.#run.summary.bytes += entry.size;
+  }
+
+  /** Where every file has a name: one of its own first, which stays behind where the process is killed. */
+  #createAside(folder: Folder, path: TreePath, entry: ArchiveEntry, wanted: Wanted): void {
+    const aside = Buffer.from(`.assay-${randomBytes(8).toString('hex')}.new`);
+    const fd = folder.create(aside);
+    try {
+      this.#fill(fd, wanted, entry);
+      folder.link(path.name, folder, aside);
+    } finally {
+      closeCreated(fd);
+      folder.unlink(aside);
+    }
   }
 
   #fill(fd: number, wanted: Wanted, entry: ArchiveEntry): void {

@@ -1,5 +1,5 @@
 /** What both formats of an import share: what becomes of an entry, and what is said of it. */
-import { FileStatus } from '../../sys/index.ts';
+import { FileStatus, syncFileSystem } from '../../sys/index.ts';
 import { FileProblem } from '../batch-run.ts';
 import { type Problem, problemOf } from '../problem.ts';
 import { type AppliedChange, applyLabels, type Wanted } from './apply.ts';
@@ -78,6 +78,8 @@ export class ImportRun {
       if (this.options.signal?.aborted === true) return this.summary;
     }
     entries.end();
+    // Files without a sync may be empty after a power failure, and then their labels are those of other content.
+    if (!this.changesNothing) syncFileSystem(this.root);
     this.summary.finished = true;
     return this.summary;
   }

@@ -11,6 +11,8 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
+import { nameFile, openUnnamed } from '../../sys/index.ts';
 
 const BUFFER_SIZE = 1 << 20;
 const WAIT = new Int32Array(new SharedArrayBuffer(4));
@@ -20,6 +22,8 @@ export class Output {
   readonly #path: string;
   readonly #aside: string | undefined;
   readonly #fd: number;
+  /** The file has its name aside only while it is put in its place: who is killed before leaves nothing. */
+  readonly #isUnnamed: boolean = false;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);
   #filled = 0;
 
@@ -30,8 +34,11 @@ export class Output {
     const isStream = path === '-' || (existsSync(path) && !statSync(path).isFile());
     this.#aside = isStream ? undefined : `${this.#path}.${randomBytes(8).toString('hex')}.new`;
     // Labels and digests of a tree tell who reads them what is in it: a new file is this user's alone.
-    if (this.#aside !== undefined) this.#fd = openSync(this.#aside, 'wx', 0o600);
-    else this.#fd = path === '-' ? STDOUT : openSync(path, 'w');
+    if (this.#aside !== undefined) {
+      const unnamed = openUnnamed(dirname(this.#path));
+      this.#isUnnamed = unnamed !== undefined;
+      this.#fd = unnamed ?? openSync(this.#aside, 'wx', 0o600);
+    } else this.#fd = path === '-' ? STDOUT : openSync(path, 'w');
   }
 
   write(bytes: Uint8Array): void {
@@ -66,12 +73,24 @@ export class Output {
     this.#flush();
     if (this.#aside === undefined) return;
     fsyncSync(this.#fd);
+    if (this.#isUnnamed) nameFile(this.#fd, this.#aside);
     renameSync(this.#aside, this.#path);
+    syncFolder(dirname(this.#path));
   }
 
   /** After {@link finish}, or instead of it: what was begun goes. */
   close(): void {
     if (this.#fd !== STDOUT) closeSync(this.#fd);
     if (this.#aside !== undefined) rmSync(this.#aside, { force: true });
+  }
+}
+
+/** A rename is on the disk when its folder is (fsync(2)). */
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
   }
 }

@@ -13,7 +13,7 @@ import {
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
-import { closeFile, openBeneath, SysError } from '../../sys/index.ts';
+import { closeFile, nameFile, openBeneath, openUnnamed, SysError } from '../../sys/index.ts';
 import { withNul } from './tree-path.ts';
 
 /** Runs a call of node:fs upon the tree; its refusal becomes one file's problem. @throws {SysError} */
@@ -49,6 +49,16 @@ export class Folder {
     return kernelCall(() => openSync(this.#at(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
   }
 
+  /** A descriptor of a file that has no name yet; undefined where the file system has none such. */
+  createUnnamed(): number | undefined {
+    return kernelCall(() => openUnnamed(`/proc/self/fd/${this.fd}/.`));
+  }
+
+  /** Gives a file of {@link createUnnamed} its name; EEXIST where it is taken. */
+  name(name: Uint8Array, fd: number): void {
+    nameFile(fd, this.#at(name));
+  }
+
   /** Gives a file one more name; EEXIST where it is taken. */
   link(name: Uint8Array, from: Folder, existing: Uint8Array): void {
     kernelCall(() => linkSync(from.#at(existing), this.#at(name)));
@@ -75,5 +85,5 @@ export class Folder {
   }
 }
 
-/** Closes a descriptor of {@link Folder.create}. */
+/** Closes a descriptor of {@link Folder.create} or {@link Folder.createUnnamed}. */
 export const closeCreated = (fd: number): void => closeSync(fd);
