@@ -1,6 +1,6 @@
 /** `assay key` as people use it: protectors on a real removable device (a loop mount), a SoftHSM token, swtpm. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -44,6 +44,8 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     writeFileSync(file('payload'), payload);
     writeFileSync(file('password'), 'open sesame\n');
     writeFileSync(file('wrong'), 'open barley\n');
+    const owner = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    writeFileSync(file('owner.pem'), owner.publicKey.export({ type: 'spki', format: 'pem' }));
   });
   after(async () => {
     await running[Symbol.asyncDispose]();
@@ -189,6 +191,21 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     const { status, stdout } = await assay('unseal', 'p', '--password', 'file:password');
     assert.deepEqual([status, stdout.length], [3, 0]);
     assert.deepEqual(await ok('unseal', 'p'), payload);
+  });
+
+  test('what no initramfs opens is refused before a key is written', async () => {
+    const { status, stderr } = await assay(
+      'evm-setup',
+      '--root',
+      file('no-boot'),
+      '--no-load',
+      '--seal',
+      '--authorize',
+      'owner.pem',
+    );
+    assert.equal(status, 2);
+    assert.match(stderr.toString(), /a policy that an initramfs does not satisfy/);
+    assert.ok(!existsSync(join(file('no-boot'), 'etc/assay/evm.key')));
   });
 
   test('a kernel that shall unseal a key satisfies no policy: said before anything is made', async () => {

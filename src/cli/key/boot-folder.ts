@@ -39,6 +39,14 @@ export async function writeBootFolder(path: string, key: ProtectedKey): Promise<
   return folder;
 }
 
+/**
+ * Before a key is changed: whether the folder, where there is one, could follow.
+ * @throws {KeyError} `key.option` where no initramfs opens the key then
+ */
+export function checkBootFolder(path: string, key: ProtectedKey): void {
+  if (path.endsWith(SUFFIX) && existsSync(bootFolderOf(path))) bootFiles(key);
+}
+
 /** After a key has changed: the folder too, where there is one. */
 export async function refreshBootFolder(path: string, key: ProtectedKey): Promise<void> {
   if (path.endsWith(SUFFIX) && existsSync(bootFolderOf(path))) await writeBootFolder(path, key);

@@ -4,7 +4,14 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { chmod, copyFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { encodeEncryptedKey, encodeProtectedKey, encryptKey, KeyError, type ProtectedKey } from '../../keys/index.ts';
+import {
+  bootFiles,
+  encodeEncryptedKey,
+  encodeProtectedKey,
+  encryptKey,
+  KeyError,
+  type ProtectedKey,
+} from '../../keys/index.ts';
 import { addKey, makeFolder, privateFolder, replaceFile, SPECIAL_KEYRINGS, SysError } from '../../sys/index.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions } from '../with-tpm.ts';
@@ -54,7 +61,10 @@ export function registerEvmSetup(key: Command): void {
     .description('Make the EVM key of this machine, load it, switch EVM on, and have that done at each boot')
     .option('--root <folder>', 'the root of the system to set up', '/')
     .option('--no-load', 'only make the files: do not touch the running kernel')
-    .option('--json', 'print {"key","protectors","hooks","evm","recoveryCode"}');
+    .option(
+      '--json',
+      'print {"key","protectors","hooks","evm","recoveryCode"}; where the kernel refuses also "reason"',
+    );
   addProtectorOptions(addTpmOptions(setup)).addHelpText('after', HELP).action(runSetup);
   key
     .command('boot-files')
@@ -76,13 +86,18 @@ async function runSetup(flags: Flags): Promise<void> {
   const payload = randomBytes(EVM_KEY_SIZE);
   const { protectors, code } = await newProtectors(payload, flags);
   const key: ProtectedKey = { size: payload.length, protectors };
+  bootFiles(key); // Refuses what no initramfs opens while nothing is written yet.
   await replaceFile(path, encodeProtectedKey(key));
   await writeBootFolder(path, key);
   const hooks = await installHooks(resolve(flags.root));
-  const state = flags.load ? switchOn(payload) : 'not-loaded';
+  // Told at the end: the files are made, and their recovery code is shown this once, whatever the kernel says.
+  const { state, refusal } = flags.load ? switchOn(payload) : { state: 'not-loaded' as const };
   if (flags.json === true) {
     const ids = protectors.map(({ id }) => id);
-    printJson({ key: path, protectors: ids, hooks, evm: state, ...(code === undefined ? {} : { recoveryCode: code }) });
+    const why = refusal === undefined ? {} : { reason: refusal.message };
+    const recovery = code === undefined ? {} : { recoveryCode: code };
+    printJson({ key: path, protectors: ids, hooks, evm: state, ...why, ...recovery });
+    if (refusal !== undefined) process.exitCode = refusal.exitCode;
     return;
   }
   printLine(`${escapeControls(path)}: the EVM key, protected by ${protectors.map(({ id }) => id).join(', ')}`);
@@ -91,6 +106,7 @@ async function runSetup(flags: Flags): Promise<void> {
   if (hooks.length > 0) printLine('Now make the image anew: update-initramfs -u, or dracut --force');
   if (code !== undefined)
     printLine(`recovery code: ${code}\nWrite it down and keep it elsewhere: it is shown this once, and opens the key.`);
+  if (refusal !== undefined) throw refusal;
 }
 
 async function installHooks(root: string): Promise<string[]> {
@@ -117,29 +133,31 @@ async function mkdirParents(target: string): Promise<void> {
   await chmod(folder, 0o755);
 }
 
-type EvmState = 'on' | 'no-evm' | 'not-loaded';
+type EvmState = 'on' | 'no-evm' | 'not-loaded' | 'refused';
 
 const STATE_WORDS: Readonly<Record<EvmState, string>> = {
   on: 'EVM is on: from now on the kernel protects security attributes with this key',
   'no-evm': 'This kernel has no EVM: boot one with CONFIG_EVM, and the hooks switch it on',
+  refused: 'The running kernel goes on without it',
   'not-loaded': 'Nothing was loaded into the running kernel',
 };
 
 /** The key goes into the kernel under a master key that is forgotten at once. */
-function switchOn(payload: Buffer): EvmState {
-  if (!existsSync(EVM_SWITCH)) return 'no-evm';
+function switchOn(payload: Buffer): { readonly state: EvmState; readonly refusal?: KeyError } {
+  if (!existsSync(EVM_SWITCH)) return { state: 'no-evm' };
   const ring = SPECIAL_KEYRINGS.get('@u') ?? 0;
   const master = { name: 'user:assay-evm-setup', payload: randomBytes(32) } as const;
   try {
     addKey('user', 'assay-evm-setup', master.payload, ring);
     addKey('encrypted', EVM_KEY_NAME, Buffer.from(`load ${encodeEncryptedKey(encryptKey(payload, master))}`), ring);
     writeFileSync(EVM_SWITCH, EVM_INIT_HMAC);
-    return 'on';
+    return { state: 'on' };
   } catch (cause) {
     const why = cause instanceof SysError ? (cause.errno ?? cause.message) : String(cause);
-    throw new KeyError('key.keyring', `the kernel does not take the EVM key: ${why}`, {
+    const refusal = new KeyError('key.keyring', `the kernel does not take the EVM key: ${why}`, {
       advice: 'EVM takes one key a boot, and root alone may load it; the files are made, and a boot loads them',
       cause,
     });
+    return { state: 'refused', refusal };
   }
 }

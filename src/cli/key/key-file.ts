@@ -20,7 +20,7 @@ import { replaceFile } from '../../sys/index.ts';
 import type { Policy } from '../../tpm/index.ts';
 import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
-import { refreshBootFolder } from './boot-folder.ts';
+import { checkBootFolder, refreshBootFolder } from './boot-folder.ts';
 
 export type KeyFile =
   | { readonly kind: 'trusted'; readonly blob: TrustedBlob }
@@ -97,6 +97,7 @@ export function readProtectedKey(path: string): ProtectedKey {
 
 /** The old file or the new one is there, whatever happens in between. */
 export async function replaceProtectedKey(path: string, key: ProtectedKey): Promise<void> {
+  checkBootFolder(path, key);
   await replaceFile(path, encodeProtectedKey(key));
   await refreshBootFolder(path, key);
 }
