@@ -1,6 +1,8 @@
 /** The TPM as a machine with memory, time and randomness: what the commands' actions work on. */
 import { randomBytes } from 'node:crypto';
+import { bytesEqual } from '../../bytes/index.ts';
 import { decode, encode, handleType, TPM_HT, TPM_RH, TpmError } from '../../tpm/index.ts';
+import { MAX_COMMAND_SIZE } from './limits.ts';
 import { refuse } from './refusal.ts';
 import {
   closePermanent,
@@ -11,11 +13,13 @@ import {
   openVolatile,
   type Permanent,
   SAVED,
+  SAVED_VOLATILE,
+  type SavedVolatile,
   type Session,
   type Volatile,
 } from './state.ts';
 
-const STATE_VERSION = 1;
+const STATE_VERSION = 2;
 
 export interface MachineOptions {
   /** Milliseconds that only ever grow; the default is the kernel's CLOCK_MONOTONIC, equal for all processes of a boot. */
@@ -29,8 +33,9 @@ const monotonic = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 
 export class Machine {
   readonly permanent: Permanent;
-  /** Undefined before power and _TPM_Init. */
   volatile: Volatile;
+  /** What the platform's interface takes at once, command or response; TPM2_GetCapability tells it. */
+  bufferSize = MAX_COMMAND_SIZE;
   readonly random: (size: number) => Uint8Array;
   readonly #now: () => number;
   #clockBase: number;
@@ -127,22 +132,63 @@ export class Machine {
 
   /** Everything, volatile data included, as bytes that `openMachine` takes. */
   save(): Uint8Array<ArrayBuffer> {
+    return this.#encode(closeVolatile(this.volatile, this.time));
+  }
+
+  /** What survives power, as bytes that `openMachine` takes. */
+  savePermanent(): Uint8Array<ArrayBuffer> {
+    return this.#encode(undefined);
+  }
+
+  /** What else `openMachine` needs to go on as if nothing had been. */
+  saveVolatile(): Uint8Array<ArrayBuffer> {
+    return encode(SAVED_VOLATILE, {
+      version: STATE_VERSION,
+      identity: this.permanent.identity,
+      volatile: closeVolatile(this.volatile, this.time),
+    });
+  }
+
+  #encode(volatile: SavedVolatile | undefined): Uint8Array<ArrayBuffer> {
     return encode(SAVED, {
       version: STATE_VERSION,
       permanent: closePermanent(this.permanent, this.clock),
-      volatile: closeVolatile(this.volatile, this.time),
+      volatile,
     });
   }
 }
 
-/** @throws {TpmParseError} for bytes that are no state, {@link TpmError} `tpm.unsupported` for another version's */
-export function openMachine(bytes: Uint8Array, options: MachineOptions): Machine {
-  const { version, permanent, volatile } = decode(SAVED, bytes);
-  if (version !== STATE_VERSION || volatile === undefined) {
-    throw new TpmError(
-      'tpm.unsupported',
-      `software TPM state of version ${version}; this program writes ${STATE_VERSION}`,
-    );
-  }
-  return new Machine(openPermanent(permanent), openVolatile(volatile), volatile.time, options);
+function checkVersion(version: number): void {
+  if (version === STATE_VERSION) return;
+  throw new TpmError(
+    'tpm.unsupported',
+    `software TPM state of version ${version}; this program writes ${STATE_VERSION}`,
+  );
+}
+
+/**
+ * @param bytes what `save` or `savePermanent` gave
+ * @param volatileBytes what `saveVolatile` gave
+ * @param initial memory as _TPM_Init leaves it, where neither has any
+ * @throws {TpmParseError} for bytes that are no state
+ * @throws {TpmError} `tpm.unsupported` for another version's; `tpm.argument` where the two are not of the same TPM
+ */
+export function openMachine(
+  bytes: Uint8Array,
+  volatileBytes: Uint8Array | undefined,
+  initial: (permanent: Permanent) => Volatile,
+  options: MachineOptions,
+): Machine {
+  const { version, permanent: saved, volatile } = decode(SAVED, bytes);
+  checkVersion(version);
+  const kept = volatileBytes === undefined ? volatile : decodeVolatile(volatileBytes, saved.identity);
+  const permanent = openPermanent(saved);
+  return new Machine(permanent, kept ? openVolatile(kept) : initial(permanent), kept?.time ?? 0n, options);
+}
+
+function decodeVolatile(bytes: Uint8Array, identity: Uint8Array): SavedVolatile {
+  const saved = decode(SAVED_VOLATILE, bytes);
+  checkVersion(saved.version);
+  if (bytesEqual(saved.identity, identity)) return saved.volatile;
+  throw new TpmError('tpm.argument', 'the volatile state is that of another TPM than the permanent state');
 }

@@ -49,6 +49,11 @@ export function isUncounted(pcr: number): boolean {
 
 export const PCRS: readonly number[] = Array.from({ length: PCR_COUNT }, (_, pcr) => pcr);
 
+/** How much the PCR update counter grows where each of these PCRs gets its value anew (Part 4, PCR.c: PCRStartup). */
+export function countedChanges(pcrs: readonly number[]): number {
+  return pcrs.filter((pcr) => !isUncounted(pcr)).length;
+}
+
 /** The banks as TPM2_Startup(CLEAR) leaves them. */
 export function startBanks(allocation: readonly TPMI_ALG_HASH[]): Volatile['banks'] {
   const inOrder = HASHES.filter((hash) => allocation.includes(hash));
@@ -66,9 +71,12 @@ export function setPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value
   bank[pcr] = value;
 }
 
+/** In a bank that is not allocated nothing happens; in one that is, the change counts (Part 4, PCR.c: PCRExtend). */
 export function extendPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value: Uint8Array): void {
   const old = machine.volatile.banks.get(hash)?.[pcr];
-  if (old !== undefined) setPcr(machine, hash, pcr, digest(hash, old, value));
+  if (old === undefined) return;
+  setPcr(machine, hash, pcr, digest(hash, old, value));
+  pcrChanged(machine, pcr);
 }
 
 export function pcrChanged(machine: Machine, pcr: number): void {

@@ -7,7 +7,6 @@ import {
   INTEGRITY_HASH,
   MANUFACTURER,
   MAX_ACTIVE_SESSIONS,
-  MAX_COMMAND_SIZE,
   MAX_LOADED_SESSIONS,
   MAX_NV_INDEX_SIZE,
   MAX_PERSISTENT,
@@ -30,7 +29,7 @@ function fourCharacters(text: string): number {
 /** Family 2.0, revision 1.59 of day 312 of 2019. */
 const SPECIFICATION = { family: fourCharacters('2.0'), revision: 159, day: 312, year: 2019 } as const;
 
-function fixedProperties(): readonly (readonly [number, number])[] {
+function fixedProperties(machine: Machine): readonly (readonly [number, number])[] {
   const { family, revision, day, year } = SPECIFICATION;
   const commands = IMPLEMENTED.size;
   return [
@@ -60,8 +59,8 @@ function fixedProperties(): readonly (readonly [number, number])[] {
     [TPM_PT.CONTEXT_SYM, TPM_ALG.aes],
     [TPM_PT.CONTEXT_SYM_SIZE, 256],
     [TPM_PT.ORDERLY_COUNT, 255],
-    [TPM_PT.MAX_COMMAND_SIZE, MAX_COMMAND_SIZE],
-    [TPM_PT.MAX_RESPONSE_SIZE, MAX_COMMAND_SIZE],
+    [TPM_PT.MAX_COMMAND_SIZE, machine.bufferSize],
+    [TPM_PT.MAX_RESPONSE_SIZE, machine.bufferSize],
     [TPM_PT.MAX_DIGEST, 64],
     [TPM_PT.MAX_OBJECT_CONTEXT, 2692],
     [TPM_PT.MAX_SESSION_CONTEXT, 1024],
@@ -131,5 +130,8 @@ function variableProperties(machine: Machine): readonly (readonly [number, numbe
 }
 
 export function properties(machine: Machine): readonly TaggedProperty[] {
-  return [...fixedProperties(), ...variableProperties(machine)].map(([property, value]) => ({ property, value }));
+  return [...fixedProperties(machine), ...variableProperties(machine)].map(([property, value]) => ({
+    property,
+    value,
+  }));
 }

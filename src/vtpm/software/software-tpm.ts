@@ -1,6 +1,7 @@
 /** The software TPM: one machine in memory, commands in, responses out. */
 import { errorResponse, TPM_RC, type TPMI_ALG_HASH } from '../../tpm/index.ts';
 import { executeCommand } from './engine.ts';
+import { type LaunchSequence, startLaunch } from './launch-sequence.ts';
 import { HASHES } from './limits.ts';
 import { Machine, type MachineOptions, openMachine } from './machine.ts';
 import { startBanks } from './pcr-banks.ts';
@@ -15,8 +16,10 @@ const NONE = new Uint8Array(0);
 const NO_POLICY = { hashAlg: 'null', digest: NONE } as const;
 
 function newPermanent(random: (size: number) => Uint8Array, pcrAllocation: readonly TPMI_ALG_HASH[]): Permanent {
+  const identity = random(16);
   const hierarchy = () => ({ seed: random(64), proof: random(64), auth: NONE, policy: NO_POLICY });
   return {
+    identity,
     owner: hierarchy(),
     endorsement: hierarchy(),
     platformSeed: random(64),
@@ -49,6 +52,9 @@ function newPermanent(random: (size: number) => Uint8Array, pcrAllocation: reado
 function initialVolatile(permanent: Permanent): Volatile {
   return {
     isStarted: false,
+    isStartedAtLocality3: false,
+    hasHcrtm: false,
+    isEstablished: false,
     banks: startBanks(permanent.pcrAllocation),
     pcrUpdateCounter: 0,
     platformAuth: NONE,
@@ -73,6 +79,7 @@ function initialVolatile(permanent: Permanent): Volatile {
 
 export class SoftwareTpm {
   readonly #machine: Machine;
+  #launch: LaunchSequence | undefined;
 
   private constructor(machine: Machine) {
     this.#machine = machine;
@@ -92,14 +99,67 @@ export class SoftwareTpm {
    * @throws {TpmParseError} for bytes that are no state
    */
   static restore(state: Uint8Array, options: MachineOptions = {}): SoftwareTpm {
-    return new SoftwareTpm(openMachine(state, options));
+    return new SoftwareTpm(openMachine(state, undefined, initialVolatile, options));
+  }
+
+  /**
+   * A TPM whose two parts were saved apart. Without `volatile` power comes just now.
+   *
+   * @throws {TpmParseError} for bytes that are no state; {@link TpmError} where the two are of different TPMs
+   */
+  static restoreParts(
+    { permanent, volatile }: { readonly permanent: Uint8Array; readonly volatile?: Uint8Array | undefined },
+    options: MachineOptions = {},
+  ): SoftwareTpm {
+    return new SoftwareTpm(openMachine(permanent, volatile, initialVolatile, options));
   }
 
   /** Power came (again): _TPM_Init. PCRs, sessions and transient objects are gone, as is what was not shut down. */
   powerOn(): void {
+    const { isEstablished } = this.#machine.volatile;
+    this.#launch = undefined;
     this.#machine.restartTime();
-    this.#machine.volatile = initialVolatile(this.#machine.permanent);
+    this.#machine.volatile = { ...initialVolatile(this.#machine.permanent), isEstablished };
     this.#machine.changed();
+  }
+
+  /**
+   * _TPM_Hash_Start, _TPM_Hash_Data, _TPM_Hash_End: what the platform measures before the TPM is started (H-CRTM, PCR 0) or
+   * for a dynamic launch (PCR 17). Any command in between ends the sequence without effect.
+   */
+  hashStart(): void {
+    this.#launch = startLaunch(this.#machine);
+  }
+
+  hashData(data: Uint8Array): void {
+    this.#launch?.update(data);
+  }
+
+  hashEnd(): void {
+    this.#launch?.end();
+    this.#launch = undefined;
+  }
+
+  /** TPM_ACCESS_x.tpmEstablishment, the other way round: a launch sequence came since the bit was reset. */
+  get isEstablished(): boolean {
+    return this.#machine.volatile.isEstablished;
+  }
+
+  /** @returns false at a locality that may not (PC Client Platform TPM Profile, 6.5.2.5.1: 3 and 4 may) */
+  resetEstablished(locality: number): boolean {
+    if (locality !== 3 && locality !== 4) return false;
+    this.#machine.volatile.isEstablished = false;
+    this.#machine.changed();
+    return true;
+  }
+
+  /** Bytes that the platform's interface takes, told by TPM2_GetCapability. */
+  get bufferSize(): number {
+    return this.#machine.bufferSize;
+  }
+
+  set bufferSize(size: number) {
+    this.#machine.bufferSize = size;
   }
 
   /** Forgets transient objects and loaded sessions, as a resource manager does for a program that has gone. */
@@ -122,6 +182,7 @@ export class SoftwareTpm {
     if (!Number.isInteger(locality) || locality < 0 || locality > 255 || (locality > 4 && locality < 32)) {
       return errorResponse(TPM_RC.LOCALITY);
     }
+    this.#launch = undefined;
     return executeCommand(this.#machine, command, locality);
   }
 
@@ -133,5 +194,15 @@ export class SoftwareTpm {
   /** The whole state, with secrets. At any moment between commands. */
   save(): Uint8Array<ArrayBuffer> {
     return this.#machine.save();
+  }
+
+  /** What survives power; `restoreParts` takes it. */
+  savePermanent(): Uint8Array<ArrayBuffer> {
+    return this.#machine.savePermanent();
+  }
+
+  /** PCRs, sessions and objects; `restoreParts` takes it beside the permanent part. */
+  saveVolatile(): Uint8Array<ArrayBuffer> {
+    return this.#machine.saveVolatile();
   }
 }

@@ -125,6 +125,12 @@ const TRANSIENT = struct('TransientObject', { handle: uint32, object: sized('obj
 
 const VOLATILE = struct('VolatileState', {
   isStarted: TPMI_YES_NO,
+  /** TPM2_Startup came at locality 3: a Resume has to, too. */
+  isStartedAtLocality3: TPMI_YES_NO,
+  /** An H-CRTM sequence came before TPM2_Startup, and PCR 0 tells it. */
+  hasHcrtm: TPMI_YES_NO,
+  /** The platform's interface tells it: a launch sequence came since the bit was reset. _TPM_Init leaves it. */
+  isEstablished: TPMI_YES_NO,
   banks: list('banks', PCR_BANK, 4),
   pcrUpdateCounter: uint32,
   platformAuth: TPM2B_AUTH,
@@ -152,6 +158,8 @@ const VOLATILE = struct('VolatileState', {
 const ORDERLY = oneOf('Orderly', uint8, TPM_RC.VALUE, { none: 0, clear: 1, state: 2 });
 
 const PERMANENT = struct('PermanentState', {
+  /** Random from manufacture on: what volatile data goes with. */
+  identity: TPM2B_DIGEST,
   owner: HIERARCHY,
   endorsement: HIERARCHY,
   platformSeed: TPM2B_DIGEST,
@@ -174,11 +182,18 @@ const PERMANENT = struct('PermanentState', {
   savedState: sizedOrEmpty('savedState', 'savedState', VOLATILE),
 });
 
-/** The sections of a saved state; volatile data is there while the TPM has power. */
+/** The whole TPM; volatile data is there while the TPM has power. */
 export const SAVED = struct('SavedTpm', {
   version: uint16,
   permanent: PERMANENT,
   volatile: sizedOrEmpty('volatile', 'volatile', VOLATILE),
+});
+
+/** Volatile data alone, as it travels beside the permanent data of the same TPM. */
+export const SAVED_VOLATILE = struct('SavedVolatile', {
+  version: uint16,
+  identity: TPM2B_DIGEST,
+  volatile: VOLATILE,
 });
 
 export type SavedVolatile = TypeOf<typeof VOLATILE>;

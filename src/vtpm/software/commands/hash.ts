@@ -6,7 +6,7 @@ import type { Handlers } from '../handler.ts';
 import { isImplementedHash } from '../limits.ts';
 import type { Machine } from '../machine.ts';
 import { addSequence, requireSlot } from '../object-creation.ts';
-import { extendPcr, mayExtend, pcrChanged } from '../pcr-banks.ts';
+import { extendPcr, mayExtend } from '../pcr-banks.ts';
 import { refuse } from '../refusal.ts';
 import {
   eventSequence,
@@ -98,7 +98,6 @@ export const hash = {
     const results = sequence.states.map(({ hashAlg, state }) => ({ hashAlg, digest: state.digest() }));
     if (isExtended) {
       for (const { hashAlg, digest: value } of results) extendPcr(machine, hashAlg, pcrHandle, value);
-      pcrChanged(machine, pcrHandle);
     }
     return { results };
   },

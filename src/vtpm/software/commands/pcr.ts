@@ -16,7 +16,6 @@ export const pcr = {
     if (pcrHandle === TPM_RH.NULL) return {};
     if (!mayExtend(pcrHandle, locality)) refuse('LOCALITY');
     for (const { hashAlg, digest: value } of digests) extendPcr(machine, hashAlg, pcrHandle, value);
-    if (digests.length > 0) pcrChanged(machine, pcrHandle);
     return {};
   },
 
@@ -29,7 +28,6 @@ export const pcr = {
     if (pcrHandle === TPM_RH.NULL) return { digests };
     if (!mayExtend(pcrHandle, locality)) refuse('LOCALITY');
     for (const { hashAlg, digest: value } of digests) extendPcr(machine, hashAlg, pcrHandle, value);
-    pcrChanged(machine, pcrHandle);
     return { digests };
   },
 

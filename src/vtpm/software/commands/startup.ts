@@ -1,29 +1,34 @@
 /** Start-up and self-test: TPM 2.0 Part 3, 9 and 10. */
 import type { Handlers } from '../handler.ts';
 import type { Machine } from '../machine.ts';
-import { isDynamic, pcrAttributes, startBanks } from '../pcr-banks.ts';
+import { countedChanges, isDynamic, PCRS, pcrAttributes, startBanks } from '../pcr-banks.ts';
 import { refuse } from '../refusal.ts';
 import { closeVolatile, openVolatile, type Volatile } from '../state.ts';
 
-/** PCR 0 tells the locality of a Startup(CLEAR) at locality 3 (9.3.3, PC Client profile). */
-function markStartupLocality(volatile: Volatile, locality: number): void {
-  if (locality !== 3) return;
-  for (const digests of volatile.banks.values()) {
-    const pcr0 = digests[0];
-    if (pcr0 !== undefined) pcr0[pcr0.length - 1] = locality;
+/** PCR 0 keeps what an H-CRTM sequence made of it; without one it tells the startup locality (9.3.3, PC Client profile). */
+function banksAtStartup(machine: Machine, isLocality3: boolean): Volatile['banks'] {
+  const { permanent, volatile } = machine;
+  const banks = startBanks(permanent.pcrAllocation);
+  for (const [hash, digests] of banks) {
+    const pcr0 = volatile.hasHcrtm ? volatile.banks.get(hash)?.[0] : digests[0];
+    if (pcr0 === undefined) continue;
+    if (isLocality3) pcr0[pcr0.length - 1] = 3;
+    digests[0] = pcr0;
   }
+  return banks;
 }
 
 /** 9.3: a TPM Reset, or a TPM Restart where TPM2_Shutdown(STATE) came before. */
-function startClear(machine: Machine, isRestart: boolean, locality: number): void {
+function startClear(machine: Machine, isRestart: boolean, isLocality3: boolean): void {
   const { permanent, volatile } = machine;
   const saved = isRestart ? permanent.savedState : undefined;
   const kept = saved === undefined ? undefined : openVolatile(saved);
   machine.volatile = {
     ...volatile,
     isStarted: true,
-    banks: startBanks(permanent.pcrAllocation),
-    pcrUpdateCounter: (kept?.pcrUpdateCounter ?? 0) + 1,
+    isStartedAtLocality3: isLocality3,
+    banks: banksAtStartup(machine, isLocality3),
+    pcrUpdateCounter: (kept?.pcrUpdateCounter ?? 0) + countedChanges(PCRS),
     platformAuth: new Uint8Array(),
     platformPolicy: { hashAlg: 'null', digest: new Uint8Array() },
     isPlatformEnabled: true,
@@ -43,19 +48,34 @@ function startClear(machine: Machine, isRestart: boolean, locality: number): voi
     sequences: new Map(),
   };
   if (kept === undefined) permanent.resetCount++;
-  markStartupLocality(machine.volatile, locality);
 }
 
 /** 9.3: a TPM Resume: all that TPM2_Shutdown(STATE) kept is back, the PCRs that are not kept start anew. */
 function resume(machine: Machine, kept: Volatile): void {
-  machine.volatile = { ...kept, isStarted: true, sessions: new Map(), transients: new Map(), sequences: new Map() };
+  const { isEstablished } = machine.volatile;
+  machine.volatile = {
+    ...kept,
+    isStarted: true,
+    isEstablished,
+    sessions: new Map(),
+    transients: new Map(),
+    sequences: new Map(),
+  };
   machine.volatile.restartCount++;
+  const started = PCRS.filter((pcr) => !pcrAttributes(pcr).isSaved);
   for (const digests of machine.volatile.banks.values()) {
-    for (const [pcr, value] of digests.entries()) {
-      if (!pcrAttributes(pcr).isSaved) digests[pcr] = new Uint8Array(value.length).fill(isDynamic(pcr) ? 0xff : 0);
+    for (const pcr of started) {
+      const { length } = digests[pcr] ?? [];
+      digests[pcr] = new Uint8Array(length ?? 0).fill(isDynamic(pcr) ? 0xff : 0);
     }
   }
-  machine.volatile.pcrUpdateCounter++;
+  machine.volatile.pcrUpdateCounter += countedChanges(started);
+}
+
+/** 9.3.3: a Resume comes at the locality of the start before, and after an H-CRTM sequence where there was one then. */
+function mayResume(machine: Machine, kept: Volatile, isLocality3: boolean): void {
+  if (kept.hasHcrtm !== machine.volatile.hasHcrtm) refuse('VALUE', 'startupType');
+  if (kept.isStartedAtLocality3 !== isLocality3) refuse('LOCALITY');
 }
 
 /** 31.1: locks that last until the next Startup(CLEAR), and contents that do not outlive it. */
@@ -76,13 +96,17 @@ function clearNvLocks(machine: Machine): void {
 export const startup = {
   /** 9.3 */
   TPM2_Startup(machine, { startupType }, { locality }) {
-    const { permanent } = machine;
+    const { permanent, volatile } = machine;
     const { orderly, savedState } = permanent;
+    if (locality !== 0 && locality !== 3) refuse('LOCALITY');
+    const isLocality3 = locality === 3 && !volatile.hasHcrtm;
     if (startupType === 'state') {
-      if (orderly !== 'state' || savedState === undefined) refuse('VALUE', 'startupType');
-      resume(machine, openVolatile(savedState));
+      if (orderly !== 'state' || savedState === undefined) return refuse('VALUE', 'startupType');
+      const kept = openVolatile(savedState);
+      mayResume(machine, kept, isLocality3);
+      resume(machine, kept);
     } else {
-      startClear(machine, orderly === 'state', locality);
+      startClear(machine, orderly === 'state', isLocality3);
       clearNvLocks(machine);
     }
     machine.volatile.isClockSafe = orderly !== 'none';
