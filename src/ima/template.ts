@@ -21,7 +21,7 @@ export const TEMPLATE_FIELD_IDS = [
 export type TemplateFieldId = (typeof TEMPLATE_FIELD_IDS)[number];
 
 /** Kernel: ima_template.c:builtin_templates. */
-const BUILTIN = new Map<string, string>([
+export const BUILTIN_TEMPLATES: ReadonlyMap<string, string> = new Map([
   ['ima', 'd|n'],
   ['ima-ng', 'd-ng|n-ng'],
   ['ima-sig', 'd-ng|n-ng|sig'],
@@ -95,7 +95,7 @@ function fieldsOf(format: string): readonly TemplateFieldId[] | undefined {
  * The name `d|n` is not the `ima` template: the kernel decides by name alone which one has no field lengths.
  */
 export function templateLayout(name: string): TemplateLayout {
-  const fields = fieldsOf(BUILTIN.get(name) ?? name);
+  const fields = fieldsOf(BUILTIN_TEMPLATES.get(name) ?? name);
   return {
     name,
     nameBytes: Buffer.from(name, 'latin1'),
