@@ -1,4 +1,4 @@
-import { type DigestAlgorithm, digest } from '../bytes/index.ts';
+import { type DigestAlgorithm, digest, withoutFinalNuls } from '../bytes/index.ts';
 import { EventType } from './event-types.ts';
 import type { BootEvent } from './log.ts';
 
@@ -139,7 +139,7 @@ export function isUtf16(data: Uint8Array): boolean {
 export function decodeText(data: Uint8Array): string | undefined {
   try {
     const text = isUtf16(data) ? Buffer.from(data).toString('utf16le') : UTF8.decode(data);
-    return text.replace(/\0+$/, '');
+    return withoutFinalNuls(text);
   } catch {
     return undefined;
   }

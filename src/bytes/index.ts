@@ -4,4 +4,5 @@ export * from './equal.ts';
 export * from './error.ts';
 export * from './hex.ts';
 export * from './reader.ts';
+export * from './text.ts';
 export * from './writer.ts';

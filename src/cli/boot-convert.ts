@@ -26,6 +26,9 @@ import { printJson } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 import { writeOutput } from './write-output.ts';
 
+/** IMA lists grow as long as the machine runs. */
+const MAX_LIST_SIZE = 64 * 1024 * 1024;
+
 const TARGETS = ['cel-json', 'cel-tlv', 'log'] as const;
 type Target = (typeof TARGETS)[number];
 
@@ -67,7 +70,7 @@ function convert(path: string | undefined, options: ConvertOptions): void {
   if (options.json === true && options.output === '-') {
     throw new UsageError('--json and the log both go to standard output', 'name a file with -o');
   }
-  const { name, bytes } = readBootLogFile(path);
+  const { name, bytes } = readBootLogFile(path, MAX_LIST_SIZE);
   const { records, written } = inFile(name, () => {
     const read = readRecords(bytes, options);
     return { records: read.length, written: encode(read, target) };

@@ -21,8 +21,8 @@ export const MACHINE_BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measureme
 /** The log of a guest under confidential computing, where Linux shows its firmware's (drivers/acpi/sysfs.c). */
 export const MACHINE_CC_LOG = '/sys/firmware/acpi/tables/data/CCEL';
 
-/** Firmware tables hold some hundred KiB; a bound, so that a wrong path does not fill the memory. */
-const MAX_LOG_SIZE = 64 * 1024 * 1024;
+/** Firmware's logs have some hundred KiB; a bound, so that a wrong path does not fill the memory. */
+const MAX_LOG_SIZE = 16 * 1024 * 1024;
 
 /** A log's bytes, and the name that errors call it by. */
 export interface BootLogFile {
@@ -33,16 +33,15 @@ export interface BootLogFile {
 /**
  * For the ACPI table CCEL, the log that it stands for is read: Linux shows that in `data/CCEL` beside the table.
  * @param path a file, `-` for standard input; left out: this machine's log, its TPM's before that of its registers
+ * @param bound for those who read other logs as well
  * @throws {BootError} `boot.no-log` where this machine shows none
  */
-export function readBootLogFile(path: string | undefined): BootLogFile {
+export function readBootLogFile(path: string | undefined, bound = MAX_LOG_SIZE): BootLogFile {
   const name = path ?? [MACHINE_BOOT_LOG, MACHINE_CC_LOG].find((log) => existsSync(log));
   if (name === undefined) throw noLog();
-  const bytes = readInput(name, MAX_LOG_SIZE);
+  const bytes = readInput(name, bound);
   if (isCcelTable(bytes)) return readCcelLog(name);
-  if (bytes.length > MAX_LOG_SIZE) {
-    throw new ParseError('parse.too-large', name, MAX_LOG_SIZE, `more than ${MAX_LOG_SIZE} bytes`);
-  }
+  if (bytes.length > bound) throw new ParseError('parse.too-large', name, bound, `more than ${bound} bytes`);
   return { name, bytes };
 }
 

@@ -87,6 +87,13 @@ test('where any PCR differs something is told of it, and only there', () => {
   );
 });
 
+test('a log of very many components is compared all the same', () => {
+  const many = logOf(...Array.from({ length: 50_000 }, (_, i) => ipl(11, `.s${i}`, `${i}`)));
+  const [change, ...others] = compareBoots(logOf(), many);
+  assert.deepEqual(others, []);
+  assert.equal(change?.to.length, 50_000);
+});
+
 test('a separator that reports an error is told', () => {
   const log = (data: Buffer) => logOf(event(4, 4, data));
   const [change] = compareBoots(log(Buffer.alloc(4)), log(Buffer.from([1, 0, 0, 0])));

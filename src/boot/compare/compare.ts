@@ -39,13 +39,13 @@ interface Measured extends Component {
 export function compareBoots(before: BootLog, after: BootLog, bank = commonBank(before, after)): BootChange[] {
   const [a, b] = [measuredIn(before, bank), measuredIn(after, bank)];
   const names = whoVouched(b);
-  const of = (all: readonly Measured[], key: string) => all.filter((one) => one.key === key);
+  // Grouped once: who wrote the log says how many keys there are.
+  const [ofA, ofB] = [a, b].map((all) => Map.groupBy(all, ({ key }) => key));
   const keys = unique([...a, ...b].map(({ key }) => key));
-  const byKey = keys.flatMap((key) => compareComponent(key, of(a, key), of(b, key)) ?? []);
+  const byKey = keys.flatMap((key) => compareComponent(key, ofA?.get(key) ?? [], ofB?.get(key) ?? []) ?? []);
+  const differing = new Set(byKey.map(({ key }) => key));
   /** Kinds of which something stands in both boots alike. */
-  const alike = new Set(
-    a.filter(({ key }) => of(b, key).length > 0 && byKey.every((part) => part.key !== key)).map(({ code }) => code),
-  );
+  const alike = new Set(a.filter(({ key }) => ofB?.has(key) && !differing.has(key)).map(({ code }) => code));
   const told = [
     ...withoutQemusKernel(byKey).map((part) => measuredByOneAlone(part, alike)),
     ...launchChange(compareLaunches(before, after, bank)),

@@ -66,6 +66,19 @@ test('a payload that ends too early is undecodable at its offset in the log', ()
   if (payload.kind === 'undecodable') assert.equal(payload.offset, specId + 4 + 4 + 4 + 2 + 32 + 4 + 16);
 });
 
+test('texts and names of a MiB of NULs with something behind cost no more than their length', () => {
+  const text = Buffer.concat([Buffer.alloc(1 << 20), Buffer.from('x')]);
+  const { payload } = decoded(9, EventType.EV_IPL, text);
+  assert.equal(payload.kind, 'unknown');
+  const name = Buffer.concat([Buffer.alloc(1 << 20), Buffer.from('x', 'utf16le')]);
+  const variable = new ByteWriter()
+    .bytes(Buffer.alloc(16))
+    .u64le(BigInt(name.length / 2))
+    .u64le(0n)
+    .bytes(name);
+  assert.equal(decoded(7, EventType.EV_EFI_VARIABLE_DRIVER_CONFIG, variable.finish()).payload.kind, 'variable');
+});
+
 test('separators: boundary, error, text', () => {
   const meaning = (data: Buffer) => {
     const { payload } = decoded(7, EventType.EV_SEPARATOR, data);

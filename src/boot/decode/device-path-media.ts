@@ -1,5 +1,5 @@
 /** Media nodes (UEFI 2.10, 10.3.5). */
-import { ByteReader, toHex } from '../../bytes/index.ts';
+import { ByteReader, toHex, withoutFinalNuls } from '../../bytes/index.ts';
 import { hex, type NodeText, vendorNode } from './device-path-platform.ts';
 import { readGuid } from './guid.ts';
 
@@ -21,7 +21,7 @@ export const mediaNode: NodeText = (subType, body) => {
     case 3:
       return vendorNode('VenMedia', reader);
     case 4:
-      return `File(${Buffer.from(reader.rest()).toString('utf16le').replace(/\0+$/, '')})`;
+      return `File(${withoutFinalNuls(Buffer.from(reader.rest()).toString('utf16le'))})`;
     case 5:
       return `Media(${readGuid(reader, what)})`;
     case 6:

@@ -1,5 +1,5 @@
 /** Messaging nodes: buses and networks (UEFI 2.10, 10.3.4). */
-import { ByteReader, toHex } from '../../bytes/index.ts';
+import { ByteReader, toHex, withoutFinalNuls } from '../../bytes/index.ts';
 import { hex, type NodeText, vendorNode } from './device-path-platform.ts';
 import { readGuid } from './guid.ts';
 
@@ -37,11 +37,11 @@ const MESSAGING: Readonly<Record<number, (reader: ByteReader) => string>> = {
     return `SasEx(0x${address},0x${lun},${hex(r.u16le(WHAT))},${topology})`;
   },
   23: (r) => `NVMe(${hex(r.u32le(WHAT))},${dashed(Buffer.from(r.bytes(8, WHAT)).reverse())})`,
-  24: (r) => `Uri(${Buffer.from(r.rest()).toString('latin1').replace(/\0+$/, '')})`,
+  24: (r) => `Uri(${withoutFinalNuls(Buffer.from(r.rest()).toString('latin1'))})`,
   25: (r) => `UFS(${hex(r.u8(WHAT))},${hex(r.u8(WHAT))})`,
   26: (r) => `SD(${hex(r.u8(WHAT))})`,
   27: (r) => `Bluetooth(${toHex(r.bytes(6, WHAT))})`,
-  28: (r) => `Wi-Fi(${Buffer.from(r.bytes(32, WHAT)).toString('utf8').replace(/\0+$/, '')})`,
+  28: (r) => `Wi-Fi(${withoutFinalNuls(Buffer.from(r.bytes(32, WHAT)).toString('utf8'))})`,
   29: (r) => `eMMC(${hex(r.u8(WHAT))})`,
   30: (r) => `BluetoothLE(${toHex(r.bytes(6, WHAT))},${hex(r.u8(WHAT))})`,
   31: dns,
@@ -50,7 +50,7 @@ const MESSAGING: Readonly<Record<number, (reader: ByteReader) => string>> = {
   34: (r) => {
     const type = r.u8(WHAT);
     const nid = toHex(r.bytes(16, WHAT));
-    return `NVMEoF(${Buffer.from(r.rest()).toString('utf8').replace(/\0+$/, '')},${hex(type)}-${nid})`;
+    return `NVMEoF(${withoutFinalNuls(Buffer.from(r.rest()).toString('utf8'))},${hex(type)}-${nid})`;
   },
 };
 
@@ -142,7 +142,7 @@ function usbWwid(reader: ByteReader): string {
   const port = hex(reader.u16le(WHAT));
   const vendor = hex(reader.u16le(WHAT));
   const product = hex(reader.u16le(WHAT));
-  const serial = Buffer.from(reader.rest()).toString('utf16le').replace(/\0+$/, '');
+  const serial = withoutFinalNuls(Buffer.from(reader.rest()).toString('utf16le'));
   return `UsbWwid(${vendor},${product},${port},"${serial}")`;
 }
 
@@ -151,7 +151,7 @@ function iscsi(reader: ByteReader): string {
   const options = reader.u16le(WHAT);
   const lun = toHex(reader.bytes(8, WHAT));
   const portal = reader.u16le(WHAT);
-  const target = Buffer.from(reader.rest()).toString('latin1').replace(/\0+$/, '');
+  const target = withoutFinalNuls(Buffer.from(reader.rest()).toString('latin1'));
   const headerDigest = (options & 0x2) !== 0 ? 'CRC32C' : 'None';
   const dataDigest = (options & 0x8) !== 0 ? 'CRC32C' : 'None';
   const authentication = (options & 0x800) !== 0 ? 'None' : (options & 0x1000) !== 0 ? 'CHAP_UNI' : 'CHAP_BI';

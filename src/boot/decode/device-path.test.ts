@@ -63,6 +63,10 @@ test('a length below the head, or beyond the bytes, is refused at its place', ()
   assert.throws(() => read('0101ffff0001'), at(4));
 });
 
+test('a path of more nodes than any machine has is refused', () => {
+  assert.throws(() => read('7f010400'.repeat(2000)), /more than 1024 nodes/);
+});
+
 test('any bytes give a path or a ParseError', () => {
   const nodes = fc.array(
     fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 40 }), fc.uint8Array({ maxLength: 60 })),

@@ -19,6 +19,8 @@ export interface DevicePath {
 }
 
 const NODE_HEADER_SIZE = 4;
+/** Real paths have some ten. */
+const MAX_NODES = 1024;
 const END = 0x7f;
 const END_OF_ENTIRE_PATH = 0xff;
 const FILE = /^File\((.*)\)$/s;
@@ -26,13 +28,14 @@ const PARTITION = /^HD\(\d+,GPT,([0-9a-f-]{36})/;
 
 /**
  * One device path, up to its end node or the end of the bytes. A node's length is at least its head, so each step goes on.
- * @throws {ParseError} where a node's length is less than its head, or more than there is
+ * @throws {ParseError} where a node's length is less than its head, or more than there is; above {@link MAX_NODES}
  */
 export function readDevicePath(reader: ByteReader): DevicePath {
   const instances: string[][] = [[]];
   let ended = false;
-  while (reader.remaining > 0 && !ended) {
+  for (let count = 0; reader.remaining > 0 && !ended; count++) {
     const at = reader.offset;
+    if (count === MAX_NODES) reader.fail('parse.too-large', 'device path', `more than ${MAX_NODES} nodes`);
     const type = reader.u8('device path node, type');
     const subType = reader.u8('device path node, sub-type');
     const length = reader.u16le('device path node, length');

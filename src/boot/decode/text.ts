@@ -1,4 +1,4 @@
-import { type ByteReader, ParseError } from '../../bytes/index.ts';
+import { type ByteReader, ParseError, withoutFinalNuls } from '../../bytes/index.ts';
 import { decodeText } from '../payload.ts';
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -19,9 +19,7 @@ export function textOf(data: Uint8Array, what: string, offset: number): string {
 
 /** `length` units of UTF-16, little endian; NULs at the end are dropped. */
 export function readUtf16(reader: ByteReader, length: number, what: string): string {
-  return Buffer.from(reader.bytes(length * 2, what))
-    .toString('utf16le')
-    .replace(/\0+$/, '');
+  return withoutFinalNuls(Buffer.from(reader.bytes(length * 2, what)).toString('utf16le'));
 }
 
 /** UTF-16 up to its NUL, which is read too. */
@@ -35,7 +33,7 @@ export function readUtf16z(reader: ByteReader, what: string): string {
 
 /** A string of `length` bytes, one a character; NULs at the end are dropped. */
 export function readLatin1(reader: ByteReader, length: number, what: string): string {
-  return Buffer.from(reader.bytes(length, what)).toString('latin1').replace(/\0+$/, '');
+  return withoutFinalNuls(Buffer.from(reader.bytes(length, what)).toString('latin1'));
 }
 
 /** A string behind a length byte, as TCG's structures have it. */

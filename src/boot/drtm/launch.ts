@@ -1,5 +1,5 @@
 /** Dynamic launches (DRTM): what was measured into PCRs 17–22, and which component differs between two. */
-import { type DigestAlgorithm, digestInfo, toHex } from '../../bytes/index.ts';
+import { type DigestAlgorithm, digestInfo, toHex, withoutFinalNuls } from '../../bytes/index.ts';
 import { BootError } from '../error.ts';
 import { eventTypeName } from '../event-types.ts';
 import type { BootEvent, BootLog } from '../log.ts';
@@ -50,7 +50,7 @@ export function launchMeasurements(log: BootLog, bank: DigestAlgorithm): LaunchM
 }
 
 function launchEvent({ index, pcr, type, data }: BootEvent): LaunchEvent {
-  const text = Buffer.from(data).toString('latin1').replace(/\0+$/, '');
+  const text = withoutFinalNuls(Buffer.from(data).toString('latin1'));
   return { index, pcr, type, text: PRINTABLE.test(text) ? text : undefined };
 }
 

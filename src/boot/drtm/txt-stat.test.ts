@@ -112,6 +112,11 @@ test('text without events, and events that are cut or contradict themselves, are
   place(printed(17, 0x402, SHA1).replace('0 bytes', '900000000 bytes'), 'parse.too-large');
 });
 
+test('a line of a MiB of blanks costs no more than its length, and more text than a log has is refused', () => {
+  assert.throws(() => parseTxtStat(`PCRIndex:\n${' '.repeat(1 << 20)}x\n`), { code: 'boot.not-a-log' });
+  assert.throws(() => parseTxtStat('\n'.repeat((8 << 20) + 1)), { code: 'parse.too-large' });
+});
+
 test('any text gives a log or a typed error', () => {
   fc.assert(
     fc.property(fc.nat(TEXT.length), fc.string({ maxLength: 8 }), (at, put) => {

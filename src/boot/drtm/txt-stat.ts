@@ -5,15 +5,17 @@ import { EventType } from '../event-types.ts';
 import type { BootEvent, BootLog, EventDigest, SpecId } from '../log.ts';
 
 const MAX_EVENTS = 10_000;
+/** The largest log that the TXT heap holds comes to less, once for each of four banks. */
+const MAX_TEXT = 8 << 20;
 /** Far above what the whole log's buffer in the TXT heap holds; more is refused, so that a forged size costs nothing. */
 const MAX_DATA = 64 * 1024;
 const MAX_DIGESTS = 16;
 const MAX_PCR = 23;
 /** TXT's record of the PCR mapping stands in no PCR. */
 const TXT_NO_PCR = 255;
-const PREFIX = /^\s*TBOOT:/;
-const FIELD = /^\s*(?:TBOOT:)?\s*(TCG Event:|Event:|[A-Za-z_][A-Za-z_0-9]*:)\s*(.*)$/;
-const HEX_LINE = /^\s*(?:TBOOT:)?\s*((?:[0-9a-f]{2}\s*)+)$/i;
+const PREFIX = 'TBOOT:';
+const FIELD = /^(TCG Event:|Event:|[A-Za-z_][A-Za-z_0-9]*:)(.*)$/;
+const HEX_LINE = /^(?:[0-9a-f]{2}\s*)+$/i;
 const STARTS: ReadonlySet<string> = new Set(['Event:', 'TCG Event:']);
 /** Of two algorithms with digests of one size the one that TXT writes: the older form prints no name beside them. */
 const TXT_ALGORITHMS = ['sha1', 'sha256', 'sha384', 'sha512'];
@@ -27,7 +29,10 @@ const NAMED_ALGORITHMS = {
 };
 
 interface Line {
+  /** Without the prefix and the blanks around it. */
   readonly text: string;
+  /** tboot's own boot log has its prefix before each line. */
+  readonly isOfTboot: boolean;
   readonly offset: number;
 }
 
@@ -45,10 +50,11 @@ export function looksLikeTxtStat(bytes: Uint8Array): boolean {
  * @throws {ParseError} at the line's offset: a field that is missing, out of place or malformed
  */
 export function parseTxtStat(text: string): BootLog {
+  if (text.length > MAX_TEXT) throw new ParseError('parse.too-large', 'txt-stat', MAX_TEXT, 'more text than a log has');
   const all = linesOf(text);
   const isStart = (line: Line): boolean => STARTS.has(fieldOf(line)?.name ?? '');
-  const hasHeap = all.some((line) => isStart(line) && !PREFIX.test(line.text));
-  const lines = hasHeap ? all.filter((line) => !PREFIX.test(line.text)) : all;
+  const hasHeap = all.some((line) => isStart(line) && !line.isOfTboot);
+  const lines = hasHeap ? all.filter((line) => !line.isOfTboot) : all;
   const events: BootEvent[] = [];
   for (let at = 0; at < lines.length; ) {
     const name = fieldOf(lines[at])?.name;
@@ -79,7 +85,9 @@ function linesOf(text: string): Line[] {
   return text.split('\n').map((line) => {
     const at = offset;
     offset += Buffer.byteLength(line) + 1;
-    return { text: line, offset: at };
+    const bare = line.trim();
+    const isOfTboot = bare.startsWith(PREFIX);
+    return { text: isOfTboot ? bare.slice(PREFIX.length).trimStart() : bare, isOfTboot, offset: at };
   });
 }
 
@@ -123,7 +131,7 @@ function readNamedDigest(
 ): EventDigest {
   const name = fieldOf(lines[at])?.name;
   const algorithm = Object.entries(NAMED_ALGORITHMS).find(([printed]) => printed === name)?.[1];
-  const hex = HEX_LINE.exec(lines[at + 1]?.text ?? '')?.[1];
+  const hex = HEX_LINE.exec(lines[at + 1]?.text ?? '')?.[0];
   if (algorithm === undefined || hex === undefined)
     return fail('parse.invalid', index, lines[at] ?? lines.at(-1), 'no digest of its form');
   const { tpmAlg, size, name: known } = digestInfo(algorithm);
@@ -152,7 +160,7 @@ function readData(lines: readonly Line[], at: number, name: string, index: numbe
   let next = at + 1;
   let got = 0;
   while (got < size) {
-    const hex = HEX_LINE.exec(lines[next]?.text ?? '')?.[1];
+    const hex = HEX_LINE.exec(lines[next]?.text ?? '')?.[0];
     if (hex === undefined)
       return fail('parse.truncated', index, lines[next] ?? lines.at(-1), `${got} of ${size} bytes`);
     const part = bytesOf(hex);

@@ -1,4 +1,5 @@
 /** What a kernel's own EFI stub measures, and what QEMU changes in a kernel that it hands to the firmware. */
+import { withoutFinalNuls } from '../../bytes/index.ts';
 import { efiText, type Measurement, notPredictable } from './measurement.ts';
 
 /** Load options and initrd (Linux: drivers/firmware/efi/libstub/efi-stub-helper.c:efi_convert_cmdline, efi_load_initrd). */
@@ -18,7 +19,7 @@ export function efiStubMeasurements(
  * end, other letters than ASCII.
  */
 export function plainCommandLine(text: string, source: string): string {
-  const line = text.replace(/\0+$/, '');
+  const line = withoutFinalNuls(text);
   if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(line)) {
     throw notPredictable(
       `${source}: how this command line is passed on depends on the loader's version`,

@@ -1,5 +1,5 @@
 /** What is built into a GRUB image: modules, its prefix and the configuration with which it begins (include/grub/kernel.h, grub_module_header). */
-import { ByteReader } from '../../bytes/index.ts';
+import { ByteReader, withoutFinalNuls } from '../../bytes/index.ts';
 import { findSection, sectionBytes } from '../pe/index.ts';
 import { fatFile } from './fat-volume.ts';
 import { moduleName } from './grub-module.ts';
@@ -54,7 +54,7 @@ export function openGrub(file: BootFile): GrubImage {
   };
 }
 
-const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1').replace(/\0+$/, '');
+const text = (bytes: Uint8Array): string => withoutFinalNuls(Buffer.from(bytes).toString('latin1'));
 
 function moduleObjects(reader: ByteReader, name: string): { readonly type: number; readonly bytes: Uint8Array }[] {
   const objects: { type: number; bytes: Uint8Array }[] = [];

@@ -1,5 +1,5 @@
 /** A boot before it happens: the firmware's part from a log of the same machine, the rest from the files that it will load. */
-import { AssayError, type DigestAlgorithm, digestInfo } from '../../bytes/index.ts';
+import { AssayError, type DigestAlgorithm, digestInfo, withoutFinalNuls } from '../../bytes/index.ts';
 import { EventType, eventTypeName } from '../event-types.ts';
 import type { BootEvent, BootLog } from '../log.ts';
 import { digestMatchesPayload } from '../payload.ts';
@@ -226,7 +226,7 @@ function machineOwner(model: BootModel, own: readonly Measurement[], events: rea
   if (list === undefined || listX === undefined)
     throw notPredictable('the base log has no machine owner lists: it booted without this shim');
   if (!model.shim.isOwnerGiven) assumeNoOwnerKeys(own, [list, listX]);
-  const names = others.map((event) => Buffer.from(event.data).toString('latin1').replace(/\0+$/, ''));
+  const names = others.map((event) => withoutFinalNuls(Buffer.from(event.data).toString('latin1')));
   const unknown = others[names.findIndex((name) => name !== 'MokListTrusted')];
   if (unknown !== undefined) kept(unknown, true);
   return [...own, ...others.map((event) => kept(event, false))];

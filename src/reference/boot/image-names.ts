@@ -8,7 +8,7 @@ import {
   parsePe,
   sectionBytes,
 } from '../../boot/index.ts';
-import { type DigestAlgorithm, ParseError, toHex } from '../../bytes/index.ts';
+import { type DigestAlgorithm, ParseError, toHex, withoutFinalNuls } from '../../bytes/index.ts';
 
 const BANKS: readonly DigestAlgorithm[] = ['sha1', 'sha256', 'sha384', 'sha512'];
 
@@ -48,7 +48,7 @@ function sectionText(image: PeImage, name: string): string | undefined {
   const section = findSection(image, name);
   return section === undefined
     ? undefined
-    : Buffer.from(sectionBytes(image, section)).toString('utf8').replace(/\0+$/, '');
+    : withoutFinalNuls(Buffer.from(sectionBytes(image, section)).toString('utf8'));
 }
 
 /** A unified kernel image: the system that it brings, and its kernel. */

@@ -1,5 +1,6 @@
 /** Which component an event belongs to. */
 import { type BootEvent, EventType } from '../../boot/index.ts';
+import { withoutFinalNuls } from '../../bytes/index.ts';
 import type { BootComponent } from './components.ts';
 
 export interface Part {
@@ -106,7 +107,7 @@ function variableName(data: Uint8Array): string | undefined {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
   const length = bytes.readBigUInt64LE(16);
   if (length > LONGEST_NAME) return undefined;
-  return bytes.toString('utf16le', VARIABLE_HEADER_SIZE, VARIABLE_HEADER_SIZE + Number(length) * 2).replace(/\0+$/, '');
+  return withoutFinalNuls(bytes.toString('utf16le', VARIABLE_HEADER_SIZE, VARIABLE_HEADER_SIZE + Number(length) * 2));
 }
 
 /** A device path that begins with a PI firmware volume (UEFI PI 1.8, volume 3): media path, sub-type 7. */
