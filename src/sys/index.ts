@@ -1,19 +1,25 @@
 /** System calls: the only room with a native module. It loads when the first call is made, not before. */
 export { type AuditEvent, AuditSocket, decodeAuditMessage } from './audit.ts';
 export { type BeneathOptions, closeFile, FileStatus, openBeneath, requireOpenat2, STATE_SIZE } from './beneath.ts';
+export { CloseEvents } from './close-events.ts';
 export { type FileIdentity, type HashedContent, hashContent, identityKey, identityOf, MAX_HASHED } from './content.ts';
 export { type EntryType, readDirectory } from './directory.ts';
 export { type EcdsaSigner, type EcdsaVerifier, ecdsaSigner, ecdsaVerifier } from './ecdsa.ts';
 export { ecdsaVerifierOfMany } from './ecdsa-table.ts';
 export { SysError, type SysErrorCode } from './error.ts';
-export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './fanotify.ts';
+export { EVENTS_A_READ, EventBuffer } from './event-buffer.ts';
+export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './exec-watch.ts';
 export { type FileDigester, fileDigester } from './file-digest.ts';
 export { type FileSystem, fileSystem } from './file-system.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
 export { addKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';
+export { giveUpLease, holdsReadLease, ignoreLeaseSignal, type LeaseTaken, takeReadLease } from './lease.ts';
+export { type StayingPower, stayInMemory } from './memory-lock.ts';
 export { isNativeAvailable } from './native.ts';
+export { PermissionEvents, type PermissionKind } from './permission-events.ts';
 export { openPkcs11Key, type Pkcs11Key, type Pkcs11Options } from './pkcs11.ts';
+export { type PollKind, PollSet } from './poll.ts';
 export {
   createFile,
   type FileOptions,
@@ -26,6 +32,7 @@ export {
 export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';
 export { removeAbandonedSocket } from './socket-path.ts';
 export { nameFile, openUnnamed, syncFileSystem } from './unnamed-file.ts';
+export { Waker } from './waker.ts';
 export {
   fgetXattr,
   flistXattrs,

@@ -9,40 +9,25 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import { ParseError } from '../bytes/index.ts';
-import { callFailed } from './error.ts';
-import { cPath, errno, native } from './native.ts';
+import { callFailed, SysError } from './error.ts';
+import {
+  changeMark,
+  FAN_CLOEXEC,
+  FAN_MARK_ADD,
+  FAN_MARK_FILESYSTEM,
+  FAN_NONBLOCK,
+  FAN_OPEN_EXEC,
+  FAN_Q_OVERFLOW,
+  METADATA_SIZE,
+  METADATA_VERSION,
+  O_CLOEXEC,
+  O_LARGEFILE,
+  O_NOATIME,
+  openGroup,
+} from './fanotify-group.ts';
+import { PollSet } from './poll.ts';
 
-const fanotifyInit = native<[number, number], number>(
-  'int fanotify_init(unsigned int flags, unsigned int event_flags)',
-);
-const fanotifyMark = native<[number, number, bigint, number, Buffer], number>(
-  'int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int dirfd, const uint8_t *path)',
-);
-const pollFds = native<[Buffer, number, number], number>(
-  'int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)',
-);
-
-// linux/fanotify.h
-const FAN_CLOEXEC = 0x1;
-const FAN_NONBLOCK = 0x2;
-const FAN_OPEN_EXEC = 0x1000n;
-const FAN_Q_OVERFLOW = 0x4000n;
-const FAN_MARK_ADD = 0x1;
-const FAN_MARK_FILESYSTEM = 0x100;
 const FAN_NOFD = -1;
-const METADATA_VERSION = 3;
-const METADATA_SIZE = 24;
-
-// asm-generic/fcntl.h; O_LARGEFILE differs on arm64. Without it a program over 2 GB gives EOVERFLOW in place of an event.
-const O_CLOEXEC = 0x80000;
-const O_NOATIME = 0x40000;
-const O_LARGEFILE = process.arch === 'arm64' ? 0x20000 : 0x8000;
-const AT_FDCWD = -100;
-
-// poll.h
-const POLLIN = 0x1;
-const POLLPRI = 0x2;
-const POLLERR = 0x8;
 
 /** Each event that is read opens a file, so this also bounds how many are open at once (170). */
 const READ_SIZE = 4096;
@@ -84,7 +69,7 @@ export function parseFanotifyEvents(bytes: Buffer): FanotifyEvent[] {
 function decode(bytes: Buffer, at: number): FanotifyEvent | undefined {
   const mask = bytes.readBigUInt64LE(at + 8);
   const fd = bytes.readInt32LE(at + 16);
-  if ((mask & FAN_Q_OVERFLOW) !== 0n) return { kind: 'overflow' };
+  if ((mask & BigInt(FAN_Q_OVERFLOW)) !== 0n) return { kind: 'overflow' };
   return fd === FAN_NOFD ? undefined : { kind: 'exec', fd, pid: bytes.readInt32LE(at + 20) };
 }
 
@@ -100,27 +85,25 @@ export class ExecWatch {
 
   /** @throws {SysError} where koffi does not load, or the kernel refuses (not root, no CONFIG_FANOTIFY) */
   constructor() {
-    this.#fd = fanotifyInit(FAN_CLOEXEC | FAN_NONBLOCK, O_CLOEXEC | O_NOATIME | O_LARGEFILE);
-    if (this.#fd < 0) throw callFailed('fanotify_init', '', errno());
+    const fd = openGroup(FAN_CLOEXEC | FAN_NONBLOCK, O_CLOEXEC | O_NOATIME | O_LARGEFILE);
+    if (fd === undefined) throw new SysError('sys.call-failed', 'fanotify_init: EINVAL', { errno: 'EINVAL' });
+    this.#fd = fd;
   }
 
   /** Watches the whole file system that holds `path`, all its mounts included. @throws {SysError} */
   watchFileSystem(path: string | Uint8Array): void {
-    const flags = FAN_MARK_ADD | FAN_MARK_FILESYSTEM;
-    if (fanotifyMark(this.#fd, flags, FAN_OPEN_EXEC, AT_FDCWD, cPath(path)) !== 0) {
-      throw callFailed('fanotify_mark', Buffer.from(path).toString(), errno());
-    }
+    const failed = changeMark(this.#fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC, path);
+    if (failed !== 0) throw callFailed('fanotify_mark', Buffer.from(path).toString(), failed);
   }
 
   /** Blocks this thread for at most `timeout` ms: for a Worker. */
   wait(timeout: number, alsoChanged?: number): Wakeup {
-    const fds = Buffer.alloc(16);
-    fds.writeInt32LE(this.#fd, 0);
-    fds.writeInt16LE(POLLIN, 4);
-    fds.writeInt32LE(alsoChanged ?? -1, 8);
-    fds.writeInt16LE(POLLPRI, 12);
-    if (pollFds(fds, 2, timeout) <= 0) return { events: false, changed: false };
-    return { events: fds.readInt16LE(6) !== 0, changed: (fds.readInt16LE(14) & (POLLPRI | POLLERR)) !== 0 };
+    const set = new PollSet([
+      [this.#fd, 'readable'],
+      [alsoChanged ?? -1, 'changed'],
+    ]);
+    if (!set.wait(timeout)) return { events: false, changed: false };
+    return { events: set.isReady(0), changed: set.hasChanged(1) };
   }
 
   /** What is waiting, at most 170 events; none where nothing is. */
