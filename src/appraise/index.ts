@@ -1,6 +1,5 @@
 /** Labels and appraises file trees: walk, threads, journal, problems file by file. */
 
-export { keyringOf } from './appraise-file.ts';
 export {
   type AppraiseDirectoriesOptions,
   type AppraisedDirectories,
@@ -34,11 +33,12 @@ export {
   labelTree,
   MAX_JOBS,
 } from './label.ts';
+export { type FileToJudge, keyringOf, LabelJudge, type LabelJudgement } from './label-judge.ts';
 export type { ExportSummary } from './portable/entry-writer.ts';
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions, exportLabels } from './portable/export.ts';
 export { importLabels } from './portable/import.ts';
 export type { ImportChange, ImportOptions, ImportSummary } from './portable/import-run.ts';
 export { type Problem, type ProblemCode, problemCodes, problemWords } from './problem.ts';
-export type { AppraiseCause, BadFile, EvmLabelling, FileDetail, KeyFileBytes, LabelChange } from './task.ts';
+export type { AppraiseCause, BadFile, EvmLabelling, FileDetail, JudgeKeys, KeyFileBytes, LabelChange } from './task.ts';
 export type { TreeCounts, TreeProgress, TreeRunOptions } from './tree-run.ts';
 export type { OtherEntry, WalkCounts, WalkOptions } from './walk.ts';

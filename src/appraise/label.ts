@@ -6,9 +6,9 @@ import { type DigestAlgorithm, digest, digestInfo } from '../bytes/index.ts';
 import { openSigner, type Signer, type SignerSource } from '../digsig/index.ts';
 import { padEvmKey } from '../evm/index.ts';
 import type { AppraiseType } from '../ima/index.ts';
-import { hashesOf, keyringOf } from './appraise-file.ts';
 import { AppraiseError } from './error.ts';
 import { Journal } from './journal.ts';
+import { hashesOf, keyringOf } from './label-judge.ts';
 import {
   type BadFile,
   type BatchResult,

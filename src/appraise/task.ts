@@ -63,10 +63,19 @@ export interface ClearTask {
 }
 
 /** Judges the label of each file. */
-export interface AppraiseTask {
+export interface AppraiseTask extends JudgeKeys {
   readonly kind: 'appraise';
   readonly root: number;
   readonly attribute: string;
+  /** What the kernel's rule would ask for. */
+  readonly type: AppraiseType;
+  readonly oneFileSystem: boolean;
+  /** Each file is reported, with its digest where judging its label has computed it in this algorithm. */
+  readonly digestsIn?: DigestAlgorithm;
+}
+
+/** By what labels are judged. */
+export interface JudgeKeys {
   /** Certificates and public keys, each with the name of its file. */
   readonly keys: readonly KeyFileBytes[];
   /** The kernel's `evm-key`; with neither this nor `evmKeys` EVM is not judged. */
@@ -74,15 +83,10 @@ export interface AppraiseTask {
   readonly evmKeys: readonly KeyFileBytes[];
   /** Names that the kernel's evm_xattrs holds too. */
   readonly evmXattrs?: readonly string[];
-  /** What the kernel's rule would ask for. */
-  readonly type: AppraiseType;
   /** The kernel's `ima_hash=`, where it is not sha256. */
   readonly imaHash?: DigestAlgorithm;
   /** Keys that no longer verify and lists of hashes; for `keys` and `evmKeys` alike, as in the kernel. */
   readonly blacklist: readonly KeyFileBytes[];
-  readonly oneFileSystem: boolean;
-  /** Each file is reported, with its digest where judging its label has computed it in this algorithm. */
-  readonly digestsIn?: DigestAlgorithm;
 }
 
 export interface KeyFileBytes {
