@@ -1,6 +1,6 @@
 /** fanotify(7)'s news of files that were closed after they had been open for writing. */
 import { closeFile } from './beneath.ts';
-import { callFailed, SysError } from './error.ts';
+import { SysError } from './error.ts';
 import { EventBuffer } from './event-buffer.ts';
 import {
   changeMark,
@@ -8,8 +8,8 @@ import {
   FAN_CLOSE_WRITE,
   FAN_MARK_ADD,
   FAN_MARK_FILESYSTEM,
-  FAN_MARK_FLUSH,
   FAN_NONBLOCK,
+  flushFileSystemMarks,
   O_CLOEXEC,
   O_LARGEFILE,
   O_NOATIME,
@@ -48,16 +48,12 @@ export class CloseEvents {
 
   /** @throws {SysError} */
   watchFileSystem(path: string | Uint8Array): void {
-    this.#change(FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CLOSE_WRITE, path);
+    changeMark(this.fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_CLOSE_WRITE, path);
   }
 
+  /** @throws {SysError} */
   unwatchAll(): void {
-    this.#change(FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, '/');
-  }
-
-  #change(flags: number, mask: number, path: string | Uint8Array): void {
-    const failed = changeMark(this.fd, flags, mask, path);
-    if (failed !== 0) throw callFailed('fanotify_mark', Buffer.from(path).toString(), failed);
+    flushFileSystemMarks(this.fd);
   }
 
   /** Takes the events that wait; each descriptor is the caller's to close. */

@@ -9,7 +9,7 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import { ParseError } from '../bytes/index.ts';
-import { callFailed, SysError } from './error.ts';
+import { SysError } from './error.ts';
 import {
   changeMark,
   FAN_CLOEXEC,
@@ -92,8 +92,7 @@ export class ExecWatch {
 
   /** Watches the whole file system that holds `path`, all its mounts included. @throws {SysError} */
   watchFileSystem(path: string | Uint8Array): void {
-    const failed = changeMark(this.#fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC, path);
-    if (failed !== 0) throw callFailed('fanotify_mark', Buffer.from(path).toString(), failed);
+    changeMark(this.#fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC, path);
   }
 
   /** Blocks this thread for at most `timeout` ms: for a Worker. */

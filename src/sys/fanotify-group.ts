@@ -57,10 +57,23 @@ const EINVAL = 22;
 
 /**
  * @param target a path, whose last link is followed, or an open file
- * @returns 0, or errno
+ * @throws {SysError}
  */
-export function changeMark(group: number, flags: number, mask: number, target: string | Uint8Array | number): number {
+export function changeMark(group: number, flags: number, mask: number, target: string | Uint8Array | number): void {
+  const failed = tryMark(group, flags, mask, target);
+  if (failed === 0) return;
+  const subject = typeof target === 'number' ? `descriptor ${target}` : Buffer.from(target).toString();
+  throw callFailed('fanotify_mark', subject, failed);
+}
+
+/** @returns 0, or errno */
+export function tryMark(group: number, flags: number, mask: number, target: string | Uint8Array | number): number {
   const isOpen = typeof target === 'number';
-  const result = fanotifyMark(group, flags, BigInt(mask), isOpen ? target : AT_FDCWD, isOpen ? null : cPath(target));
-  return result === 0 ? 0 : errno();
+  const path = isOpen ? null : cPath(target);
+  return fanotifyMark(group, flags, BigInt(mask), isOpen ? target : AT_FDCWD, path) === 0 ? 0 : errno();
+}
+
+/** Takes every mark of every file system away. @throws {SysError} */
+export function flushFileSystemMarks(group: number): void {
+  changeMark(group, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, '/');
 }

@@ -25,11 +25,13 @@ import {
   FAN_REPORT_TID,
   FAN_UNLIMITED_MARKS,
   FAN_UNLIMITED_QUEUE,
+  flushFileSystemMarks,
   O_CLOEXEC,
   O_LARGEFILE,
   O_NOATIME,
   O_NONBLOCK,
   openGroup,
+  tryMark,
 } from './fanotify-group.ts';
 import { errno, native } from './native.ts';
 
@@ -40,7 +42,6 @@ const writeCall = native<[number, Uint8Array, number], number>(
 const FAN_ALLOW = 1;
 const FAN_DENY = 2;
 const ENOENT = 2;
-const EINVAL = 22;
 
 /** Which events a file system is marked for: executions alone, or every open. */
 export type PermissionKind = 'exec' | 'open';
@@ -90,12 +91,12 @@ export class PermissionEvents {
 
   /** Every access to the file system that holds `path`, through whichever mount. @throws {SysError} */
   watchFileSystem(path: string | Uint8Array, kinds: readonly PermissionKind[]): void {
-    this.#change(FAN_MARK_ADD | FAN_MARK_FILESYSTEM, maskOf(kinds), path);
+    changeMark(this.fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, maskOf(kinds), path);
   }
 
   /** @throws {SysError} ENOENT where it is not watched */
   unwatchFileSystem(path: string | Uint8Array, kinds: readonly PermissionKind[]): void {
-    this.#change(FAN_MARK_REMOVE | FAN_MARK_FILESYSTEM, maskOf(kinds), path);
+    changeMark(this.fd, FAN_MARK_REMOVE | FAN_MARK_FILESYSTEM, maskOf(kinds), path);
   }
 
   /**
@@ -105,24 +106,18 @@ export class PermissionEvents {
    */
   ignore(file: number, kinds: readonly PermissionKind[]): void {
     const flags = FAN_MARK_ADD | FAN_MARK_IGNORED_MASK;
-    let failed = changeMark(this.fd, flags | FAN_MARK_EVICTABLE, maskOf(kinds), file);
-    if (failed === EINVAL) failed = changeMark(this.fd, flags, maskOf(kinds), file);
-    if (failed !== 0) throw callFailed('fanotify_mark', `descriptor ${file}`, failed);
+    const mask = maskOf(kinds);
+    if (tryMark(this.fd, flags | FAN_MARK_EVICTABLE, mask, file) !== 0) changeMark(this.fd, flags, mask, file);
   }
 
   /** Takes back every {@link ignore}. @throws {SysError} */
   ignoreNothing(): void {
-    this.#change(FAN_MARK_FLUSH, 0, '/');
+    changeMark(this.fd, FAN_MARK_FLUSH, 0, '/');
   }
 
   /** Takes every mark of every file system away; what waits still wants its answer. @throws {SysError} */
   unwatchAll(): void {
-    this.#change(FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, '/');
-  }
-
-  #change(flags: number, mask: number, path: string | Uint8Array): void {
-    const failed = changeMark(this.fd, flags, mask, path);
-    if (failed !== 0) throw callFailed('fanotify_mark', Buffer.from(path).toString(), failed);
+    flushFileSystemMarks(this.fd);
   }
 
   /**
