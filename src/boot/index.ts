@@ -104,7 +104,8 @@ export {
   signPolicies,
 } from './predict/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
-export { type BootState, bootState, type KeyVariable, type LeftOut, type StartedFile } from './state.ts';
+export type { KeyVariable, SecureBootState } from './secure-boot-state.ts';
+export { type BootState, bootState, type LeftOut, type StartedFile } from './state.ts';
 export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
 export { tpm2EventlogYaml } from './tpm2-yaml/log.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';

@@ -8,27 +8,43 @@ import { bootState } from './state.ts';
 
 const SHA256 = 0x000b;
 const GLOBAL = Buffer.from('61dfe48bca93d211aa0d00e098032b8c', 'hex');
+const DATABASE = Buffer.from('cbb219d73a3d9645a3bcdad00e67656f', 'hex');
 const DRIVER_CONFIG = 0x80000001;
+const AUTHORITY = 0x800000e0;
 const event = (pcr: number, type: number, data: Buffer, measured: Buffer = data): TestEvent => ({
   pcr,
   type,
   digests: [[SHA256, digest('sha256', measured)]],
   data,
 });
-function variable(name: string, data: Buffer): Buffer {
-  const writer = new ByteWriter().bytes(GLOBAL).u64le(BigInt(name.length)).u64le(BigInt(data.length));
+function variable(name: string, data: Buffer, vendor = /^dbx?$/.test(name) ? DATABASE : GLOBAL): Buffer {
+  const writer = new ByteWriter().bytes(vendor).u64le(BigInt(name.length)).u64le(BigInt(data.length));
   return Buffer.from(writer.bytes(Buffer.from(name, 'utf16le')).bytes(data).finish());
 }
 const config = (name: string, data = Buffer.alloc(0)) => event(7, DRIVER_CONFIG, variable(name, data));
 const separator = (pcr: number) => event(pcr, 4, Buffer.alloc(4));
-const KEYS = ['PK', 'KEK', 'db', 'dbx'].map((name) => config(name));
+/** A list of one hash of an image; and one of them, as it accepts one. */
+const SIGNATURE = Buffer.alloc(48, 0xaa);
+const LIST = new ByteWriter()
+  .bytes(Buffer.from('2616c4c14c509240aca941f936934328', 'hex'))
+  .u32le(28 + 48)
+  .u32le(0)
+  .u32le(48);
+const KEY_DATA = Buffer.from(LIST.bytes(SIGNATURE).finish());
+const KEYS = ['PK', 'KEK', 'db', 'dbx'].map((name) => config(name, KEY_DATA));
 const START = [config('SecureBoot', Buffer.of(1)), ...KEYS];
+const OFF = [config('SecureBoot', Buffer.of(0)), ...KEYS];
+const accepted = event(7, AUTHORITY, variable('db', SIGNATURE));
 const logOf = (...events: readonly TestEvent[]) => parseBootLog(agileLog(specIdPayload([[SHA256, 32]]), events));
 const secureBoot = (...events: readonly TestEvent[]) => bootState(logOf(...events), 'sha256').secureBoot;
 
 test('Secure Boot is on or off as its variable was measured, and the event is named', () => {
-  assert.deepEqual(secureBoot(...START, separator(7)), { state: 'on', why: 'event 1 of PCR 7 measured SecureBoot=1' });
-  assert.equal(secureBoot(config('SecureBoot', Buffer.of(0)), ...KEYS, separator(7)).state, 'off');
+  const on = { state: 'on', why: 'event 1 of PCR 7 measured SecureBoot=1' };
+  assert.deepEqual(secureBoot(...START, separator(7), accepted), on);
+  assert.deepEqual(secureBoot(...START, accepted, separator(7)), on, 'a driver was accepted before the separator');
+  assert.equal(secureBoot(...OFF, separator(7)).state, 'off');
+  const none = ['PK', 'KEK', 'db', 'dbx'].map((name) => config(name));
+  assert.equal(secureBoot(config('SecureBoot', Buffer.of(0)), ...none, separator(7)).state, 'off');
 });
 
 /** What go-attestation refuses (attest/secureboot.go), each leaves the state unknown. */
@@ -55,6 +71,54 @@ const STRANGE: readonly (readonly [what: string, events: readonly TestEvent[], w
     /does not belong/,
   ],
   ['SecureBoot that is no boolean', [config('SecureBoot', Buffer.of(2)), ...KEYS, separator(7)], /no byte 0 or 1/],
+  ['an empty SecureBoot', [config('SecureBoot'), ...KEYS, separator(7)], /had no such variable/],
+  ['it on, and no key that accepted anything', [...START, separator(7)], /no key accepted anything/],
+  ...['PK', 'KEK', 'db'].map(
+    (name) =>
+      [
+        `it on, and an empty ${name}`,
+        [
+          ...START.filter((_, i) => ['SecureBoot', 'PK', 'KEK', 'db', 'dbx'][i] !== name),
+          config(name),
+          separator(7),
+          accepted,
+        ],
+        new RegExp(`an empty ${name}`),
+      ] as const,
+  ),
+  [
+    'a list of keys that is cut off',
+    [...START.slice(0, -1), config('dbx', KEY_DATA.subarray(0, 60)), separator(7), accepted],
+    /dbx: signature list/,
+  ],
+  [
+    'a variable of that name of another vendor',
+    [event(7, DRIVER_CONFIG, variable('SecureBoot', Buffer.of(0), DATABASE)), ...KEYS, separator(7)],
+    /which is another variable/,
+  ],
+  ['an error for a separator', [...OFF, event(7, 4, Buffer.from([1, 0, 0, 0]))], /a separator that is none/],
+  ['ones for a separator', [...OFF, event(7, 4, Buffer.alloc(4, 0xff))], /a separator that is none/],
+  ['a separator that was not measured', [...OFF, event(7, 4, Buffer.alloc(4), Buffer.from('x'))], /digest is not over/],
+  [
+    'an action',
+    [...OFF, event(7, 0x80000007, Buffer.from('Exit Boot Services Invocation')), separator(7)],
+    /an action/,
+  ],
+  [
+    'a debugger',
+    [...START, event(7, 0x80000007, Buffer.from('UEFI Debug Mode')), separator(7), accepted],
+    /a firmware debugger was there/,
+  ],
+  [
+    'an authority that the digest is not over, whatever it is called',
+    [...START, separator(7), accepted, event(7, AUTHORITY, variable('MokListRT', SIGNATURE), Buffer.from('x'))],
+    /digest is not over MokListRT/,
+  ],
+  [
+    'an authority of no form',
+    [...START, separator(7), accepted, event(7, AUTHORITY, variable('db', Buffer.alloc(4)))],
+    /no form of an authority/,
+  ],
 ];
 for (const [what, events, why] of STRANGE) {
   test(`Secure Boot is unknown with ${what}`, () => {
@@ -66,7 +130,7 @@ for (const [what, events, why] of STRANGE) {
 
 test('only what the given PCR values prove is told', () => {
   const line = event(12, 0x0d, Buffer.from('ro quiet\0', 'utf16le'));
-  const log = logOf(...START, separator(7), line);
+  const log = logOf(...START, separator(7), accepted, line);
   const values = replayBootLog(log).sha256 ?? {};
   const proven = bootState(log, 'sha256', values);
   assert.deepEqual([proven.secureBoot.state, proven.commandLine, proven.leftOut], ['on', ['ro quiet'], []]);
@@ -79,12 +143,21 @@ test('only what the given PCR values prove is told', () => {
   assert.equal(bootState(log, 'sha256').provenPcrs, undefined);
 });
 
+test('a PCR of which the log leaves out every event is told', () => {
+  const log = logOf(...START, separator(7), accepted);
+  const values = { ...replayBootLog(log).sha256, 8: '12'.repeat(32), 9: '00'.repeat(32), 10: '34'.repeat(32) };
+  const { leftOut } = bootState(log, 'sha256', values);
+  assert.deepEqual(leftOut, [{ index: undefined, pcr: 8, reason: 'it was extended, and the log says nothing of it' }]);
+});
+
 test('a debugger and switched-off protection against DMA are told', () => {
   const action = (text: string) => event(7, 0x80000007, Buffer.from(text));
-  const log = logOf(...START, action('UEFI Debug Mode'), action('DMA Protection Disabled'), separator(7));
-  const { debug, secureBoot: state } = bootState(log, 'sha256');
-  assert.deepEqual(debug, { firmwareDebugger: true, dmaProtectionDisabled: true });
+  const dma = action('DMA Protection Disabled');
+  const { debug, secureBoot: state } = bootState(logOf(...START, dma, separator(7), accepted), 'sha256');
+  assert.deepEqual(debug, { firmwareDebugger: false, dmaProtectionDisabled: true });
   assert.equal(state.state, 'on');
+  const debugged = bootState(logOf(...START, action('UEFI Debug Mode'), separator(7), accepted), 'sha256');
+  assert.deepEqual([debugged.debug.firmwareDebugger, debugged.secureBoot.state], [true, 'unknown']);
 });
 
 test('real logs: a state or a reason, and with their own replay nothing is unproven', needsCorpus, () => {

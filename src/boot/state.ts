@@ -1,11 +1,12 @@
 /** In which state a boot's log says that the machine was started: only from what digests vouch for. */
 import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
 import type { ChangeCode } from './compare/changes.ts';
-import { componentOf, signatureText } from './compare/component.ts';
+import { componentOf } from './compare/component.ts';
 import { decodeLog } from './decode/decode-event.ts';
 import type { DecodedEvent } from './decode/decoded-event.ts';
 import type { BootLog } from './log.ts';
 import { isExtended, replayBootLog } from './replay.ts';
+import { type SecureBootState, secureBootState, unknownSecureBoot } from './secure-boot-state.ts';
 
 /** Something that was started or read: its digest is certain, its name a remark of the log's. */
 export interface StartedFile {
@@ -15,15 +16,10 @@ export interface StartedFile {
   readonly name: string;
 }
 
-export interface BootState {
+export interface BootState extends SecureBootState {
   readonly bank: DigestAlgorithm;
   /** PCRs whose given value the log replays to, ascending; undefined where no values were given. */
   readonly provenPcrs: readonly number[] | undefined;
-  readonly secureBoot: { readonly state: 'on' | 'off' | 'unknown'; readonly why: string };
-  /** What PK, KEK, db and dbx hold: certificates by subject, hashes. One that the log does not tell is left out. */
-  readonly keys: Readonly<Partial<Record<KeyVariable, readonly string[]>>>;
-  /** Certificates by which the firmware, and shim, accepted what was started; in the log's order. */
-  readonly authorities: readonly string[];
   /** Drivers and option ROMs, in PCR 2. */
   readonly drivers: readonly StartedFile[];
   /** Boot loaders and other applications but the kernel, in PCR 4. */
@@ -46,9 +42,6 @@ export interface LeftOut {
   readonly reason: string;
 }
 
-const KEY_VARIABLES = ['PK', 'KEK', 'db', 'dbx'] as const;
-export type KeyVariable = (typeof KEY_VARIABLES)[number];
-
 interface Believed {
   readonly event: DecodedEvent;
   readonly digest: string;
@@ -57,9 +50,7 @@ interface Believed {
 }
 
 /**
- * The rules are go-attestation's (attest/secureboot.go, ParseSecurebootState): nothing counts that its PCR does not prove;
- * each variable of Secure Boot is measured once, before PCR 7's separator, with a digest over it; whatever else stands in
- * PCR 7 makes Secure Boot's state unknown.
+ * Nothing counts that its PCR does not prove; of Secure Boot, `secure-boot-state.ts` has the rules.
  * @param values the bank's PCR values from a quote or a TPM, lower-case hex by index; left out: the log is taken at its word
  * @throws {BootError} `boot.no-such-bank`
  */
@@ -75,16 +66,16 @@ export function bootState(log: BootLog, bank: DigestAlgorithm, values?: Readonly
     const component = componentOf(event);
     return [{ event, digest: toHex(digest), code: component?.code, text: component?.text ?? event.typeName }];
   });
-  const { secureBoot, keys, authorities } = stateOfSecureBoot(events, isProven(7));
+  const ofSecureBoot = isProven(7)
+    ? secureBootState(events.flatMap(({ event }) => (event.pcr === 7 ? [event] : [])))
+    : unknownSecureBoot('the log does not prove PCR 7');
   const coded = (code: ChangeCode): Believed[] => events.filter((one) => one.code === code);
   const lines = coded('boot.command-line-changed').filter((one) => !isSectionName(one.event));
   const actions = events.flatMap(({ event: { payload } }) => (payload.kind === 'action' ? [payload.action] : []));
   return {
     bank,
     provenPcrs: proven && [...proven].map(Number).sort((a, b) => a - b),
-    secureBoot,
-    keys,
-    authorities,
+    ...ofSecureBoot,
     drivers: events.filter(({ event }) => event.pcr === 2 && event.payload.kind === 'image-load').map(startedFile),
     applications: [...coded('boot.application-changed'), ...coded('boot.uki-changed')]
       .filter(({ event }) => event.payload.kind === 'image-load')
@@ -104,11 +95,25 @@ export function bootState(log: BootLog, bank: DigestAlgorithm, values?: Readonly
         pcr: Number(pcr),
         reason: values?.[pcr] === undefined ? 'no value of it was given' : 'the log does not replay to its value',
       })),
+      ...untold(replayed, values).map((pcr) => ({
+        index: undefined,
+        pcr,
+        reason: 'it was extended, and the log says nothing of it',
+      })),
       ...events.flatMap(({ event: { index, pcr, vouched, typeName } }) =>
         vouched === 'differs' ? [{ index, pcr, reason: `${typeName}: its digest is not over its payload` }] : [],
       ),
     ],
   };
+}
+
+/** A boot's: PCR 10 is IMA's, 16 and 23 are anybody's, 17–22 those of a launch, of which another log tells. */
+const OF_BOOT = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
+const UNTOUCHED = /^(?:0*|f*)$/;
+
+/** A log that leaves out every event of a PCR must not look like a boot without them. */
+function untold(replayed: Readonly<Record<string, string>>, values: Readonly<Record<string, string>> = {}): number[] {
+  return OF_BOOT.filter((pcr) => replayed[pcr] === undefined && !UNTOUCHED.test(values[pcr] ?? ''));
 }
 
 const startedFile = ({ event, digest, text }: Believed): StartedFile => ({ pcr: event.pcr, digest, name: text });
@@ -119,74 +124,3 @@ const isSectionName = ({ payload, vouched }: DecodedEvent): boolean =>
 
 const contents = (all: readonly Believed[]): StartedFile[] =>
   all.filter(({ event }) => !isSectionName(event)).map(startedFile);
-
-type SecureBootPart = Pick<BootState, 'secureBoot' | 'keys' | 'authorities'>;
-
-function stateOfSecureBoot(events: readonly Believed[], isProven: boolean): SecureBootPart {
-  const unknown = (why: string): SecureBootPart => ({
-    secureBoot: { state: 'unknown', why },
-    keys: {},
-    authorities: [],
-  });
-  if (!isProven) return unknown('the log does not prove PCR 7');
-  const measured = events.map(({ event }) => event).filter(({ pcr }) => pcr === 7);
-  if (measured.length === 0) return unknown('nothing was measured into PCR 7');
-  const separators = measured.filter(({ payload }) => payload.kind === 'separator');
-  const [separator] = separators;
-  if (separator === undefined || separators.length > 1) return unknown(`PCR 7 has ${separators.length} separators`);
-  const stranger = measured.map((event) => whyStrange(event, separator)).find((why) => why !== undefined);
-  if (stranger !== undefined) return unknown(stranger);
-  const variables = new Map<string, DecodedEvent>();
-  for (const event of measured) {
-    if (event.payload.kind !== 'variable' || event.typeName !== CONFIGURATION) continue;
-    if (variables.has(event.payload.name)) return unknown(`${event.payload.name} was measured twice`);
-    variables.set(event.payload.name, event);
-  }
-  const missing = ['SecureBoot', ...KEY_VARIABLES].find((name) => !variables.has(name));
-  if (missing !== undefined) return unknown(`${missing} was not measured`);
-  return {
-    secureBoot: onOrOff(variables.get('SecureBoot')),
-    keys: Object.fromEntries(KEY_VARIABLES.map((name) => [name, held(variables.get(name))])),
-    authorities: [...new Set(measured.flatMap(authority))],
-  };
-}
-
-const CONFIGURATION = 'EV_EFI_VARIABLE_DRIVER_CONFIG';
-const AUTHORITY = 'EV_EFI_VARIABLE_AUTHORITY';
-/** What shim adds to PCR 7 for itself (shim, mok.c and sbat.c): a variable's data, under a name that nothing vouches for. */
-const SHIMS = /^(?:MokList\w*|MokSBState|SbatLevel|Shim)$/;
-
-function whyStrange({ index, typeName, vouched, payload }: DecodedEvent, separator: DecodedEvent): string | undefined {
-  const where = `event ${index} of PCR 7`;
-  if (payload.kind === 'separator') return vouched === 'digest' ? undefined : `${where}: a separator that is none`;
-  if (payload.kind === 'action')
-    return vouched === 'digest' ? undefined : `${where}: its text is not what was measured`;
-  if (payload.kind !== 'variable') return `${where}: ${typeName} does not belong there`;
-  if (vouched !== 'digest' && !(typeName === AUTHORITY && SHIMS.test(payload.name))) {
-    return `${where}: its digest is not over ${payload.name}`;
-  }
-  if (typeName === CONFIGURATION && index > separator.index) return `${where}: ${payload.name} after the separator`;
-  return typeName === CONFIGURATION || typeName === AUTHORITY
-    ? undefined
-    : `${where}: ${typeName} does not belong there`;
-}
-
-function onOrOff(event: DecodedEvent | undefined): BootState['secureBoot'] {
-  const value = event?.payload.kind === 'variable' ? event.payload.value : undefined;
-  if (event === undefined || value?.kind !== 'boolean')
-    return { state: 'unknown', why: 'SecureBoot is no byte 0 or 1' };
-  const why = `event ${event.index} of PCR 7 measured SecureBoot=${value.value ? 1 : 0}`;
-  return { state: value.value ? 'on' : 'off', why };
-}
-
-function held(event: DecodedEvent | undefined): string[] {
-  const value = event?.payload.kind === 'variable' ? event.payload.value : undefined;
-  if (value?.kind !== 'signature-lists') return [];
-  return value.lists.flatMap(({ signatures }) => signatures.map(signatureText));
-}
-
-function authority({ payload }: DecodedEvent): string[] {
-  return payload.kind === 'variable' && payload.value?.kind === 'authority'
-    ? [signatureText(payload.value.signature)]
-    : [];
-}

@@ -15,7 +15,7 @@ LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}, and the PC
 With PCR values only what they prove is told. Without any, the log is taken at its word, and that is said.
 Names of files are the log's remarks; their digests are what was measured.
 
-Exit status: 0; 1 where Secure Boot's state cannot be told or a PCR contradicts the log; 2 for a bad log.
+Exit status: 0; 1 where a PCR contradicts the log; 2 for a bad log; 3 where Secure Boot's state cannot be told.
 
 Examples:
   assay boot state
@@ -56,7 +56,8 @@ function state(path: string | undefined, options: Options): void {
   const bank = bankOf(log, options.bank, values);
   const found = bootState(log, bank, values?.[bank]);
   const contradicts = found.leftOut.some(({ index }) => index === undefined);
-  if (found.secureBoot.state === 'unknown' || contradicts) process.exitCode = 1;
+  if (contradicts) process.exitCode = 1;
+  else if (found.secureBoot.state === 'unknown') process.exitCode = 3;
   if (options.json === true) printJson(found);
   else printState(found);
 }
