@@ -16,4 +16,12 @@ export { RefusedError, type ServerAddress, ServerConnection } from './remote/con
 export { checkEnrolledKey, enrol, enrolWhenReachable, type KeptEnrolment, readEnrolment } from './remote/enrolment.ts';
 export { attestUntilVerdict, Pusher, type PushOptions } from './remote/push.ts';
 export { type HostAgent, type HostAgentOptions, startHostAgent } from './run.ts';
-export { kernelHasIma, MAX_PART, readBootLog, readGrowing, readImaList, readUserspaceLog } from './sources.ts';
+export {
+  kernelHasIma,
+  MAX_PART,
+  readBootLog,
+  readGrowing,
+  readImaList,
+  readUserspaceLog,
+  whyNoBootLog,
+} from './sources.ts';

@@ -52,7 +52,9 @@ test('an absent log comes with its likely reason', (t) => {
   assert.match(String(reasonOf(mounted, ima)), /no IMA/);
   assert.match(String(reasonOf(config(''), readBootLog)), /CONFIG_TCG_TPM/);
   assert.match(String(reasonOf(mounted, readBootLog)), /no TPM/);
-  assert.match(String(reasonOf({ ...mounted, 'sys/class/tpm/tpm0/dev': '' }, readBootLog)), /boot loader/);
+  const withTpm = { ...mounted, 'sys/class/tpm/tpm0/dev': '' };
+  assert.match(String(reasonOf(withTpm, readBootLog)), /no UEFI, no ACPI table TPM2/);
+  assert.match(String(reasonOf({ ...withTpm, 'sys/firmware/efi/systab': '' }, readBootLog)), /GRUB without shim/);
 });
 
 test('a log that may not be read is an error and not an absence', (t) => {

@@ -1,7 +1,7 @@
 /** Where the kernel and systemd keep their logs on this host, and why one is not there. Reading only; nothing is judged. */
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { release } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { BootLogEvidence, GrowingLogEvidence } from '../evidence/index.ts';
 import { AgentError, errnoOf } from './error.ts';
@@ -11,6 +11,9 @@ const SECURITYFS = 'sys/kernel/security';
 const IMA_LIST = `${SECURITYFS}/ima/binary_runtime_measurements`;
 const BOOT_LOG = `${SECURITYFS}/tpm0/binary_bios_measurements`;
 const USERSPACE_LOG = 'run/log/systemd/tpm2-measure.log';
+
+/** Where firmware has a place to leave its log: UEFI's configuration table, or an ACPI table. */
+const HAND_OVER = ['sys/firmware/efi', 'sys/firmware/acpi/tables/TPM2'];
 
 /** Firmware reserves far less (64 KiB is usual); bounds what a broken one makes us hold. */
 const MAX_BOOT_LOG = 16 * 1024 * 1024;
@@ -109,11 +112,15 @@ function whyNoIma(root: string): string {
   return whyNoSecurityfs(root) ?? 'this kernel has no IMA, or IMA is off';
 }
 
-function whyNoBootLog(root: string): string {
+/** The likely reason for which the kernel shows no firmware log, the most lasting first. */
+export function whyNoBootLog(root = '/'): string {
   if (isBuiltIn('CONFIG_TCG_TPM', root) === false) return 'this kernel is built without TPM support (CONFIG_TCG_TPM)';
   if (!existsSync(join(root, 'sys/class/tpm/tpm0'))) return 'the kernel has found no TPM in this machine';
   const whyNot = whyNoSecurityfs(root);
   if (whyNot !== undefined) return whyNot;
+  if (existsSync(join(root, dirname(BOOT_LOG)))) return 'only root may read it';
+  if (!HAND_OVER.some((path) => existsSync(join(root, path))))
+    return 'the firmware hands none over (no UEFI, no ACPI table TPM2)';
   return 'the boot loader did not hand the firmware log on to the kernel (GRUB without shim leaves it out)';
 }
 

@@ -1,5 +1,6 @@
 /** Measured boot: TCG event logs, decoded and replayed. */
 
+export { type BootLogs, bootWarnings, provenPcrs, replayBoot } from './boot-logs.ts';
 export {
   CC_REGISTERS,
   type CcRegister,
@@ -12,6 +13,7 @@ export {
 } from './ccel.ts';
 export {
   bootLogFromCel,
+  bootLogsFromCel,
   type CelContent,
   type CelForm,
   type CelIndex,
@@ -85,6 +87,7 @@ export {
   parsePe,
   sectionBytes,
 } from './pe/index.ts';
+export { BOOT_PHASES, isReachedByPhases, PHASE_PCR } from './phases.ts';
 export {
   type BootDescription,
   type BootFile,
@@ -104,9 +107,10 @@ export {
   signPolicies,
 } from './predict/index.ts';
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
+export { replayWarnings } from './replay-warnings.ts';
 export type { KeyVariable, SecureBootState } from './secure-boot-state.ts';
 export { type BootState, bootState, type LeftOut, type StartedFile } from './state.ts';
-export { type StoryChapter, type StoryLine, type StoryStage, tellBoot } from './story.ts';
+export { type StoryChapter, type StoryLine, type StoryStage, tellBoot, tellUserspace } from './story.ts';
 export { tpm2EventlogYaml } from './tpm2-yaml/log.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';
 export { encodeBootLog } from './write.ts';

@@ -28,6 +28,12 @@ export function logBanks(log: BootLog): DigestAlgorithm[] {
   return log.specId.algorithms.flatMap(({ tpmAlg }) => digestInfoByTpmAlg(tpmAlg)?.name ?? []);
 }
 
+/** What a StartupLocality event says; undefined for others. */
+export function startupLocalityOf({ type, data }: BootEvent): number | undefined {
+  const isOne = type === EventType.EV_NO_ACTION && STARTUP_LOCALITY.equals(data.subarray(0, STARTUP_LOCALITY.length));
+  return isOne ? data[STARTUP_LOCALITY.length] : undefined;
+}
+
 /**
  * The locality that PCR 0 began with, which is its first value's last byte: 3 or 4 from the StartupLocality event
  * that stands before PCR 0's first extend; 4 also where that first extend is the H-CRTM's (TPM 2.0 Part 1, "H-CRTM
@@ -37,10 +43,8 @@ export function startupLocality(log: BootLog): 0 | 3 | 4 {
   for (const event of log.events) {
     if (event.pcr !== 0) continue;
     if (event.type !== EventType.EV_NO_ACTION) return event.type === EventType.EV_EFI_HCRTM_EVENT ? 4 : 0;
-    const { data } = event;
-    const locality = data[STARTUP_LOCALITY.length];
-    const isLocality = STARTUP_LOCALITY.equals(data.subarray(0, STARTUP_LOCALITY.length));
-    if (isLocality && (locality === 3 || locality === 4)) return locality;
+    const locality = startupLocalityOf(event);
+    if (locality === 3 || locality === 4) return locality;
   }
   return 0;
 }

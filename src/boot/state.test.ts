@@ -150,6 +150,20 @@ test('a PCR of which the log leaves out every event is told', () => {
   assert.deepEqual(leftOut, [{ index: undefined, pcr: 8, reason: 'it was extended, and the log says nothing of it' }]);
 });
 
+test('a PCR that systemd extended further is proven by its records, or by phases that it writes into no log', () => {
+  const log = logOf(event(11, 0x0d, Buffer.from('.linux\0')));
+  const start = Buffer.from(replayBootLog(log).sha256?.['11'] ?? '', 'hex');
+  const phase = digest('sha256', start, digest('sha256', Buffer.from('enter-initrd')));
+  assert.deepEqual(bootState(log, 'sha256', { 11: phase.toString('hex') }).provenPcrs, [11]);
+  const measured = digest('sha256', Buffer.from('other'));
+  const held = { 11: digest('sha256', start, measured).toString('hex') };
+  assert.deepEqual(bootState(log, 'sha256', held).provenPcrs, []);
+  const record = { index: 0, offset: 0, pcr: 11, contentType: 'systemd', text: undefined, eventType: undefined };
+  const userspace = [{ ...record, digests: [{ algorithm: 'sha256', value: measured }] }] as const;
+  const proven = bootState(log, 'sha256', held, userspace);
+  assert.deepEqual([proven.provenPcrs, proven.leftOut], [[11], []]);
+});
+
 test('a debugger and switched-off protection against DMA are told', () => {
   const action = (text: string) => event(7, 0x80000007, Buffer.from(text));
   const dma = action('DMA Protection Disabled');

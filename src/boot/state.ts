@@ -1,5 +1,6 @@
 /** In which state a boot's log says that the machine was started: only from what digests vouch for. */
 import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
+import { provenPcrs } from './boot-logs.ts';
 import type { ChangeCode } from './compare/changes.ts';
 import { componentOf } from './compare/component.ts';
 import { decodeLog } from './decode/decode-event.ts';
@@ -7,6 +8,7 @@ import type { DecodedEvent } from './decode/decoded-event.ts';
 import type { BootLog } from './log.ts';
 import { isExtended, replayBootLog } from './replay.ts';
 import { type SecureBootState, secureBootState, unknownSecureBoot } from './secure-boot-state.ts';
+import type { UserspaceRecord } from './userspace-log.ts';
 
 /** Something that was started or read: its digest is certain, its name a remark of the log's. */
 export interface StartedFile {
@@ -52,12 +54,18 @@ interface Believed {
 /**
  * Nothing counts that its PCR does not prove; of Secure Boot, `secure-boot-state.ts` has the rules.
  * @param values the bank's PCR values from a quote or a TPM, lower-case hex by index; left out: the log is taken at its word
+ * @param userspace what systemd measured behind the log: values that its records lead to prove the log's part
  * @throws {BootError} `boot.no-such-bank`
  */
-export function bootState(log: BootLog, bank: DigestAlgorithm, values?: Readonly<Record<string, string>>): BootState {
+export function bootState(
+  log: BootLog,
+  bank: DigestAlgorithm,
+  values?: Readonly<Record<string, string>>,
+  userspace: readonly UserspaceRecord[] = [],
+): BootState {
   const replayed = replayBootLog(log, [bank])[bank] ?? {};
-  const proven = values && new Set(Object.keys(replayed).filter((pcr) => values[pcr] === replayed[pcr]));
-  const isProven = (pcr: number): boolean => proven === undefined || proven.has(String(pcr));
+  const proven = values && provenPcrs({ firmware: log, userspace }, bank, values);
+  const isProven = (pcr: number): boolean => proven === undefined || proven.has(pcr);
   const unproven = Object.keys(replayed).filter((pcr) => !isProven(Number(pcr)));
   const events = decodeLog(log, bank).flatMap((event, i) => {
     const raw = log.events[i];
@@ -74,7 +82,7 @@ export function bootState(log: BootLog, bank: DigestAlgorithm, values?: Readonly
   const actions = events.flatMap(({ event: { payload } }) => (payload.kind === 'action' ? [payload.action] : []));
   return {
     bank,
-    provenPcrs: proven && [...proven].map(Number).sort((a, b) => a - b),
+    provenPcrs: proven && [...proven].sort((a, b) => a - b),
     ...ofSecureBoot,
     drivers: events.filter(({ event }) => event.pcr === 2 && event.payload.kind === 'image-load').map(startedFile),
     applications: [...coded('boot.application-changed'), ...coded('boot.uki-changed')]
@@ -95,7 +103,7 @@ export function bootState(log: BootLog, bank: DigestAlgorithm, values?: Readonly
         pcr: Number(pcr),
         reason: values?.[pcr] === undefined ? 'no value of it was given' : 'the log does not replay to its value',
       })),
-      ...untold(replayed, values).map((pcr) => ({
+      ...untold(replayed, proven, values).map((pcr) => ({
         index: undefined,
         pcr,
         reason: 'it was extended, and the log says nothing of it',
@@ -112,8 +120,13 @@ const OF_BOOT = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
 const UNTOUCHED = /^(?:0*|f*)$/;
 
 /** A log that leaves out every event of a PCR must not look like a boot without them. */
-function untold(replayed: Readonly<Record<string, string>>, values: Readonly<Record<string, string>> = {}): number[] {
-  return OF_BOOT.filter((pcr) => replayed[pcr] === undefined && !UNTOUCHED.test(values[pcr] ?? ''));
+function untold(
+  replayed: Readonly<Record<string, string>>,
+  proven: ReadonlySet<number> | undefined,
+  values: Readonly<Record<string, string>> = {},
+): number[] {
+  const isTold = (pcr: number): boolean => replayed[pcr] !== undefined || proven?.has(pcr) === true;
+  return OF_BOOT.filter((pcr) => !isTold(pcr) && !UNTOUCHED.test(values[pcr] ?? ''));
 }
 
 const startedFile = ({ event, digest, text }: Believed): StartedFile => ({ pcr: event.pcr, digest, name: text });

@@ -11,6 +11,7 @@ import {
   nameLaunchEvents,
 } from './drtm/names.ts';
 import { EventType } from './event-types.ts';
+import { recordMatchesText, type UserspaceRecord } from './userspace-log.ts';
 
 /** The stages of a boot, in the order in which they are told. */
 export type StoryStage =
@@ -81,6 +82,23 @@ export function tellBoot(events: readonly DecodedEvent[]): readonly StoryChapter
     const notes = stage === 'launch' ? launchNotes(launch) : [];
     return told.length === 0 ? [] : [{ stage, title: TITLES[stage], notes, lines: told }];
   });
+}
+
+/** systemd's records as a chapter of their own; nothing where there are none. */
+export function tellUserspace(records: readonly UserspaceRecord[]): readonly StoryChapter[] {
+  const lines = records.map((record): StoryLine => {
+    const { index, pcr, eventType, text, digests } = record;
+    const isVouched = digests.length > 0 && digests.every(({ algorithm }) => recordMatchesText(record, algorithm));
+    const what = eventType === undefined ? 'measured' : eventType === 'phase' ? 'boot phase' : eventType;
+    return {
+      index,
+      pcr,
+      vouched: isVouched ? 'digest' : 'no-payload-rule',
+      text: text === undefined ? what : `${what} '${text}'`,
+      details: [],
+    };
+  });
+  return lines.length === 0 ? [] : [{ stage: 'os', title: 'systemd’s own log', notes: [], lines }];
 }
 
 /** Events of PCRs 17–22, and TXT's record of its PCR map, which is in none. */

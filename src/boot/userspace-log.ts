@@ -104,15 +104,15 @@ export function recordMatchesText(record: UserspaceRecord, bank: DigestAlgorithm
 
 /**
  * Extends `start` (values that the firmware log replayed to; zero where it has none) with the log's records, in each
- * bank for which a record has a digest.
+ * bank for which a record has a digest: of such a bank every PCR of `start` is there.
  */
 export function replayUserspaceLog(records: readonly UserspaceRecord[], start: ReplayedPcrs = {}): ReplayedPcrs {
   const banks = new Map<DigestAlgorithm, Record<string, string>>();
   for (const record of records) {
     for (const { algorithm, value } of record.digests) {
-      const bank = banks.get(algorithm) ?? {};
+      const bank = banks.get(algorithm) ?? { ...start[algorithm] };
       banks.set(algorithm, bank);
-      const before = bank[record.pcr] ?? start[algorithm]?.[record.pcr];
+      const before = bank[record.pcr];
       const running = before === undefined ? Buffer.alloc(value.length) : fromHex(before, `PCR ${record.pcr}`);
       bank[record.pcr] = digest(algorithm, running, value).toString('hex');
     }

@@ -4,7 +4,7 @@ import { type BootChange, type BootLog, compareBoots, logBanks } from '../boot/i
 import { type DigestAlgorithm, isDigestAlgorithm } from '../bytes/index.ts';
 import { MAX_MANIFEST_BYTES, parseBootReference } from '../reference/index.ts';
 import { FINDINGS, type Finding, judgeBootComponents } from '../verify/index.ts';
-import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { MACHINE_BOOT_LOG, readPcrLog } from './boot-log-input.ts';
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { escapeControls, printJson, printLine, styled } from './terminal.ts';
@@ -45,13 +45,13 @@ function diff(before: string | undefined, after: string | undefined, options: Op
   const bank = parseBank(options.bank);
   if (options.reference !== undefined) {
     if (after !== undefined) throw new UsageError('--reference is compared with one log', 'give one');
-    report(fromReference(readBootLog(before), options.reference, bank), options);
+    report(fromReference(readPcrLog(before), options.reference, bank), options);
     return;
   }
   if (before === undefined) throw new UsageError('nothing to compare this boot with', 'give BEFORE, or --reference');
   if (before === '-' && after === '-')
     throw new UsageError('standard input holds one log', 'give a file for the other');
-  const [a, b] = [readBootLog(before), readBootLog(after)];
+  const [a, b] = [readPcrLog(before), readPcrLog(after)];
   report(compareBoots(a, b, bank), options);
 }
 

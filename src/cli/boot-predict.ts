@@ -16,7 +16,7 @@ import {
 import { AssayError, type DigestAlgorithm } from '../bytes/index.ts';
 import { BootMerger, type BootReference, predictedEvents } from '../reference/index.ts';
 import { policyDigest } from '../tpm/index.ts';
-import { readBootLog } from './boot-log-input.ts';
+import { readPcrLog } from './boot-log-input.ts';
 import { needed, read, WAYS, type WayOptions, waysOf } from './boot-predict-ways.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
@@ -161,7 +161,7 @@ function variantsOf(way: string, options: Options): Outcome {
       skipped: [],
     };
   }
-  const base = options.base === undefined ? undefined : readBootLog(options.base);
+  const base = options.base === undefined ? undefined : readPcrLog(options.base);
   const variables = Object.fromEntries((options.variable ?? []).map(variableOf));
   const disk = options.gpt === undefined ? {} : { disk: beginningOf(options.gpt) };
   const variants: Variant[] = [];
@@ -237,7 +237,7 @@ function byReason({ refusals }: Prediction): Map<string, number[]> {
 /** The boot section of a reference manifest that allows each of these boots; nothing of PCRs that do not follow. */
 function referenceOf(variants: readonly Variant[], { bank, pcrs, base }: Options): BootReference {
   const merger = new BootMerger();
-  const log = base === undefined ? undefined : readBootLog(base);
+  const log = base === undefined ? undefined : readPcrLog(base);
   for (const { prediction } of variants) merger.addEvents(predictedEvents(prediction, [bank], log), log);
   const predicted = variants.map(({ prediction }) => new Set(prediction.measurements.map(({ pcr }) => pcr)));
   const refused = new Set(variants.flatMap(({ prediction }) => prediction.refusals.map(({ pcr }) => pcr)));

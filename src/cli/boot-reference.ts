@@ -1,7 +1,6 @@
 /** `assay boot reference`: the boot section of a reference manifest, from boots that are approved. */
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
-import { isCcLog } from '../boot/index.ts';
 import {
   type BootComponent,
   BootMerger,
@@ -11,7 +10,7 @@ import {
   parseManifest,
   type Quirk,
 } from '../reference/index.ts';
-import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import { MACHINE_BOOT_LOG, readPcrLog } from './boot-log-input.ts';
 import { inFile } from './in-file.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { readInput } from './read-input.ts';
@@ -86,13 +85,7 @@ function reference(paths: readonly string[], options: Options): void {
   const merger = new BootMerger(new Map(images.flatMap((names) => [...names])));
   // One log after another: a fleet's need not fit in memory.
   for (const path of paths.length === 0 ? [undefined] : paths) {
-    const log = readBootLog(path);
-    if (isCcLog(log)) {
-      throw new UsageError(
-        `${path ?? MACHINE_BOOT_LOG} is of confidential computing: its indices are no PCRs`,
-        'give logs of a TPM',
-      );
-    }
+    const log = readPcrLog(path);
     if (path === undefined) merger.addLog(log);
     else inFile(path, () => merger.addLog(log));
   }

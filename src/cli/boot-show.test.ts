@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -73,8 +73,16 @@ test('a CCEL is shown and replayed under its registers, also where its ACPI tabl
   const file = join(folder, 'data/CCEL');
   assert.match(assay('boot', 'replay', file).stdout, new RegExp(`sha384 {2}RTMR0 {2}${value}`));
   assert.match(assay('boot', 'show', file).stdout, /✓ RTMR0 {3}separator/);
-  const refused = assay('boot', 'show', file, '--format', 'tpm2');
-  assert.equal(refused.status, 2, refused.stdout);
+  for (const args of [
+    ['show', file, '--format', 'tpm2'],
+    ['state', file],
+    ['diff', file, file],
+    ['predict', 'uki', '--uki', file, '--base', file],
+  ]) {
+    const refused = assay('boot', ...args);
+    assert.equal(refused.status, 2, refused.stdout);
+    assert.match(refused.stderr, /registers|no PCRs/);
+  }
   rmSync(join(folder, 'data'), { recursive: true });
   const { status, stderr } = assay('boot', 'replay', join(folder, 'CCEL'));
   assert.equal(status, 2);
@@ -117,3 +125,70 @@ test('boot diff names what changed with exit status 1, and boot state tells what
   assert.equal(changed.status, 1, changed.stderr);
   assert.equal(JSON.parse(changed.stdout).changes[0].code, 'boot.component-changed');
 });
+
+const sha256 = (text: string | Uint8Array): Buffer => digest('sha256', Buffer.from(text));
+const hexOf = (value: Uint8Array): string => Buffer.from(value).toString('hex');
+const systemdLine = (pcr: number, text: string): string => {
+  const content = { string: text, bootId: '0e', timestamp: 1, eventType: 'phase' };
+  const digests = [{ hashAlg: 'sha256', digest: hexOf(sha256(text)) }];
+  return `\u001e${JSON.stringify({ pcr, digests, content_type: 'systemd', content })}\n`;
+};
+
+test('canonical logs and systemd’s own are shown and replayed as well; what makes a value doubtful is said', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-boot-logs-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = (name: string): string => join(folder, name);
+  const section = { pcr: 11, type: 0x0d, digests: [[0x000b, sha256('.linux')]] as const, data: Buffer.from('.linux') };
+  const firmware = agileLog(specIdPayload([[0x000b, 32]]), [section]);
+  writeFileSync(file('boot.log'), firmware);
+  writeFileSync(file('systemd.log'), systemdLine(11, 'enter-initrd'));
+  for (const [form, name] of [
+    ['cel-json', 'boot.json'],
+    ['cel-tlv', 'boot.cel'],
+  ] as const) {
+    assert.equal(assay('boot', 'convert', file('boot.log'), '--to', form, '-o', file(name)).status, 0);
+    const replayed = assay('boot', 'replay', file(name), '--json');
+    assert.equal(replayed.status, 0, replayed.stderr);
+    assert.deepEqual(
+      JSON.parse(replayed.stdout),
+      JSON.parse(assay('boot', 'replay', file('boot.log'), '--json').stdout),
+    );
+  }
+  const alone = assay('boot', 'show', file('systemd.log'));
+  assert.match(alone.stdout, /✓ PCR 11 {2}boot phase 'enter-initrd'/);
+  assert.match(alone.stderr, /^warning: the firmware’s log is not there: each PCR is taken to begin at zero$/m);
+  const refused = assay('boot', 'state', file('systemd.log'));
+  assert.equal(refused.status, 2);
+  assert.match(refused.stderr, /nothing of the firmware's/);
+  const lines = readFileSync(file('boot.json'), 'utf8').trimEnd().slice(1, -1).split(/,\n/);
+  writeFileSync(file('both.json'), `${lines.join('\n')}\n${systemdLine(11, 'enter-initrd')}`);
+  const { pcrs } = JSON.parse(assay('boot', 'replay', file('both.json'), '--json').stdout);
+  const uki = digest('sha256', Buffer.alloc(32), sha256('.linux'));
+  assert.equal(pcrs.sha256['11'], hexOf(digest('sha256', uki, sha256('enter-initrd'))));
+  const states = JSON.parse(
+    assay('boot', 'state', file('both.json'), '--pcrs', writeJson(file('pcrs.json'), pcrs), '--json').stdout,
+  );
+  assert.deepEqual([states.provenPcrs, states.leftOut], [[11], []]);
+
+  const locality = (value: number) => ({
+    pcr: 0,
+    type: 3,
+    digests: [[0x000b, Buffer.alloc(32)]] as const,
+    data: Buffer.from(`StartupLocality\0${String.fromCharCode(value)}`, 'latin1'),
+  });
+  writeFileSync(file('doubtful.log'), agileLog(specIdPayload([[0x000b, 32]]), [locality(3), locality(4), section]));
+  for (const verb of ['replay', 'show']) {
+    const told = assay('boot', verb, file('doubtful.log'));
+    assert.equal(told.status, 0, told.stderr);
+    assert.match(
+      told.stderr,
+      /^warning: StartupLocality events contradict one another: PCR 0 may have another value$/m,
+    );
+    assert.equal(JSON.parse(assay('boot', verb, file('doubtful.log'), '--json').stdout).warnings.length, 1);
+  }
+});
+
+function writeJson(path: string, value: unknown): string {
+  writeFileSync(path, JSON.stringify(value));
+  return path;
+}

@@ -2,26 +2,37 @@
 import { type Command, Option } from 'commander';
 import {
   type BootLog,
+  type BootLogs,
+  bootWarnings,
   ccRegister,
   type DecodedEvent,
   decodeLog,
   isCcLog,
   logBanks,
-  replayBootLog,
+  replayBoot,
   replayCcLog,
   type StoryChapter,
   tellBoot,
   tellCcBoot,
+  tellUserspace,
   tpm2EventlogYaml,
 } from '../boot/index.ts';
 import { toHex } from '../bytes/index.ts';
-import { MACHINE_BOOT_LOG, MACHINE_CC_LOG, readBootLog } from './boot-log-input.ts';
+import {
+  firmwareLog,
+  MACHINE_BOOT_LOG,
+  MACHINE_CC_LOG,
+  MACHINE_USERSPACE_LOG,
+  readBootLogs,
+  warnOf,
+} from './boot-log-input.ts';
 import { warnOfStrays } from './boot-registers.ts';
 import { escapeControls, printJson, printLine, styled } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
 const HELP = `
-LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG},
+LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}
+with ${MACHINE_USERSPACE_LOG} behind it,
 or under confidential computing ${MACHINE_CC_LOG}, whose events stand under registers.
 A dynamic launch's is /sys/kernel/security/slaunch/eventlog (Linux Secure Launch), or what txt-stat prints (tboot).
 
@@ -47,8 +58,11 @@ export function registerShow(boot: Command): void {
   boot
     .command('show')
     .description('Tell a boot from its event log: what was measured, stage by stage')
-    .argument('[log]', 'event log: SHA-1 or crypto-agile format, CCEL, txt-stat’s output')
-    .option('--json', 'print {"format","banks","events","story","pcrs"}, of a CCEL "registers" for "pcrs"')
+    .argument('[log]', 'event log: SHA-1 or crypto-agile format, CCEL, CEL, systemd’s, txt-stat’s output')
+    .option(
+      '--json',
+      'print {"format","banks","events","userspace","story","pcrs","warnings"}, of a CCEL "registers" for "pcrs"',
+    )
     .addOption(new Option('--format <format>', 'how to print it').choices(['text', 'json', 'tpm2']).default('text'))
     .addOption(
       new Option('--eventlog-version <version>', "of tpm2_eventlog's YAML; 2 takes more payloads apart")
@@ -61,26 +75,30 @@ export function registerShow(boot: Command): void {
 }
 
 function show(path: string | undefined, options: Options): void {
-  const log = readBootLog(path);
-  const isCc = options.ccel === true || isCcLog(log);
+  const logs = readBootLogs(path);
+  const isCc = logs.firmware !== undefined && (options.ccel === true || isCcLog(logs.firmware));
   const isTpm2 = options.json !== true && options.format === 'tpm2';
   if (isTpm2 && isCc) throw new UsageError('tpm2_eventlog’s YAML has PCRs, and this log registers', 'use --json');
   if (isTpm2) {
-    printTpm2(log, options.eventlogVersion === '2' ? 2 : 1);
+    printTpm2(firmwareLog(logs, path), options.eventlogVersion === '2' ? 2 : 1);
     return;
   }
-  const { events, story } = isCc ? tellCcBoot(log) : told(log);
-  if (options.json === true || options.format === 'json') printJson(asJson(log, events, story, isCc));
-  else printStory(log, story, isCc);
+  const { events, story } = told(logs, isCc);
+  const whole = [...story, ...tellUserspace(logs.userspace)];
+  if (options.json === true || options.format === 'json') printJson(asJson(logs, events, whole, isCc));
+  else printStory(logs, whole, isCc);
 }
 
-function told(log: BootLog): ReturnType<typeof tellCcBoot> {
-  const events = decodeLog(log);
+function told({ firmware }: BootLogs, isCc: boolean): ReturnType<typeof tellCcBoot> {
+  if (firmware === undefined) return { events: [], story: [] };
+  if (isCc) return tellCcBoot(firmware);
+  const events = decodeLog(firmware);
   return { events, story: tellBoot(events) };
 }
 
 /** The tool's own warning, where it belongs: standard output is for programs. */
 function printTpm2(log: BootLog, version: 1 | 2): void {
+  warnOf({ firmware: log, userspace: [] });
   for (const { index, vouched } of decodeLog(log)) {
     if (vouched === 'differs') process.stderr.write(`warning: event ${index}'s digest does not match its payload\n`);
   }
@@ -88,18 +106,29 @@ function printTpm2(log: BootLog, version: 1 | 2): void {
 }
 
 /** Integers of 64 bits as `0x…`, bytes as hex. */
-function asJson(log: BootLog, events: readonly DecodedEvent[], story: readonly StoryChapter[], isCc: boolean): unknown {
+function asJson(
+  logs: BootLogs,
+  events: readonly DecodedEvent[],
+  story: readonly StoryChapter[],
+  isCc: boolean,
+): unknown {
+  const { firmware, userspace } = logs;
   return plain({
-    format: log.format,
-    banks: logBanks(log),
-    events: events.map((event, i) => ({ ...event, digests: digestsOf(log, i) })),
+    format: firmware?.format ?? 'systemd',
+    banks: firmware === undefined ? [] : logBanks(firmware),
+    events: events.map((event, i) => ({ ...event, digests: digestsOf(firmware, i) })),
+    userspace: userspace.map(({ digests, ...record }) => ({
+      ...record,
+      digests: Object.fromEntries(digests.map(({ algorithm, value }) => [algorithm, toHex(value)])),
+    })),
     story,
-    ...(isCc ? replayCcLog(log) : { pcrs: replayBootLog(log) }),
+    ...(isCc && firmware !== undefined ? replayCcLog(firmware) : { pcrs: replayBoot(logs) }),
+    warnings: bootWarnings(logs),
   });
 }
 
-function digestsOf(log: BootLog, index: number): Readonly<Record<string, string>> {
-  const digests = log.events[index]?.digests ?? [];
+function digestsOf(log: BootLog | undefined, index: number): Readonly<Record<string, string>> {
+  const digests = log?.events[index]?.digests ?? [];
   return Object.fromEntries(
     digests.map(({ algorithm, tpmAlg, value }) => [algorithm ?? `0x${tpmAlg.toString(16)}`, toHex(value)]),
   );
@@ -119,11 +148,16 @@ const MARKS = {
   differs: styled('red', '!'),
 } as const;
 
-function printStory(log: BootLog, story: readonly StoryChapter[], isCc: boolean): void {
-  const form = isCc ? 'confidential-computing' : log.format === 'agile' ? 'crypto-agile' : 'SHA-1';
+function printStory(logs: BootLogs, story: readonly StoryChapter[], isCc: boolean): void {
+  const { firmware, userspace } = logs;
   const label = isCc ? registerLabel : pcrLabel;
-  if (isCc) warnOfStrays(replayCcLog(log));
-  printLine(`${form} log, ${log.events.length} events, banks ${logBanks(log).join(', ')}`);
+  if (isCc && firmware !== undefined) warnOfStrays(replayCcLog(firmware));
+  else warnOf(logs);
+  if (firmware === undefined) printLine(`systemd’s log, ${userspace.length} records`);
+  else {
+    const form = isCc ? 'confidential-computing' : firmware.format === 'agile' ? 'crypto-agile' : 'SHA-1';
+    printLine(`${form} log, ${firmware.events.length} events, banks ${logBanks(firmware).join(', ')}`);
+  }
   for (const { title, notes, lines } of story) {
     printLine();
     printLine(styled('bold', title));

@@ -4,14 +4,22 @@ import { type Command, Option } from 'commander';
 import { type BootLog, type BootState, bootState, logBanks, type StartedFile } from '../boot/index.ts';
 import { type DigestAlgorithm, isDigestAlgorithm } from '../bytes/index.ts';
 import { type PcrValues, parsePcrText } from '../ima/index.ts';
-import { MACHINE_BOOT_LOG, readBootLog } from './boot-log-input.ts';
+import {
+  firmwareLog,
+  MACHINE_BOOT_LOG,
+  MACHINE_USERSPACE_LOG,
+  readBootLogs,
+  refuseRegisters,
+  warnOf,
+} from './boot-log-input.ts';
 import { inFile } from './in-file.ts';
 import { machinePcrs } from './machine-pcrs.ts';
 import { escapeControls, printJson, printLine, styled } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
 const HELP = `
-LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}, and the PCR values are this machine's.
+LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}
+with ${MACHINE_USERSPACE_LOG} behind it, and the PCR values are this machine's.
 With PCR values only what they prove is told. Without any, the log is taken at its word, and that is said.
 Names of files are the log's remarks; their digests are what was measured.
 
@@ -45,7 +53,9 @@ export function registerState(boot: Command): void {
 }
 
 function state(path: string | undefined, options: Options): void {
-  const log = readBootLog(path);
+  const logs = readBootLogs(path);
+  const log = firmwareLog(logs, path);
+  refuseRegisters(log, path);
   const { pcrs } = options;
   const values =
     pcrs === undefined
@@ -54,10 +64,11 @@ function state(path: string | undefined, options: Options): void {
         : undefined
       : inFile(pcrs, () => parsePcrText(readFileSync(pcrs, 'utf8')));
   const bank = bankOf(log, options.bank, values);
-  const found = bootState(log, bank, values?.[bank]);
+  const found = bootState(log, bank, values?.[bank], logs.userspace);
   const contradicts = found.leftOut.some(({ index }) => index === undefined);
   if (contradicts) process.exitCode = 1;
   else if (found.secureBoot.state === 'unknown') process.exitCode = 3;
+  warnOf(logs);
   if (options.json === true) printJson(found);
   else printState(found);
 }

@@ -1,13 +1,16 @@
 /** The firmware's log: does it lead to the quoted PCRs, and is what it lists expected? */
 
 import {
+  BOOT_PHASES,
   BootError,
   type BootEvent,
   type BootLog,
   digestMatchesPayload,
   eventTypeName,
   isExtended,
+  isReachedByPhases,
   logBanks,
+  PHASE_PCR,
   parseBootLog,
   parseUserspaceLog,
   payloadText,
@@ -27,7 +30,6 @@ import {
   quirksOf,
 } from '../reference/index.ts';
 import { judgeBootComponents, quirkFinding } from './boot-components.ts';
-import { isReachedByPhases, PHASE_PCR, PHASES } from './boot-phases.ts';
 import type { QuotedPcrs } from './quote.ts';
 import { FindingCollector, finding, NO_FINDINGS } from './sentence.ts';
 import type { BootState, Finding, StandingFindings } from './types.ts';
@@ -241,7 +243,7 @@ function digestIn(record: UserspaceRecord, bank: DigestAlgorithm): Uint8Array {
 
 function isPhase(record: UserspaceRecord, bank: DigestAlgorithm): boolean {
   const { pcr, text } = record;
-  return pcr === PHASE_PCR && text !== undefined && PHASES.has(text) && recordMatchesText(record, bank);
+  return pcr === PHASE_PCR && text !== undefined && BOOT_PHASES.has(text) && recordMatchesText(record, bank);
 }
 
 /** The PCRs whose events the reference names, one by one or in components. */

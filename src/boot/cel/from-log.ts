@@ -1,7 +1,10 @@
 /** Between canonical event logs and the logs that they are made from. */
+
+import type { BootLogs } from '../boot-logs.ts';
 import { BootError } from '../error.ts';
 import type { BootLog, EventDigest } from '../log.ts';
 import { parseBootLog } from '../parse.ts';
+import type { UserspaceRecord } from '../userspace-log.ts';
 import { encodeBootLog } from '../write.ts';
 import type { CelIndex, CelRecord } from './record.ts';
 
@@ -52,6 +55,42 @@ export function bootLogFromCel(records: readonly CelRecord[]): BootLog {
   const first = events[0];
   const isAgile = first?.type === 3 && SPEC_ID.equals(first.data.subarray(0, SPEC_ID.length));
   return parseBootLog(encodeBootLog({ format: isAgile ? 'agile' : 'sha1', events }));
+}
+
+/**
+ * The logs of a boot out of a canonical one: the firmware's events, and behind them what systemd measured.
+ * @throws as {@link bootLogFromCel}; `boot.cel-content` too for firmware's events behind systemd's, and for other content
+ */
+export function bootLogsFromCel(records: readonly CelRecord[]): BootLogs {
+  const isSystemd = ({ content }: CelRecord): boolean => content.kind === 'systemd';
+  const start = records.findIndex(isSystemd);
+  const ofFirmware = start < 0 ? records : records.slice(0, start);
+  const ofSystemd = start < 0 ? [] : records.slice(start);
+  const late = ofSystemd.find((record) => !isSystemd(record));
+  if (late !== undefined)
+    throw new BootError(
+      'boot.cel-content',
+      `record ${late.recnum}: ${late.content.kind} stands behind systemd's records`,
+    );
+  const firmware = ofFirmware.length === 0 ? undefined : bootLogFromCel(ofFirmware);
+  return { firmware, userspace: ofSystemd.map(userspaceRecord) };
+}
+
+const MAX_PCR = 23;
+
+function userspaceRecord({ recnum, index, digests, content }: CelRecord, position: number): UserspaceRecord {
+  if (index.kind !== 'pcr' || index.value > MAX_PCR) throw noPlace(recnum, content.kind, index);
+  const json = content.kind === 'systemd' && typeof content.json === 'object' ? content.json : {};
+  const { string, eventType } = { string: undefined, eventType: undefined, ...json };
+  return {
+    index: position,
+    offset: 0,
+    pcr: index.value,
+    digests: digests.flatMap(({ algorithm, value }) => (algorithm === undefined ? [] : [{ algorithm, value }])),
+    contentType: 'systemd',
+    text: typeof string === 'string' ? string : undefined,
+    eventType: typeof eventType === 'string' ? eventType : undefined,
+  };
 }
 
 function noPlace(recnum: number, kind: string, index: CelIndex): BootError {

@@ -3,7 +3,13 @@ import { encodeCelJson, looksLikeCelJson, parseCelJson } from './json.ts';
 import type { CelForm, CelRecord } from './record.ts';
 import { encodeCelTlv, looksLikeCelTlv, parseCelTlv } from './tlv.ts';
 
-export { bootLogFromCel, celFromBootLog, celFromImaEntries, type ImaTemplateEntry } from './from-log.ts';
+export {
+  bootLogFromCel,
+  bootLogsFromCel,
+  celFromBootLog,
+  celFromImaEntries,
+  type ImaTemplateEntry,
+} from './from-log.ts';
 export type { CelContent, CelForm, CelIndex, CelRecord } from './record.ts';
 
 /** Which form of a canonical log these bytes begin as; undefined for other things, a TCG event log among them. */

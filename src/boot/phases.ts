@@ -2,21 +2,21 @@
 import { type DigestAlgorithm, digest, fromHex, toHex } from '../bytes/index.ts';
 
 /** systemd: units/systemd-pcrphase*.service.in; the words, and their order, are the same on every machine. */
-const BOOT_PHASES = ['enter-initrd', 'leave-initrd', 'sysinit', 'ready', 'shutdown', 'final'] as const;
+const PHASES_IN_ORDER = ['enter-initrd', 'leave-initrd', 'sysinit', 'ready', 'shutdown', 'final'] as const;
 /** A boot without an initrd begins here. */
 const WITHOUT_INITRD = 2;
 
 export const PHASE_PCR = 11;
-export const PHASES: ReadonlySet<string> = new Set(BOOT_PHASES);
+export const BOOT_PHASES: ReadonlySet<string> = new Set(PHASES_IN_ORDER);
 
 /**
- * True where the phases of a boot, up to some one, lead from the firmware log's value to the quoted one: nothing else was
- * then measured between them.
+ * True where the phases of a boot, up to some one, lead from the firmware log's value to the TPM's: nothing else was then
+ * measured between them.
  * @param start what the firmware log replays to, in hex
  */
-export function isReachedByPhases(bank: DigestAlgorithm, start: string, quoted: Uint8Array): boolean {
-  const goal = toHex(quoted);
-  return [BOOT_PHASES, BOOT_PHASES.slice(WITHOUT_INITRD)].some((phases) => {
+export function isReachedByPhases(bank: DigestAlgorithm, start: string, held: Uint8Array): boolean {
+  const goal = toHex(held);
+  return [PHASES_IN_ORDER, PHASES_IN_ORDER.slice(WITHOUT_INITRD)].some((phases) => {
     let value = start;
     return phases.some((phase) => {
       value = toHex(digest(bank, fromHex(value, 'PCR 11'), digest(bank, Buffer.from(phase))));
