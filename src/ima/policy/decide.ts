@@ -5,8 +5,8 @@
  */
 import type { AppraiseType } from '../appraise.ts';
 import type { PolicyAccess } from './access.ts';
-import { type Condition, conditionsOf, type Verdict } from './condition.ts';
-import { DUTY_OF, type Duty, type PlacedRule, type PolicyFunc } from './rule.ts';
+import { type Condition, conditionsOf } from './condition.ts';
+import { DUTY_OF, type Duty, type PlacedRule, type PolicyFunc, type PolicyRule } from './rule.ts';
 
 export interface CompileOptions {
   /** `ima_policy=fail_securely`: what a file system cannot vouch for (FUSE) fails. */
@@ -17,7 +17,8 @@ export interface CompileOptions {
 
 /** A policy made ready for many decisions. */
 export interface CompiledPolicy {
-  readonly rules: readonly PlacedRule[];
+  /** In their order. */
+  readonly rules: readonly CompiledRule[];
   /** Duties that some rule asks for (ima_policy_flag). */
   readonly duties: ReadonlySet<Duty>;
   readonly failSecurely: boolean;
@@ -62,11 +63,10 @@ export function compilePolicy(rules: readonly PlacedRule[], options: CompileOpti
   const compiled = rules.map(
     (placed): CompiledRule => ({ placed, ...DUTY_OF[placed.rule.action], conditions: conditionsOf(placed.rule) }),
   );
-  const canMatch = ({ placed: { rule }, duty }: CompiledRule, func: PolicyFunc): boolean =>
-    duties.has(duty) && func !== 'SETXATTR_CHECK' && (rule.func === func || (rule.func === undefined && !isOwn(func)));
-  const byFunc = (func: PolicyFunc): CompiledRule[] => compiled.filter((rule) => canMatch(rule, func));
+  const byFunc = (func: PolicyFunc): CompiledRule[] =>
+    compiled.filter((rule) => duties.has(rule.duty) && isOfFunc(rule.placed.rule, func));
   return {
-    rules,
+    rules: compiled,
     duties,
     failSecurely: options.failSecurely === true,
     byFunc: {
@@ -89,8 +89,11 @@ export function compilePolicy(rules: readonly PlacedRule[], options: CompileOpti
   };
 }
 
-/** ima_match_rules: rules without a function match every function but these two. */
-const isOwn = (func: PolicyFunc): boolean => func === 'KEY_CHECK' || func === 'CRITICAL_DATA';
+/** ima_match_rules: a rule without a function is of every function but two. setxattr(2) asks no rule. */
+export function isOfFunc({ func: wanted }: PolicyRule, func: PolicyFunc): boolean {
+  if (func === 'SETXATTR_CHECK') return false;
+  return wanted === func || (wanted === undefined && func !== 'KEY_CHECK' && func !== 'CRITICAL_DATA');
+}
 
 /** ima_update_policy_flags: a duty that no rule asks for is not looked at; one for setxattr(2) asks for nothing else. */
 function dutiesOf(rules: readonly PlacedRule[], { appraiseOff }: CompileOptions): ReadonlySet<Duty> {
@@ -105,37 +108,12 @@ function dutiesOf(rules: readonly PlacedRule[], { appraiseOff }: CompileOptions)
  * where that is not wanted, `explainAccess` says which rules could not be told.
  */
 export function decideAccess(policy: CompiledPolicy, access: PolicyAccess): Decision {
-  return decideBy(policy, access, matches);
-}
-
-const matches = ({ conditions }: CompiledRule, access: PolicyAccess): boolean => {
-  for (const condition of conditions) if (condition.holds(access) !== true) return false;
-  return true;
-};
-
-/** Whether all conditions hold; undefined where none fails and some cannot be told. */
-export function verdictOf({ conditions }: CompiledRule, access: PolicyAccess): Verdict {
-  let verdict: Verdict = true;
-  for (const condition of conditions) {
-    const holds = condition.holds(access);
-    if (holds === false) return false;
-    if (holds === undefined) verdict = undefined;
-  }
-  return verdict;
-}
-
-/** @param isMatch asked for each rule until every duty is decided */
-export function decideBy(
-  policy: CompiledPolicy,
-  access: PolicyAccess,
-  isMatch: (rule: CompiledRule, access: PolicyAccess) => boolean,
-): Decision {
   const found: Partial<Record<Duty, CompiledRule>> = {};
   let open = policy.duties.size;
   let isHashed = false;
   for (const rule of policy.byFunc[access.func]) {
     if (open === 0) break;
-    if (found[rule.duty] !== undefined || !isMatch(rule, access)) continue;
+    if (found[rule.duty] !== undefined || !matches(rule, access)) continue;
     found[rule.duty] = rule;
     open -= 1;
     if (rule.duty === 'hash') isHashed = rule.isDone;
@@ -143,6 +121,11 @@ export function decideBy(
   }
   return decisionOf(policy, found, isHashed);
 }
+
+const matches = ({ conditions }: CompiledRule, access: PolicyAccess): boolean => {
+  for (const condition of conditions) if (condition.holds(access) !== true) return false;
+  return true;
+};
 
 function decisionOf(
   policy: CompiledPolicy,

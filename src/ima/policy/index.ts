@@ -1,6 +1,17 @@
 /** IMA's policy language: rules read, checked and written as the kernel does, and what they decide. */
 export { type Credentials, formatUuid, NO_UUID, type PolicyAccess } from './access.ts';
 export {
+  BUILT_IN_POLICIES,
+  type BuiltInOptions,
+  type BuiltInPolicy,
+  type BuiltInRules,
+  builtInRules,
+  parseBuiltInNames,
+  parseKernelConfiguration,
+} from './built-in.ts';
+export { type Candidate, causeFinder, type EntryCause, type FileFacts, listFactsOf, UNKNOWN_FILE } from './cause.ts';
+export { maskText } from './condition.ts';
+export {
   type CompiledPolicy,
   type CompileOptions,
   compilePolicy,
@@ -8,8 +19,11 @@ export {
   decideAccess,
 } from './decide.ts';
 export { PolicyError, type PolicyErrorCode, type PolicyFault } from './error.ts';
+export { type Explanation, explainAccess, type FailedCondition, type RuleOutcome } from './explain.ts';
 export { formatPolicy, formatRule } from './format.ts';
+export { type GeneratedPolicy, type GenerateOptions, generatePolicy, POLICY_AIMS, type PolicyAim } from './generate.ts';
 export { type KernelVersion, kernelName, NEWEST_KERNEL, OLDEST_KERNEL, parseKernelVersion } from './kernel.ts';
+export { lintPolicy, type PolicyFinding, type PolicyFindingCode } from './lint.ts';
 export {
   MAX_POLICY_SIZE,
   MAX_RULE_SIZE,
@@ -31,3 +45,4 @@ export {
   type PolicyFunc,
   type PolicyRule,
 } from './rule.ts';
+export { FILE_USES, type FileKind, type FileUse, fileKind, type Hook, type UseName, usesOf } from './use.ts';
