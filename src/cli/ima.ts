@@ -1,4 +1,4 @@
-/** `assay ima`: measurement lists. */
+/** `assay ima`: measurement lists; `ima-audit.ts`: the audit log. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { toHex } from '../bytes/index.ts';
@@ -16,6 +16,7 @@ import {
   StreamedReplay,
 } from '../ima/index.ts';
 import { pcrTable } from './boot.ts';
+import { registerAudit } from './ima-audit.ts';
 import { inFile } from './in-file.ts';
 import { readFully, withInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
@@ -27,7 +28,7 @@ const listHelp = (example: string): string =>
   `\nLIST is binary or ASCII, which is found by itself; - is standard input.\n\nExample:\n  ${example}`;
 
 export function register(program: Command): void {
-  const ima = program.command('ima').description('IMA measurement lists: what the kernel measured');
+  const ima = program.command('ima').description('IMA: what the kernel measured, and what it told the audit log');
   ima.addHelpText('after', `\nExample:\n  assay ima show ${LIST_FILE}`);
   ima
     .command('replay')
@@ -53,6 +54,7 @@ export function register(program: Command): void {
     .addHelpText('after', listHelp(`tpm2_pcrread > pcrs.txt && assay ima check ${LIST_FILE} --pcrs pcrs.txt`));
   check.option('--tpm [name]', 'take the PCR values from this TPM (left out: ASSAY_TPM, else the machine’s own)');
   check.action((path: string, options: CheckOptions) => runCheck(path, options, check));
+  registerAudit(ima);
 }
 
 /** The input in chunks; the buffer is used again for each, so `use` keeps nothing of it. */

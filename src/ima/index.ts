@@ -1,4 +1,7 @@
-/** IMA: measurement lists, their templates, and what they replay to; `security.ima` and its appraisal. */
+/**
+ * IMA: measurement lists, their templates, and what they replay to; `security.ima` and its appraisal; what it tells the audit
+ * log (`audit/`).
+ */
 export {
   type AppendedJudge,
   type AppraiseType,
@@ -9,7 +12,7 @@ export {
   type ImaResult,
   type ImaStatus,
 } from './appraise.ts';
-export { INTEGRITY_AUDIT, type IntegrityRecord, parseIntegrityRecord } from './audit.ts';
+export * from './audit/index.ts';
 export {
   BOOT_AGGREGATE,
   type BootAggregateCheck,

@@ -38,6 +38,8 @@ const PACKAGE_OF = {
   fsverity: 'fsverity',
   'dpkg-query': 'dpkg',
   'systemd-measure': 'systemd',
+  'systemd-journald': 'systemd',
+  journalctl: 'systemd',
 } as const;
 
 export type Program = keyof typeof PACKAGE_OF;

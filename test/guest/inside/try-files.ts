@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { INTEGRITY_AUDIT, parseIntegrityRecord } from '../../../src/ima/index.ts';
+import { integrityType, parseStamped } from '../../../src/ima/index.ts';
 import { AuditSocket } from '../../../src/sys/index.ts';
 import type { FileAnswer } from '../file-trials.ts';
 import { loadAsKernel } from './kexec-load.ts';
@@ -23,8 +23,11 @@ const causes = new Map<bigint, string>();
 function listen(): void {
   for (const event of socket.read()) {
     if (event.kind === 'overflow') throw new Error('audit records were lost');
-    if (event.type !== INTEGRITY_AUDIT.data) continue;
-    const { op, cause, ino } = parseIntegrityRecord(event.text);
+    if (integrityType(event.type) !== 'INTEGRITY_DATA') continue;
+    const found = parseStamped('INTEGRITY_DATA', event.text);
+    if (found.kind === 'unreadable') throw found.error;
+    if (found.record.kind !== 'operation') continue;
+    const { op, cause, ino } = found.record;
     if (ino !== undefined && !causes.has(ino)) causes.set(ino, `${op} ${cause}`);
   }
 }
