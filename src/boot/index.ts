@@ -26,7 +26,8 @@ export {
   parseCel,
 } from './cel/index.ts';
 export { CHANGES, type ChangeCode, type ChangeKind, type ChangeSeverity } from './compare/changes.ts';
-export { type BootChange, compareBoots } from './compare/compare.ts';
+export { type BootChange, bootAuthorities, compareBoots, STARTED_CHANGES } from './compare/compare.ts';
+export { changeOf } from './compare/component.ts';
 export { decodeEvent, decodeLog } from './decode/decode-event.ts';
 export type {
   BootAction,

@@ -4,6 +4,8 @@ import type { BootEvent } from './log.ts';
 
 /** What GRUB writes before the text that it measures (grub-core/kern/verifiers.c users: commands, Linux, modules). */
 const GRUB_PREFIXES = ['grub_cmd: ', 'kernel_cmdline: ', 'module_cmdline: '].map((prefix) => Buffer.from(prefix));
+/** Where GRUB measures such text (grub-core/commands/tpm.c). */
+export const GRUB_PCR = 8;
 /** UEFI_VARIABLE_DATA: GUID, then the lengths of name (in UTF-16 units) and data. */
 const VARIABLE_HEADER_SIZE = 32;
 
@@ -37,7 +39,7 @@ interface HashedForms {
   readonly binding: boolean;
 }
 
-function hashedForms({ type, data }: BootEvent): HashedForms | undefined {
+function hashedForms({ pcr, type, data }: BootEvent): HashedForms | undefined {
   switch (type) {
     case EventType.EV_SEPARATOR:
     case EventType.EV_S_CRTM_VERSION:
@@ -56,11 +58,17 @@ function hashedForms({ type, data }: BootEvent): HashedForms | undefined {
     case EventType.EV_EFI_VARIABLE_BOOT2:
       // The profile's digest is over the variable's data alone; much firmware hashes the whole structure.
       return { forms: [data, ...variableData(data)], binding: true };
+    case EventType.EV_EFI_SPDM_FIRMWARE_BLOB:
+    case EventType.EV_EFI_SPDM_FIRMWARE_CONFIG:
+    case EventType.EV_EFI_SPDM_DEVICE_POLICY:
+    case EventType.EV_EFI_SPDM_DEVICE_AUTHORITY:
+      // EDK II hashes what it logs (SecurityPkg, SpdmSecurityLib); other firmware the measurement alone.
+      return { forms: [data], binding: false };
     case EventType.EV_EVENT_TAG:
       // The profile's is over the whole tagged event; boot loaders hash the file or text that it describes.
       return { forms: [data], binding: false };
     case EventType.EV_IPL:
-      return { forms: iplForms(data), binding: false };
+      return { forms: iplForms(pcr, data), binding: false };
     default:
       return undefined;
   }
@@ -75,13 +83,14 @@ function withoutNul(data: Uint8Array): Uint8Array {
  * The stub hashes the name of a section in one byte a letter and logs it in UTF-16 (systemd, tpm_log_event_ascii).
  * systemd-boot before 252 measures the final NUL in full and logs one byte of it (seen in the wild).
  */
-function iplForms(data: Uint8Array): readonly Uint8Array[] {
+function iplForms(pcr: number, data: Uint8Array): readonly Uint8Array[] {
   if (isUtf16(data)) {
     const whole = data.length % 2 === 1 ? Buffer.concat([data, Buffer.alloc(1)]) : data.subarray(0, -2);
     return [data, whole, ...sectionName(data)];
   }
   const text = withoutNul(data);
-  const prefix = GRUB_PREFIXES.find((candidate) => candidate.equals(text.subarray(0, candidate.length)));
+  const isPrefix = (candidate: Buffer): boolean => candidate.equals(text.subarray(0, candidate.length));
+  const prefix = pcr === GRUB_PCR ? GRUB_PREFIXES.find(isPrefix) : undefined;
   return [data, text, ...(prefix === undefined ? [] : [text.subarray(prefix.length)])];
 }
 

@@ -165,7 +165,8 @@ export function isKernelImage({ devicePath: { text, file } }: ImageLoad): boolea
   return file !== undefined && /(?:vmlinu|bzImage|[\\/]linux|^linux)/i.test(file);
 }
 
-function sentence({ typeName, type, payload, vouched }: DecodedEvent): string {
+/** What an event measured, in words; it may hold control characters that the log holds. */
+export function sentence({ typeName, type, payload, vouched }: DecodedEvent): string {
   switch (payload.kind) {
     case 'spec-id':
       return `crypto-agile log, version ${payload.versionMajor}.${payload.versionMinor} errata ${payload.errata}`;

@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import { type BootChange, type BootLog, compareBoots, logBanks } from '../boot/index.ts';
 import { type DigestAlgorithm, isDigestAlgorithm } from '../bytes/index.ts';
-import { MAX_MANIFEST_BYTES, parseBootReference } from '../reference/index.ts';
-import { FINDINGS, type Finding, judgeBootComponents } from '../verify/index.ts';
+import { changesFromReference, comparableBank, MAX_MANIFEST_BYTES, parseBootReference } from '../reference/index.ts';
 import { MACHINE_BOOT_LOG, readPcrLog } from './boot-log-input.ts';
 import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
@@ -36,7 +35,10 @@ export function registerDiff(boot: Command): void {
     .argument('[after]', 'event log of the later boot')
     .option('--reference <file>', 'compare one log with the components that this reference approves')
     .option('--bank <algorithm>', 'compare by these digests; left out: the strongest that both logs have')
-    .option('--json', 'print {"changes":[{"code","severity","pcrs","message","from","to","inWhoseName","advice"}]}')
+    .option(
+      '--json',
+      'print {"changes":[{"code","severity","pcrs","message","from","to","inWhoseName","advice"}]}, of a reference "leftOut" too',
+    )
     .addHelpText('after', HELP)
     .action(diff);
 }
@@ -52,7 +54,7 @@ function diff(before: string | undefined, after: string | undefined, options: Op
   if (before === '-' && after === '-')
     throw new UsageError('standard input holds one log', 'give a file for the other');
   const [a, b] = [readPcrLog(before), readPcrLog(after)];
-  report(compareBoots(a, b, bank), options);
+  report({ changes: compareBoots(a, b, bank) }, options);
 }
 
 function parseBank(bank: string | undefined): DigestAlgorithm | undefined {
@@ -60,60 +62,56 @@ function parseBank(bank: string | undefined): DigestAlgorithm | undefined {
   throw new UsageError(`--bank ${bank}: no digest algorithm`, 'write sha256');
 }
 
-type Told = Pick<BootChange, 'severity' | 'message' | 'pcrs' | 'from' | 'to' | 'inWhoseName' | 'advice'> & {
-  readonly code: string;
-};
-
-/** Every PCR that the log extends is compared: there is no quote here that proves some. */
-function fromReference(log: BootLog, path: string, bank = logBanks(log).at(-1)): Told[] {
+function fromReference(log: BootLog, path: string, asked: DigestAlgorithm | undefined): Report {
   const boot = inFile(path, () => parseBootReference(readInput(path, MAX_MANIFEST_BYTES).toString('utf8')));
   const components = boot?.components ?? [];
   if (components.length === 0) {
     throw new UsageError(`${path}: this reference has no boot components`, 'make them with assay boot reference');
   }
-  if (bank === undefined) throw new UsageError('the log has no bank that can be computed', 'give --bank');
-  const all = new Set(log.events.map(({ pcr }) => pcr));
-  return judgeBootComponents(components, log, bank, all).flatMap(toldFinding);
+  const bank = asked ?? comparableBank(components, log);
+  if (bank === undefined) {
+    throw new UsageError(`${path}: its digests are of no bank of the log`, `the log has ${logBanks(log).join(', ')}`);
+  }
+  const leftOut = components.flatMap(({ name, anything }) =>
+    anything === undefined ? [] : [{ component: name, why: anything }],
+  );
+  return { changes: changesFromReference(components, log, bank), leftOut };
 }
 
-function toldFinding({ code, subject, message, expected, found }: Finding): Told[] {
-  const pcr = Number(/^PCR (\d+)$/.exec(subject)?.[1]);
-  const { severity, advice } = FINDINGS[code];
-  return [
-    {
-      code,
-      severity: SEVERITIES[severity],
-      message,
-      pcrs: Number.isInteger(pcr) ? [pcr] : [],
-      from: expected === undefined ? [] : [expected],
-      to: found === undefined ? [] : [found],
-      inWhoseName: [],
-      advice,
-    },
-  ];
+interface Report {
+  readonly changes: readonly BootChange[];
+  /** Components of the reference that it does not judge. */
+  readonly leftOut?: readonly { readonly component: string; readonly why: string }[];
 }
 
-const SEVERITIES = { untrusted: 'alarm', unknown: 'warning', warning: 'warning', info: 'info' } as const;
-
-function report(changes: readonly Told[], { json }: Options): void {
-  if (changes.some(({ code }) => code !== 'boot.component-left-out')) process.exitCode = 1;
+function report({ changes, leftOut = [] }: Report, { json, reference }: Options): void {
+  if (changes.length > 0) process.exitCode = 1;
   if (json === true) {
-    printJson({ changes });
+    printJson({ changes, ...(reference === undefined ? {} : { leftOut }) });
     return;
   }
   if (changes.length === 0) printLine('nothing differs');
   for (const change of changes) printChange(change);
+  for (const { component, why } of leftOut) printLine(escapeControls(`not judged: ${component}: ${why}`));
 }
 
 const STYLES = { alarm: 'red', warning: 'yellow', info: 'dim' } as const;
 
-function printChange({ severity, code, pcrs, message, from, to, inWhoseName, advice }: Told): void {
-  const [title] = message.split('; ', 1);
+function printChange({ severity, code, pcrs, message, from, to, inWhoseName, advice }: BootChange): void {
+  // What went and came stands in lines of its own.
+  const [title] = message.split(/; (?:gone|new): /, 1);
   printLine(
     `${styled(STYLES[severity], severity)}  ${escapeControls(title ?? message)}  [${code}, PCR ${pcrs.join(', ')}]`,
   );
-  for (const one of from) printLine(`  - ${escapeControls(one)}`);
-  for (const one of to) printLine(`  + ${escapeControls(one)}`);
+  printSide('-', from);
+  printSide('+', to);
   if (inWhoseName.length > 0) printLine(`  vouched for by ${escapeControls(inWhoseName.join('; '))}`);
   printLine(`  ${advice}`);
+}
+
+const MAX_LINES = 12;
+
+function printSide(sign: string, all: readonly string[]): void {
+  for (const one of all.slice(0, MAX_LINES)) printLine(`  ${sign} ${escapeControls(one)}`);
+  if (all.length > MAX_LINES) printLine(`  ${sign} and ${all.length - MAX_LINES} more`);
 }

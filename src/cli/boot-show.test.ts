@@ -123,7 +123,9 @@ test('boot diff names what changed with exit status 1, and boot state tells what
   assert.equal(approved.status, 0, approved.stderr);
   const changed = assay('boot', 'diff', after, '--reference', reference, '--json');
   assert.equal(changed.status, 1, changed.stderr);
-  assert.equal(JSON.parse(changed.stdout).changes[0].code, 'boot.component-changed');
+  const [fromReference] = JSON.parse(changed.stdout).changes;
+  assert.equal(fromReference.code, 'boot.command-line-changed');
+  assert.deepEqual([fromReference.from, fromReference.to], [['ro'], ['ro init=/bin/sh']]);
 });
 
 const sha256 = (text: string | Uint8Array): Buffer => digest('sha256', Buffer.from(text));

@@ -135,6 +135,11 @@ export const CHANGES = {
     title: 'The same was measured another number of times, or in another order',
     advice: 'Another loader, or Secure Boot on or off, changes who measures.',
   },
+  'boot.not-together': {
+    severity: 'warning',
+    title: 'Parts of the boot do not go together: each is approved, and not with the other',
+    advice: 'An update that was half rolled back looks like this: approve the pair, or complete it.',
+  },
   'boot.other-changed': {
     severity: 'warning',
     title: 'Measurements that nothing here explains changed: separators, their order, or an unknown kind',

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { agileLog, corpusLogs, needsCorpus, specIdPayload, type TestEvent } from '../../../test/fixtures/boot-logs.ts';
 import { bootChangesPage } from '../../../tools/boot-changes-doc.ts';
-import { digest } from '../../bytes/index.ts';
+import { ByteWriter, digest } from '../../bytes/index.ts';
 import { parseBootLog } from '../parse.ts';
 import { replayBootLog } from '../replay.ts';
 import { type BootChange, compareBoots } from './compare.ts';
@@ -98,6 +98,89 @@ test('a separator that reports an error is told', () => {
   const log = (data: Buffer) => logOf(event(4, 4, data));
   const [change] = compareBoots(log(Buffer.alloc(4)), log(Buffer.from([1, 0, 0, 0])));
   assert.deepEqual([change?.code, change?.pcrs], ['boot.other-changed', [4]]);
+});
+
+const VENDORS = { global: '61dfe48bca93d211aa0d00e098032b8c', database: 'cbb219d73a3d9645a3bcdad00e67656f' } as const;
+const DRIVER_CONFIG = 0x80000001;
+const AUTHORITY = 0x800000e0;
+function variable(pcr: number, name: string, data: Buffer, { type = DRIVER_CONFIG, measured = data } = {}) {
+  const vendor = Buffer.from(name.startsWith('db') ? VENDORS.database : VENDORS.global, 'hex');
+  const payload = (value: Buffer): Buffer => {
+    const writer = new ByteWriter().bytes(vendor).u64le(BigInt(name.length)).u64le(BigInt(value.length));
+    return Buffer.from(writer.bytes(Buffer.from(name, 'utf16le')).bytes(value).finish());
+  };
+  return event(pcr, type, payload(data), payload(measured));
+}
+/** An EFI_SIGNATURE_LIST of SHA-256 hashes. */
+function hashes(...fills: readonly number[]): Buffer {
+  const type = Buffer.from('2616c4c14c509240aca941f936934328', 'hex');
+  const writer = new ByteWriter()
+    .bytes(type)
+    .u32le(28 + fills.length * 48)
+    .u32le(0)
+    .u32le(48);
+  for (const fill of fills) writer.bytes(Buffer.concat([Buffer.alloc(16), Buffer.alloc(32, fill)]));
+  return Buffer.from(writer.finish());
+}
+const severities = (changes: readonly BootChange[]) => changes.map(({ code, severity }) => [code, severity]);
+
+test('another firmware is told by its version, and where that is the same by what else it measured', () => {
+  const boot = (version: string, code: string) => {
+    const blob = Buffer.from(new ByteWriter().u64le(0x1000n).u64le(32n).finish());
+    return logOf(event(0, 8, Buffer.from(`${version}\0`, 'utf16le')), event(0, 0x80000008, blob, Buffer.from(code)));
+  };
+  const updated = compareBoots(boot('1.0', 'a'), boot('1.1', 'b'));
+  assert.deepEqual(told(updated), [['boot.firmware-changed', ["version '1.0'"], ["version '1.1'"]]]);
+  const [patched] = compareBoots(boot('1.0', 'a'), boot('1.0', 'b'));
+  assert.match(patched?.to[0] ?? '', /^firmware: 32 bytes at 0x1000 \([0-9a-f]{16}…\)$/);
+});
+
+test('revocations that came are an update; ones that went, or that nobody can see, are an alarm', () => {
+  const dbx = (data: Buffer, measured = data) => logOf(variable(7, 'dbx', data, { measured }));
+  const came = compareBoots(dbx(hashes(1)), dbx(hashes(1, 2)));
+  assert.deepEqual(severities(came), [['boot.dbx-updated', 'info']]);
+  assert.deepEqual(came[0]?.to, ['02'.repeat(32)]);
+  assert.deepEqual(severities(compareBoots(dbx(hashes(1, 2)), dbx(hashes(2)))), [['boot.dbx-updated', 'alarm']]);
+  assert.deepEqual(severities(compareBoots(dbx(hashes(1)), dbx(Buffer.alloc(0)))), [['boot.dbx-updated', 'alarm']]);
+  const lie = compareBoots(dbx(hashes(1)), dbx(hashes(1, 2), Buffer.alloc(0)));
+  assert.deepEqual(severities(lie), [['boot.dbx-updated', 'alarm']], 'the payload shows more than was measured');
+  assert.doesNotMatch(lie[0]?.message ?? '', /0202/);
+});
+
+test('an older level of SBAT is an alarm, a newer one an update', () => {
+  const level = (date: string) =>
+    logOf(variable(7, 'SbatLevel', Buffer.from(`sbat,1,${date}\nshim,2\n`), { type: AUTHORITY }));
+  const newer = compareBoots(level('2022052400'), level('2023012900'));
+  assert.deepEqual(severities(newer), [['boot.dbx-updated', 'info']]);
+  assert.deepEqual([newer[0]?.from, newer[0]?.to], [['SBAT level 2022052400'], ['SBAT level 2023012900']]);
+  assert.deepEqual(severities(compareBoots(level('2023012900'), level('2022052400'))), [['boot.dbx-updated', 'alarm']]);
+});
+
+test('what a payload shows is told only where it was measured: Secure Boot, boot order, who vouched', () => {
+  const off = logOf(variable(7, 'SecureBoot', Buffer.of(1)));
+  const lie = logOf(variable(7, 'SecureBoot', Buffer.of(1), { measured: Buffer.of(0) }));
+  const [switched] = compareBoots(off, lie);
+  assert.equal(switched?.code, 'boot.secure-boot-switched');
+  assert.match(switched?.to[0] ?? '', /^SecureBoot \([0-9a-f]{16}…\)$/);
+  const order = (numbers: readonly number[], measured = numbers) => {
+    const bytes = (all: readonly number[]) => Buffer.from(all.flatMap((one) => [one, 0]));
+    return logOf(variable(1, 'BootOrder', bytes(numbers), { type: 0x80000002, measured: bytes(measured) }));
+  };
+  assert.deepEqual(compareBoots(order([1, 2]), order([2, 1]))[0]?.to, ['Boot0002, Boot0001']);
+  assert.match(compareBoots(order([1, 2]), order([1, 2], [2, 1]))[0]?.to[0] ?? '', /^BootOrder \(/);
+  const signature = Buffer.alloc(48, 7);
+  const by = (measured?: Buffer) =>
+    logOf(
+      event(4, 0x80000003, Buffer.alloc(32), Buffer.from('loader')),
+      variable(7, 'db', signature, { type: AUTHORITY, ...(measured === undefined ? {} : { measured }) }),
+    );
+  const started = (log: ReturnType<typeof by>) =>
+    compareBoots(logOf(), log).find(({ code }) => code === 'boot.authority-changed');
+  assert.deepEqual(started(by())?.to, ['07'.repeat(32)]);
+  assert.deepEqual(started(by())?.inWhoseName, ['07'.repeat(32)]);
+  const unvouched = started(by(Buffer.from('x')));
+  assert.deepEqual(unvouched?.inWhoseName, []);
+  assert.match(unvouched?.to[0] ?? '', /^an authority of db \(/);
 });
 
 test('a missing ExitBootServices is told, and one that came too', () => {

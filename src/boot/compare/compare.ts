@@ -2,13 +2,12 @@
 import { type DigestAlgorithm, toHex } from '../../bytes/index.ts';
 import { decodeLog } from '../decode/decode-event.ts';
 import type { DecodedEvent } from '../decode/decoded-event.ts';
-import type { Signature } from '../decode/signature-list.ts';
 import { compareLaunches, type LaunchChange } from '../drtm/launch.ts';
 import { BootError } from '../error.ts';
 import type { BootLog } from '../log.ts';
 import { isExtended, logBanks, replayBootLog } from '../replay.ts';
 import { CHANGES, type ChangeCode, type ChangeSeverity } from './changes.ts';
-import { type Component, componentOf, FROM_QEMU, signatureText } from './component.ts';
+import { AUTHORITY_KEY, type Component, changeOf, componentOf, FROM_QEMU, signatureText } from './component.ts';
 
 export interface BootChange {
   readonly code: ChangeCode;
@@ -84,9 +83,15 @@ function measuredIn(log: BootLog, bank: DigestAlgorithm): Measured[] {
   });
 }
 
-/** Subjects of the certificates that vouched for what was started. */
+/** Subjects of the certificates, and hashes, that vouched for what a boot started. */
+export function bootAuthorities(log: BootLog, bank: DigestAlgorithm): string[] {
+  return whoVouched(measuredIn(log, bank));
+}
+
 function whoVouched(measured: readonly Measured[]): string[] {
-  return [...new Set(measured.filter(({ key }) => key === 'authority').map(({ text }) => text))];
+  return unique(
+    measured.filter(({ key, event }) => key === AUTHORITY_KEY && event.vouched === 'digest').map(({ text }) => text),
+  );
 }
 
 /** What of one component, or of a launch, differs: parts with one code are told as one change. */
@@ -190,7 +195,7 @@ function launchChange(changes: readonly LaunchChange[]): Part[] {
 }
 
 /** Changes that a certificate vouched for. */
-const STARTED: readonly ChangeCode[] = [
+export const STARTED_CHANGES: readonly ChangeCode[] = [
   'boot.application-changed',
   'boot.kernel-changed',
   'boot.uki-changed',
@@ -213,7 +218,7 @@ function described(
   came: readonly Measured[],
 ): { from: readonly string[]; to: readonly string[]; isInWords: boolean } {
   const [a, b] = [signaturesOf(gone), signaturesOf(came)];
-  if (a !== undefined || b !== undefined) return { ...between(a ?? [], b ?? []), isInWords: true };
+  if (a !== undefined && b !== undefined) return { ...between(a, b), isInWords: true };
   const [lineBefore, lineAfter] = [lineOf(gone), lineOf(came)];
   if (lineBefore !== undefined && lineAfter !== undefined) {
     return { ...between(wordsOf(lineBefore), wordsOf(lineAfter)), isInWords: true };
@@ -232,13 +237,17 @@ function between(a: readonly string[], b: readonly string[]): { from: string[]; 
 
 const wordsOf = (line: string): string[] => line.split(/\s+/).filter((word) => word !== '');
 
-/** Of PK, KEK, db, dbx and MokList: what is in them. */
+/** What lists of keys and hashes hold; undefined where something else is among them, or a digest that is not over it. */
 function signaturesOf(measured: readonly Measured[]): string[] | undefined {
-  const lists = measured.flatMap(({ event: { payload } }) =>
-    payload.kind === 'variable' && payload.value?.kind === 'signature-lists' ? payload.value.lists : [],
-  );
-  if (lists.length === 0) return undefined;
-  return lists.flatMap(({ signatures }) => signatures).map((signature: Signature) => signatureText(signature));
+  const found: string[] = [];
+  for (const { event } of measured) {
+    const { payload, vouched } = event;
+    if (payload.kind !== 'variable' || vouched !== 'digest') return undefined;
+    if (payload.value?.kind === 'signature-lists') {
+      for (const { signatures } of payload.value.lists) for (const one of signatures) found.push(signatureText(one));
+    } else if (payload.data.length > 0) return undefined;
+  }
+  return found;
 }
 
 /** systemd-boot and its stub each measure the line: the one that all of them have. */
@@ -248,19 +257,28 @@ function lineOf(measured: readonly Measured[]): string | undefined {
   return measured.every(isLine) && another === undefined ? line : undefined;
 }
 
-/** Digests tell equal names apart. */
-const shown = ({ text, digest, event }: Measured): string =>
-  event.vouched === 'digest' ? text : `${text} (${digest.slice(0, 16)}…)`;
+const shown = ({ digest, event }: Measured): string => changeOf(event, digest).text;
 
 /** Revocations that went are another thing than ones that came; a debugger that went is none. */
 function severityOf(code: ChangeCode, gone: readonly Measured[], came: readonly Measured[]): ChangeSeverity {
-  if (code === 'boot.dbx-updated') {
-    const { from } = described(gone, came);
-    return from.length > 0 && signaturesOf(gone) !== undefined ? 'alarm' : 'info';
-  }
+  if (code === 'boot.dbx-updated') return hasOnlyGrown(gone, came) ? 'info' : 'alarm';
   if (code === 'boot.debugger' && came.length === 0) return 'info';
   if (code === 'boot.exit-boot-services-missing' && gone.length === 0) return 'info';
   return CHANGES[code].severity;
+}
+
+/** Nothing that was revoked is no longer, as far as what was measured shows it. */
+function hasOnlyGrown(gone: readonly Measured[], came: readonly Measured[]): boolean {
+  const [before, after] = [signaturesOf(gone), signaturesOf(came)];
+  if (before !== undefined && after !== undefined) return between(before, after).from.length === 0;
+  const [older, newer] = [sbatDate(gone), sbatDate(came)];
+  return newer !== undefined && (gone.length === 0 || (older !== undefined && older <= newer));
+}
+
+function sbatDate([first, another]: readonly Measured[]): string | undefined {
+  if (first === undefined || another !== undefined || first.event.vouched !== 'digest') return undefined;
+  const { payload } = first.event;
+  return payload.kind === 'variable' && payload.value?.kind === 'sbat-level' ? payload.value.date : undefined;
 }
 
 const MAX_TOLD = 4;
@@ -289,7 +307,7 @@ function toldAsOne(code: ChangeCode, parts: readonly Part[], names: readonly str
     message: messageOf(CHANGES[code].title, from, to),
     from,
     to,
-    inWhoseName: STARTED.includes(code) ? names : [],
+    inWhoseName: STARTED_CHANGES.includes(code) ? names : [],
     advice: CHANGES[code].advice,
   };
 }

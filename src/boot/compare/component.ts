@@ -2,7 +2,8 @@
 import type { DecodedEvent } from '../decode/decoded-event.ts';
 import type { Signature } from '../decode/signature-list.ts';
 import { isLaunchPcr } from '../drtm/names.ts';
-import { isFromQemu, isKernelImage } from '../story.ts';
+import { EventType } from '../event-types.ts';
+import { isFromQemu, isKernelImage, sentence } from '../story.ts';
 import type { ChangeCode } from './changes.ts';
 
 export interface Component {
@@ -32,8 +33,17 @@ export function componentOf(event: DecodedEvent): Component | undefined {
     case 'action':
       return actionComponent(event);
     default:
-      return byPcr(event, '');
+      return byPcr(event);
   }
+}
+
+/** What it means where an event is another one, and what it measured: its digest tells equal remarks apart. */
+export function changeOf(
+  event: DecodedEvent,
+  digest: string,
+): { readonly code: ChangeCode | undefined; readonly text: string } {
+  const { code, text } = componentOf(event) ?? { code: undefined, text: sentence(event) };
+  return { code, text: event.vouched === 'digest' ? text : `${text} (${digest.slice(0, 16)}…)` };
 }
 
 const BY_PCR: Readonly<Record<number, ChangeCode>> = {
@@ -46,34 +56,46 @@ const BY_PCR: Readonly<Record<number, ChangeCode>> = {
   14: 'boot.mok-changed',
 };
 
-function byPcr({ pcr, typeName }: DecodedEvent, text: string): Component {
-  return { code: BY_PCR[pcr] ?? 'boot.other-changed', key: `PCR ${pcr} ${typeName}`, text: text || typeName };
+function byPcr(event: DecodedEvent, text = sentence(event)): Component {
+  const { pcr, typeName } = event;
+  return { code: BY_PCR[pcr] ?? 'boot.other-changed', key: `PCR ${pcr} ${typeName}`, text };
 }
 
+/** Which variable it is says its name; what it holds, only a payload that was measured. */
 function variableComponent(event: DecodedEvent): Component {
-  const { pcr, payload } = event;
-  if (payload.kind !== 'variable') return byPcr(event, '');
-  const { name, value } = payload;
+  const { pcr, type, payload, vouched } = event;
+  if (payload.kind !== 'variable') return byPcr(event);
+  const { name } = payload;
+  const value = vouched === 'digest' ? payload.value : undefined;
   const key = `variable ${name}`;
-  if (value?.kind === 'authority') {
-    return { code: 'boot.authority-changed', key: 'authority', text: signatureText(value.signature) };
+  if (name === 'SbatLevel') {
+    return { code: 'boot.dbx-updated', key, text: value?.kind === 'sbat-level' ? `SBAT level ${value.date}` : name };
+  }
+  if (type === EventType.EV_EFI_VARIABLE_AUTHORITY && payload.value?.kind !== 'boolean') {
+    const text = value?.kind === 'authority' ? signatureText(value.signature) : `an authority of ${name}`;
+    return { code: 'boot.authority-changed', key: AUTHORITY_KEY, text };
   }
   if (pcr === 14 || /^Mok/.test(name)) return { code: 'boot.mok-changed', key, text: name };
-  if (pcr === 1 && value?.kind === 'boot-order') {
-    return { code: 'boot.boot-order-changed', key, text: value.entries.join(', ') };
+  if (pcr === 1 && payload.value?.kind === 'boot-order') {
+    const text = value?.kind === 'boot-order' ? value.entries.join(', ') : name;
+    return { code: 'boot.boot-order-changed', key, text };
   }
-  if (pcr === 1 && value?.kind === 'load-option') {
-    return { code: 'boot.boot-option-changed', key: 'boot options', text: `${name} '${value.description}'` };
+  if (pcr === 1 && payload.value?.kind === 'load-option') {
+    const text = value?.kind === 'load-option' ? `${name} '${value.description}'` : name;
+    return { code: 'boot.boot-option-changed', key: 'boot options', text };
   }
   if (pcr !== 7) return byPcr(event, name);
   if (name === 'SecureBoot') {
-    const isOn = value?.kind === 'boolean' && value.value;
-    return { code: 'boot.secure-boot-switched', key, text: isOn ? 'on' : 'off' };
+    const text = value?.kind === 'boolean' ? (value.value ? 'on' : 'off') : name;
+    return { code: 'boot.secure-boot-switched', key, text };
   }
   if (name === 'dbx') return { code: 'boot.dbx-updated', key, text: 'dbx' };
   if (['PK', 'KEK', 'db'].includes(name)) return { code: 'boot.secure-boot-keys-changed', key, text: name };
-  return { code: name === 'SbatLevel' ? 'boot.dbx-updated' : 'boot.other-changed', key, text: name };
+  return { code: 'boot.other-changed', key, text: name };
 }
+
+/** Events that say which certificate or hash accepted what was started. */
+export const AUTHORITY_KEY = 'authority';
 
 export function signatureText({ content }: Signature): string {
   if (content.kind === 'x509') return content.subject;
@@ -88,7 +110,7 @@ const UNIFIED_IMAGE = /^\\EFI\\Linux\\[^\\]*\.efi$/i;
 
 function imageComponent(event: DecodedEvent): Component {
   const { pcr, payload } = event;
-  if (payload.kind !== 'image-load') return byPcr(event, '');
+  if (payload.kind !== 'image-load') return byPcr(event);
   const { text, file } = payload.devicePath;
   const name = file ?? (text === '' ? 'out of memory' : text);
   if (pcr !== 4) return byPcr(event, name);
@@ -101,7 +123,7 @@ function imageComponent(event: DecodedEvent): Component {
 
 function iplComponent(event: DecodedEvent): Component {
   const { pcr, payload } = event;
-  if (payload.kind !== 'ipl') return byPcr(event, '');
+  if (payload.kind !== 'ipl') return byPcr(event);
   const { role, text } = payload;
   if (role === 'kernel-cmdline' || pcr === 12) return { code: 'boot.command-line-changed', key: 'command line', text };
   if (role === 'stub-section') return sectionComponent(text);
@@ -138,17 +160,17 @@ const LOAD_OPTIONS = 0x8f3b22ed;
 
 function taggedComponent(event: DecodedEvent): Component {
   const { payload } = event;
-  if (payload.kind !== 'tagged') return byPcr(event, '');
+  if (payload.kind !== 'tagged') return byPcr(event);
   if (payload.id === INITRD) return { code: 'boot.initrd-changed', key: 'initrd of the stub', text: 'initrd' };
   if (payload.id === LOAD_OPTIONS) {
     return { code: 'boot.command-line-changed', key: 'load options', text: 'load options' };
   }
-  return byPcr(event, payload.name ?? '');
+  return byPcr(event);
 }
 
 function actionComponent(event: DecodedEvent): Component | undefined {
   const { payload } = event;
-  if (payload.kind !== 'action') return byPcr(event, '');
+  if (payload.kind !== 'action') return byPcr(event);
   if (payload.action === 'debugger') return { code: 'boot.debugger', key: 'debugger', text: payload.text };
   if (/^exit-boot-services/.test(payload.action)) {
     return { code: 'boot.exit-boot-services-missing', key: `action ${payload.action}`, text: payload.text };

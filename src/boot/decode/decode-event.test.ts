@@ -58,6 +58,17 @@ test('what the digest is over is told apart from a remark and from a contradicti
   assert.deepEqual(kinds[3]?.payload, { kind: 'ipl', role: 'grub-file', text: '(hd0,gpt2)/vmlinuz' });
 });
 
+test('only what stands where GRUB measures it is a command line of GRUB’s', () => {
+  const text = Buffer.from('kernel_cmdline: ro ima_appraise=enforce\0');
+  const measured = text.subarray('kernel_cmdline: '.length, -1);
+  const roleIn = (pcr: number, hashed: Buffer) => {
+    const { payload, vouched } = decoded(pcr, EventType.EV_IPL, text, hashed);
+    return payload.kind === 'ipl' ? [payload.role, payload.text, vouched] : payload.kind;
+  };
+  assert.deepEqual(roleIn(8, measured), ['kernel-cmdline', 'ro ima_appraise=enforce', 'digest']);
+  assert.deepEqual(roleIn(9, measured), ['text', 'kernel_cmdline: ro ima_appraise=enforce', 'no-payload-rule']);
+});
+
 test('a payload that ends too early is undecodable at its offset in the log', () => {
   const { payload } = decoded(4, EventType.EV_EFI_BOOT_SERVICES_APPLICATION, Buffer.alloc(20));
   const specId = 32 + specIdPayload([[SHA256, 32]]).length;

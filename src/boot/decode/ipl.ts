@@ -1,3 +1,5 @@
+import { GRUB_PCR } from '../payload.ts';
+
 /** EV_IPL: what boot loaders measure. */
 export interface Ipl {
   readonly role: IplRole;
@@ -28,9 +30,9 @@ const PREFIXES: readonly (readonly [prefix: string, role: IplRole])[] = [
 
 /** @param vouched whether the digest is over the text: what is, and stands where loaders put it, is a command line */
 export function iplOf(pcr: number, text: string, wide: boolean, vouched: boolean): Ipl {
-  for (const [prefix, role] of PREFIXES) {
-    if (text.startsWith(prefix)) return { role, text: text.slice(prefix.length) };
-  }
+  // Where GRUB measures text: elsewhere a file, or whatever else was measured, might begin like it.
+  const known = pcr === GRUB_PCR ? PREFIXES.find(([prefix]) => text.startsWith(prefix)) : undefined;
+  if (known !== undefined) return { role: known[1], text: text.slice(known[0].length) };
   return { role: roleIn(pcr, text, wide, vouched), text };
 }
 

@@ -1,3 +1,4 @@
+export { changesFromReference, comparableBank } from './changes.ts';
 export {
   type BootComponent,
   type BootVariant,
