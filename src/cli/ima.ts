@@ -1,4 +1,4 @@
-/** `assay ima`: measurement lists; `ima-audit.ts`: the audit log. */
+/** `assay ima`: measurement lists; `ima-audit.ts`: the audit log; `ima-policy.ts`: policies. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { toHex } from '../bytes/index.ts';
@@ -17,18 +17,20 @@ import {
 } from '../ima/index.ts';
 import { pcrTable } from './boot.ts';
 import { registerAudit } from './ima-audit.ts';
+import { registerPolicy } from './ima-policy.ts';
 import { inFile } from './in-file.ts';
-import { readFully, withInput } from './read-input.ts';
+import { chunksOf, withInput } from './read-input.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 
-const CHUNK_SIZE = 1 << 20;
 const LIST_FILE = '/sys/kernel/security/ima/binary_runtime_measurements';
 
 const listHelp = (example: string): string =>
   `\nLIST is binary or ASCII, which is found by itself; - is standard input.\n\nExample:\n  ${example}`;
 
 export function register(program: Command): void {
-  const ima = program.command('ima').description('IMA: what the kernel measured, and what it told the audit log');
+  const ima = program
+    .command('ima')
+    .description('IMA: what the kernel measured, by which policies, and what it told the audit log');
   ima.addHelpText('after', `\nExample:\n  assay ima show ${LIST_FILE}`);
   ima
     .command('replay')
@@ -55,16 +57,7 @@ export function register(program: Command): void {
   check.option('--tpm [name]', 'take the PCR values from this TPM (left out: ASSAY_TPM, else the machine’s own)');
   check.action((path: string, options: CheckOptions) => runCheck(path, options, check));
   registerAudit(ima);
-}
-
-/** The input in chunks; the buffer is used again for each, so `use` keeps nothing of it. */
-function* chunksOf(fd: number): Generator<Buffer> {
-  const chunk = Buffer.allocUnsafe(CHUNK_SIZE);
-  for (;;) {
-    const count = readFully(fd, chunk);
-    if (count > 0) yield chunk.subarray(0, count);
-    if (count < chunk.length) return;
-  }
+  registerPolicy(ima);
 }
 
 function replay(path: string, options: { hash: string; json?: boolean }): void {

@@ -11,7 +11,10 @@ interface Noun {
 const NOUNS: Readonly<Record<string, Noun>> = {
   up: { summary: 'Attest this machine: server, agent and dashboard in one', load: () => import('./up.ts') },
   boot: { summary: 'Boot logs: what firmware and boot loader measured', load: () => import('./boot.ts') },
-  ima: { summary: 'IMA: what the kernel measured, and what it told the audit log', load: () => import('./ima.ts') },
+  ima: {
+    summary: 'IMA: what the kernel measured, by which policies, and what it told the audit log',
+    load: () => import('./ima.ts'),
+  },
   label: { summary: 'Labels of files: what the kernel appraises them by', load: () => import('./label.ts') },
   appraise: { summary: 'Judge labels of files as the kernel would', load: () => import('./appraise.ts') },
   key: { summary: 'Trusted and encrypted keys', load: () => import('./key.ts') },

@@ -48,6 +48,16 @@ function readAvailable(fd: number, buffer: Uint8Array, at: number): number {
   }
 }
 
+/** The input in chunks; the buffer is used again for each, so that who takes one keeps nothing of it. */
+export function* chunksOf(fd: number): Generator<Buffer> {
+  const chunk = Buffer.allocUnsafe(CHUNK_SIZE);
+  for (;;) {
+    const count = readFully(fd, chunk);
+    if (count > 0) yield chunk.subarray(0, count);
+    if (count < chunk.length) return;
+  }
+}
+
 /** The whole input, at most `limit` bytes of it (one more is returned where there is more, for the caller to refuse). */
 export function readInput(path: string, limit: number): Buffer {
   return withInput(path, (fd) => {

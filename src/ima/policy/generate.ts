@@ -26,7 +26,7 @@ export interface GeneratedPolicy {
   readonly text: string;
   /** What an attacker or an accident could still do, sentence for sentence. */
   readonly leavesOut: readonly string[];
-  /** What has to be so before it is loaded, or the machine stops. */
+  /** What has to be so, and known, before it is loaded: a machine that is not ready for it stops. */
   readonly needs: readonly string[];
 }
 
@@ -41,7 +41,11 @@ type Plan = Omit<GeneratedPolicy, 'aim' | 'text'> & { readonly sections: readonl
 export function generatePolicy(aim: PolicyAim, options: GenerateOptions = {}): GeneratedPolicy {
   checkValues(options);
   const { sections, ...plan } = PLANS[aim](options);
-  const head = [`# ${aim}: ${plan.does}`, ...plan.leavesOut.map((one) => `# Left out: ${one}`)];
+  const head = [
+    `# ${aim}: ${plan.does}`,
+    ...plan.leavesOut.map((one) => `# Left out: ${one}`),
+    ...plan.needs.map((one) => `# Before loading: ${one}`),
+  ];
   const parts = sections.map(({ comment, rules }) => [`# ${comment}`, ...rules]);
   const text = [head, ...parts].map((lines) => `${lines.join('\n')}\n`).join('\n');
   return { aim, text, ...plan };
@@ -68,7 +72,7 @@ const SCRIPTS =
 const MEMORY = 'files in memory (tmpfs, memfd) are not looked at';
 const GENERATED = 'code that a program makes in its own memory, and eBPF programs, are no files';
 const ONLY_MEASURES = 'nothing is denied: the list and PCR 10 say what happened, to who asks';
-const INITRAMFS = 'it is loaded once the root file system is mounted: files of the initramfs have no labels';
+const INITRAMFS = 'the root file system is mounted, since files of the initramfs have no labels';
 
 const hex = (magic: number): string => `0x${magic.toString(16)}`;
 const TMPFS = 0x01021994;
@@ -108,9 +112,20 @@ function tcb({ signed }: GenerateOptions): Plan {
 
 const isException = ({ action }: { readonly action: string }): boolean => action.startsWith('dont_');
 
-function rootExecutables({ signed }: GenerateOptions): Plan {
+const labelWords = (signed: boolean | undefined): string => (signed === true ? 'a signature' : 'a hash or a signature');
+
+/** What of root's is run or mapped to run, and modules, whosever they are. */
+function appraised(signed: boolean | undefined): string[] {
   const type = signed === true ? ' appraise_type=imasig' : '';
-  const label = signed === true ? 'a signature' : 'a hash or a signature';
+  return [
+    `appraise func=BPRM_CHECK mask=MAY_EXEC fowner=0${type}`,
+    `appraise func=MMAP_CHECK mask=MAY_EXEC fowner=0${type}`,
+    `appraise func=MODULE_CHECK${type}`,
+  ];
+}
+
+function rootExecutables({ signed }: GenerateOptions): Plan {
+  const label = labelWords(signed);
   return {
     does: `lets run of root’s files only what has ${label} as its label, and measures it`,
     leavesOut: [
@@ -128,9 +143,7 @@ function rootExecutables({ signed }: GenerateOptions): Plan {
       {
         comment: 'What of root’s is run, or mapped to run',
         rules: [
-          `appraise func=BPRM_CHECK mask=MAY_EXEC fowner=0${type}`,
-          `appraise func=MMAP_CHECK mask=MAY_EXEC fowner=0${type}`,
-          `appraise func=MODULE_CHECK${type}`,
+          ...appraised(signed),
           'measure func=BPRM_CHECK mask=MAY_EXEC fowner=0',
           'measure func=MMAP_CHECK mask=MAY_EXEC fowner=0',
         ],
@@ -144,9 +157,8 @@ function rootExecutables({ signed }: GenerateOptions): Plan {
 }
 
 function containerHost({ signed, containerPcr }: GenerateOptions): Plan {
-  const type = signed === true ? ' appraise_type=imasig' : '';
   const pcr = containerPcr === undefined ? '' : ` pcr=${containerPcr}`;
-  const label = signed === true ? 'a signature' : 'a hash or a signature';
+  const label = labelWords(signed);
   return {
     does: 'measures what runs on the host and in its containers, and appraises what root owns on the host alone',
     leavesOut: [
@@ -185,11 +197,7 @@ function containerHost({ signed, containerPcr }: GenerateOptions): Plan {
       excepted('dont_appraise', [TMPFS, RAMFS], 'Labels do not stay in memory'),
       {
         comment: 'What of root’s is run on the host',
-        rules: [
-          `appraise func=BPRM_CHECK mask=MAY_EXEC fowner=0${type}`,
-          `appraise func=MMAP_CHECK mask=MAY_EXEC fowner=0${type}`,
-          `appraise func=MODULE_CHECK${type}`,
-        ],
+        rules: appraised(signed),
       },
     ],
   };
@@ -228,9 +236,9 @@ function immutableImage({ fsuuid, dmVerity }: GenerateOptions): Plan {
         ? ['dm-verity’s root hash is on the kernel’s command line, and measured or signed with it']
         : ['every program, library, module and firmware of the image has a signature in security.ima']),
       'the key is in the kernel’s .ima keyring',
-      'programs that map executable memory from tmpfs or memfd (some run-time compilers) are denied',
+      'no program has to map executable memory from tmpfs or memfd, as some run-time compilers do: it is denied',
       INITRAMFS,
-      'further policies have to be signed files, given by their path',
+      'the policy’s own key is kept: further policies have to be signed files, given by their path',
     ],
     sections: [
       ...(dmVerity === true ? vouched : []),

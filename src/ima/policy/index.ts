@@ -40,6 +40,8 @@ export {
   DUTIES,
   type Duty,
   FUNCS,
+  LABEL_CONDITIONS,
+  type LabelCondition,
   MAY,
   type PlacedRule,
   type PolicyAction,

@@ -45,6 +45,8 @@ export interface PolicyFinding {
   /** `note`: right as it is, where it is known. */
   readonly severity: 'warning' | 'note';
   readonly line: number;
+  /** The last of the lines behind one another of which the same is to be said; `line` where it is said of one. */
+  readonly through: number;
   readonly column: number;
   readonly message: string;
   readonly advice: string;
@@ -64,7 +66,20 @@ export function lintPolicy(text: PolicyText, kernel: KernelVersion = NEWEST_KERN
       : rules.flatMap((line, index) => ofPairs(line, rules, index))),
     ...(text.endsInLine ? [noNewline(text)] : []),
   ];
-  return findings.sort((one, other) => one.line - other.line || one.column - other.column);
+  return inRuns(findings.sort((one, other) => one.line - other.line || one.column - other.column));
+}
+
+/** One finding for lines behind one another of which the same is said, as exceptions are written one a file system. */
+function inRuns(findings: readonly PolicyFinding[]): PolicyFinding[] {
+  const runs: PolicyFinding[] = [];
+  for (const finding of findings) {
+    const before = runs.at(-1);
+    const goesOn =
+      before?.code === finding.code && before.message === finding.message && finding.line - before.through <= 1;
+    if (goesOn) runs[runs.length - 1] = { ...before, through: finding.line };
+    else runs.push(finding);
+  }
+  return runs;
 }
 
 type Say = (
@@ -80,7 +95,7 @@ const sayer =
   (code, severity, message, advice, option) => {
     const first = Math.min(...columns.values());
     const column = (option && columns.get(option)) ?? (Number.isFinite(first) ? first : 1);
-    return { code, severity, line, column, message, advice };
+    return { code, severity, line, through: line, column, message, advice };
   };
 
 function ofRule(line: RuleLine, kernel: KernelVersion): PolicyFinding[] {
@@ -325,16 +340,21 @@ const notCompared = (rules: readonly RuleLine[]): PolicyFinding => ({
   code: 'not-compared',
   severity: 'note',
   line: 1,
+  through: 1,
   column: 1,
   message: `${rules.length} rules are too many to compare each with each other`,
   advice: `up to ${MAX_COMPARED} are`,
 });
 
-const noNewline = ({ lines }: PolicyText): PolicyFinding => ({
-  code: 'no-newline',
-  severity: 'warning',
-  line: lines.at(-1)?.line ?? 1,
-  column: 1,
-  message: 'the last line has no newline: a kernel that reads the file itself refuses it (ima_fs.c:ima_read_policy)',
-  advice: 'end the last line',
-});
+function noNewline({ lines }: PolicyText): PolicyFinding {
+  const line = lines.at(-1)?.line ?? 1;
+  return {
+    code: 'no-newline',
+    severity: 'warning',
+    line,
+    through: line,
+    column: 1,
+    message: 'the last line has no newline: a kernel that reads the file itself refuses it (ima_fs.c:ima_read_policy)',
+    advice: 'end the last line',
+  };
+}
