@@ -145,19 +145,26 @@ class Report {
   }
 
   finish(): void {
-    const { records, bad, unreadable, lost } = this.#counts;
+    const { bad, unreadable, lost } = this.#counts;
     if (bad > 0) process.exitCode = 1;
     else if (unreadable + lost > 0) process.exitCode = 3;
-    if (this.#options.json !== true) printLine(summary(records, bad, unreadable));
+    if (this.#options.json !== true) printLine(summary(this.#counts, this.#options.path));
   }
 }
 
 /** Of an unreadable record. */
 const SHOWN = 400;
 
-function summary(records: number, bad: number, unreadable: number): string {
+interface Counts {
+  readonly records: number;
+  readonly bad: number;
+  readonly unreadable: number;
+}
+
+function summary({ records, bad, unreadable }: Counts, glob: string | undefined): string {
   const rest = unreadable === 0 ? '' : `, ${unreadable} unreadable`;
-  if (records === 0) return `no record of the integrity subsystem${rest}`;
+  const which = glob === undefined ? '' : ` about ${escapeControls(glob)}`;
+  if (records === 0) return `no record of the integrity subsystem${which}${rest}`;
   return `${records} ${records === 1 ? 'record' : 'records'}, ${bad} of a failure or doubt${rest}`;
 }
 

@@ -61,6 +61,13 @@ test('a cause that is not known is said to be so', () => {
   }
 });
 
+test('a rule that was refused is told with the reason, where the newest kernel would refuse it too', () => {
+  const meaningOf = (text: string) => explainRecord(parseIntegrityRecord('INTEGRITY_POLICY_RULE', text)).meaning;
+  assert.match(meaningOf('action=appraise func=FILE_CHECK UNKNOWN=nonsense res=0'), /refused: .*nonsense/);
+  assert.match(meaningOf('action=measure func=KEY_CHECK fowner=0 res=0'), /refused: .*fowner/);
+  assert.match(meaningOf('action=appraise func=SETXATTR_CHECK appraise_algos=sha384 res=0'), /refused: this kernel/);
+});
+
 test('attributes of EVM: added, refused, the list closed', () => {
   const explain = (text: string) => explainRecord(parseIntegrityRecord('INTEGRITY_EVM_XATTR', text));
   assert.match(explain('xattr="security.other" res=0').meaning, /one more attribute from now on/);

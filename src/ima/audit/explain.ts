@@ -1,4 +1,5 @@
 /** What a record means, in a sentence, and what to do about it. */
+import { readPolicy } from '../policy/index.ts';
 import { type AuditCause, type AuditWeight, auditCause } from './causes.ts';
 import type { EvmXattrRecord, FileHashRecord, IntegrityRecord, OperationRecord, PolicyRuleRecord } from './record.ts';
 
@@ -47,7 +48,7 @@ function fileHash({ algorithm }: FileHashRecord): AuditCause {
   };
 }
 
-function policyRule({ accepted }: PolicyRuleRecord): AuditCause {
+function policyRule({ rule, accepted }: PolicyRuleRecord): AuditCause {
   if (accepted) {
     return {
       weight: 'information',
@@ -57,10 +58,18 @@ function policyRule({ accepted }: PolicyRuleRecord): AuditCause {
   }
   return {
     weight: 'failure',
-    meaning: 'A rule of a new policy was refused: for its last word here, or because its words do not go together',
+    meaning: `A rule of a new policy was refused: ${refusalOf(rule) ?? UNKNOWN_REFUSAL}`,
     repair: 'None of the new rules is in force. Check the file: assay ima policy check FILE.',
   };
 }
+
+/** What the newest kernel has against the rule as far as this kernel read it; undefined where it is nothing. */
+function refusalOf(rule: string): string | undefined {
+  return readPolicy(Buffer.from(`${rule}\n`, 'latin1')).faults[0]?.message;
+}
+
+/** This kernel is older, has another configuration, or does not tell all of the rule (`permit_directio`). */
+const UNKNOWN_REFUSAL = 'this kernel does not take its last word here, or its words do not go together';
 
 /** evm_secfs.c:evm_write_xattrs */
 function evmXattr({ xattr, errno }: EvmXattrRecord): AuditCause {
