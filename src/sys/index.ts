@@ -17,6 +17,7 @@ export { addKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyri
 export { giveUpLease, holdsReadLease, ignoreLeaseSignal, type LeaseTaken, takeReadLease } from './lease.ts';
 export { type StayingPower, stayInMemory } from './memory-lock.ts';
 export { isNativeAvailable } from './native.ts';
+export { type ListenAt, PassingServer, PassingSocket } from './passing-socket.ts';
 export { PermissionEvents, type PermissionKind } from './permission-events.ts';
 export { openPkcs11Key, type Pkcs11Key, type Pkcs11Options } from './pkcs11.ts';
 export { type PollKind, PollSet } from './poll.ts';
