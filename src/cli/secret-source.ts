@@ -40,7 +40,8 @@ export async function readPassword(source: string, what: string): Promise<string
   return line.toString('utf8').replace(/\r$/, '');
 }
 
-function readDescriptor(fd: number, what: string): Buffer {
+/** All that the descriptor has. */
+export function readDescriptor(fd: number, what: string): Buffer {
   const buffer = Buffer.alloc(MAX_SECRET + 1);
   try {
     return bounded(buffer.subarray(0, readFully(fd, buffer)), what);

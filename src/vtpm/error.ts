@@ -13,12 +13,14 @@ export type VtpmErrorCode =
   | 'vtpm.ended'
   /** The software TPM's state file is not what was written: a byte differs, or it is no such file. */
   | 'vtpm.state-damaged'
+  /** The state is encrypted and there is no key or another, or it is not encrypted and there is one. */
+  | 'vtpm.state-key'
   /** Another process uses the state file. */
   | 'vtpm.state-in-use'
   /** The state file or its CA could not be read or written, or their folder is not this user's alone. */
   | 'vtpm.state-io';
 
-const BAD_INPUT: readonly VtpmErrorCode[] = ['vtpm.argument', 'vtpm.address', 'vtpm.state-damaged'];
+const BAD_INPUT: readonly VtpmErrorCode[] = ['vtpm.argument', 'vtpm.address', 'vtpm.state-damaged', 'vtpm.state-key'];
 
 /** Raised by what makes, keeps and serves virtual TPMs. */
 export class VtpmError extends AssayError {

@@ -3,4 +3,5 @@ export * from './error.ts';
 export * from './open-tpm.ts';
 export * from './serve/index.ts';
 export * from './software/index.ts';
+export * from './state-key.ts';
 export * from './swtpm/index.ts';

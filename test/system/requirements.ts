@@ -9,6 +9,7 @@ import { delimiter, join } from 'node:path';
 const PACKAGE_OF = {
   swtpm: 'swtpm',
   swtpm_setup: 'swtpm-tools',
+  swtpm_ioctl: 'swtpm-tools',
   tpm2_quote: 'tpm2-tools',
   tpm2_checkquote: 'tpm2-tools',
   tpm2_eventlog: 'tpm2-tools',

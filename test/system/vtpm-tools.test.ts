@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { commandName, EK_PROFILES, marshalCommand, TPM_RC, TPM2_Startup } from '../../src/tpm/index.ts';
 import { certificateAuthority, endorse, type ServedTpm, SoftwareTpm, serveTpm } from '../../src/vtpm/index.ts';
+import { observed } from '../fixtures/observed-tpm.ts';
 import { requires } from './requirements.ts';
 
 const run = promisify(execFile);
@@ -22,17 +23,12 @@ before(async () => {
   tpm.execute(marshalCommand(TPM2_Startup, { startupType: 'clear' }));
   await endorse(tpm, await certificateAuthority(join(folder, 'ca')));
   served = await serveTpm(
-    {
-      execute(command, locality) {
-        const name = commandName(Buffer.from(command).readUInt32BE(6));
-        arrived.set(name, (arrived.get(name) ?? 0) + 1);
-        const response = tpm.execute(command, locality);
-        const rc = Buffer.from(response).readUInt32BE(6);
-        if (rc !== TPM_RC.SUCCESS) refused.push(`${name}: 0x${rc.toString(16)}`);
-        return response;
-      },
-      powerOn: () => tpm.powerOn(),
-    },
+    observed(tpm, (command, response) => {
+      const name = commandName(Buffer.from(command).readUInt32BE(6));
+      arrived.set(name, (arrived.get(name) ?? 0) + 1);
+      const rc = Buffer.from(response).readUInt32BE(6);
+      if (rc !== TPM_RC.SUCCESS) refused.push(`${name}: 0x${rc.toString(16)}`);
+    }),
     { protocol: 'swtpm', unix: join(folder, 'socket') },
   );
 });
@@ -274,10 +270,7 @@ test('policies of policies, authorized policies, passwords, salted and bound ses
 
 test('the simulator’s protocol serves the same tools', needed, async () => {
   const tpm = SoftwareTpm.manufacture();
-  const mssim = await serveTpm(
-    { execute: (command, locality) => tpm.execute(command, locality), powerOn: () => tpm.powerOn() },
-    { protocol: 'mssim', tcp: { port: 0 } },
-  );
+  const mssim = await serveTpm(tpm, { protocol: 'mssim', tcp: { port: 0 } });
   try {
     const options = { env: { ...process.env, TPM2TOOLS_TCTI: mssim.address }, timeout: 20_000 };
     await run('tpm2_startup', ['-c'], options);

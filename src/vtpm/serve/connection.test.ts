@@ -54,12 +54,24 @@ test('a peer that goes in the middle of a message, or breaks, is a disconnection
   await assert.rejects(waiting, Disconnected);
 });
 
-test('of a field whose width differs, what came with it is taken', async () => {
+test('of a message whose end is not known, what came with it is taken', async () => {
   const stream = new Readable({ read: () => undefined });
   const reader = new ConnectionReader(stream);
-  stream.push(Buffer.of(1));
-  assert.deepEqual(await reader.readSome(1, 4), Buffer.of(1));
-  stream.push(Buffer.of(2, 0, 0, 0, 9));
-  assert.deepEqual(await reader.readSome(1, 4), Buffer.of(2, 0, 0, 0));
-  assert.deepEqual(await reader.read(1), Buffer.of(9));
+  stream.push(Buffer.of(1, 2, 3));
+  assert.deepEqual(await reader.read(1), Buffer.of(1));
+  assert.deepEqual(await reader.readSome(10), Buffer.of(2, 3));
+  assert.deepEqual(await reader.readSome(10), Buffer.alloc(0));
+});
+
+test('what does not come in time is not waited for, and what did is given', async () => {
+  const stream = new Readable({ read: () => undefined });
+  const reader = new ConnectionReader(stream);
+  stream.push(Buffer.of(1, 2));
+  assert.deepEqual(await reader.readWithin(4, 20), Buffer.of(1, 2));
+  setImmediate(() => stream.push(Buffer.of(3, 4, 5, 6, 7)));
+  assert.deepEqual(await reader.readWithin(4, 10_000), Buffer.of(3, 4, 5, 6));
+  assert.deepEqual(await reader.readWithin(0, 10_000), Buffer.alloc(0));
+  stream.push(null);
+  assert.deepEqual(await reader.read(1), Buffer.of(7));
+  await assert.rejects(reader.readWithin(1, 10_000), Disconnected);
 });

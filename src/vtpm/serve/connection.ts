@@ -1,12 +1,6 @@
 /** A connection read in order, as protocols are: so many bytes, then an answer. */
-import type { Readable } from 'node:stream';
-
-/** What is served: one command at a time, whoever asks. */
-export interface ServableTpm {
-  execute(command: Uint8Array, locality?: number): Promise<Uint8Array> | Uint8Array;
-  /** _TPM_Init. */
-  powerOn(): Promise<void> | void;
-}
+import type { Duplex, Readable } from 'node:stream';
+import type { ServableTpm } from './servable-tpm.ts';
 
 export interface Served {
   readonly input: ConnectionReader;
@@ -47,10 +41,53 @@ export class ConnectionReader {
     }
   }
 
-  /** At least `min` bytes, and up to `max` of what came with them: for fields whose width differs from peer to peer. */
-  async readSome(min: number, max: number): Promise<Buffer> {
-    const bytes = await this.read(min);
-    const more = await this.read(Math.min(this.#stream.readableLength, max - min));
-    return Buffer.concat([bytes, more]);
+  /**
+   * The next `size` bytes, or what of them came within a time: for messages whose sender may mean less.
+   * @throws {Disconnected} where the peer goes before
+   */
+  async readWithin(size: number, milliseconds: number): Promise<Buffer> {
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#wake();
+    }, milliseconds);
+    try {
+      for (;;) {
+        if (this.#stream.readableLength >= size) return await this.read(size);
+        if (isLate) return await this.readSome(size);
+        if (this.#stream.readableEnded || this.#stream.destroyed) throw new Disconnected();
+        this.#stream.read(0); // asks for more
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** What is there already, at most `max` bytes. */
+  async readSome(max: number): Promise<Buffer> {
+    return this.read(Math.min(this.#stream.readableLength, max));
+  }
+}
+
+/** Serves one connection until its peer goes or the protocol ends it; never fails. */
+export async function serveConnection(
+  stream: Duplex,
+  tpm: ServableTpm,
+  protocol: (served: Served) => Promise<void>,
+): Promise<void> {
+  const send = (bytes: Uint8Array): Promise<void> =>
+    new Promise((resolve, reject) => stream.write(bytes, (error) => (error ? reject(new Disconnected()) : resolve())));
+  stream.on('error', () => undefined); // the reader and the writer notice
+  try {
+    await protocol({ input: new ConnectionReader(stream), tpm, send });
+  } catch (error) {
+    if (!(error instanceof Disconnected)) stream.destroy(error instanceof Error ? error : undefined);
+  } finally {
+    // What a peer sends after the end is not waited for
+    if (stream.writableFinished || stream.destroyed) stream.destroy();
+    else stream.end(() => stream.destroy());
   }
 }

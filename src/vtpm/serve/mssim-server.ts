@@ -3,15 +3,13 @@
  * Numbers are big-endian; each answer ends with a 32-bit zero.
  */
 import type { Served } from './connection.ts';
+import { uint32s } from './swtpm-protocol.ts';
 
 const SIGNAL = {
-  POWER_ON: 1,
-  POWER_OFF: 2,
+  HASH_START: 5,
+  HASH_DATA: 6,
+  HASH_END: 7,
   SEND_COMMAND: 8,
-  CANCEL_ON: 9,
-  CANCEL_OFF: 10,
-  NV_ON: 11,
-  NV_OFF: 12,
   REMOTE_HANDSHAKE: 15,
   RESET: 17,
   RESTART: 18,
@@ -21,31 +19,44 @@ const SIGNAL = {
 
 const ACKNOWLEDGED = Buffer.alloc(4);
 /** More than any TPM takes: a peer that announces more is no peer. */
-const MAX_COMMAND = 4096;
+const MAX_SIZE = 4096;
 
-function uint32s(...values: number[]): Buffer {
-  const bytes = Buffer.alloc(values.length * 4);
-  for (const [i, value] of values.entries()) bytes.writeUInt32BE(value, i * 4);
-  return bytes;
-}
-
-/** Command port: `SEND_COMMAND`, locality (1 byte), size, command. */
+/** Command port: `SEND_COMMAND`, locality (1 byte), size, command; and what a launch measures. */
 export async function serveMssimCommands({ input, send, tpm }: Served): Promise<void> {
   for (;;) {
     const signal = (await input.read(4)).readUInt32BE();
-    if (signal === SIGNAL.SESSION_END || signal === SIGNAL.STOP) return;
-    if (signal === SIGNAL.REMOTE_HANDSHAKE) {
-      await input.read(4);
-      // Server version 1; flags: a platform port is there, and it is not a resource manager
-      await send(Buffer.concat([uint32s(1, 2), ACKNOWLEDGED]));
-      continue;
+    switch (signal) {
+      case SIGNAL.REMOTE_HANDSHAKE:
+        await input.read(4);
+        // Server version 1; flags: a platform port is there, and it is not a resource manager
+        await send(Buffer.concat([uint32s(1, 2), ACKNOWLEDGED]));
+        break;
+      case SIGNAL.SEND_COMMAND: {
+        const locality = (await input.read(1)).readUInt8();
+        const size = (await input.read(4)).readUInt32BE();
+        if (size > MAX_SIZE) return;
+        const response = await tpm.execute(await input.read(size), locality);
+        await send(Buffer.concat([uint32s(response.length), response, ACKNOWLEDGED]));
+        break;
+      }
+      case SIGNAL.HASH_START:
+        await tpm.hashStart();
+        await send(ACKNOWLEDGED);
+        break;
+      case SIGNAL.HASH_DATA: {
+        const size = (await input.read(4)).readUInt32BE();
+        if (size > MAX_SIZE) return;
+        await tpm.hashData(await input.read(size));
+        await send(ACKNOWLEDGED);
+        break;
+      }
+      case SIGNAL.HASH_END:
+        await tpm.hashEnd();
+        await send(ACKNOWLEDGED);
+        break;
+      default:
+        return; // SESSION_END, STOP, or nothing that is known
     }
-    if (signal !== SIGNAL.SEND_COMMAND) return;
-    const head = await input.read(5);
-    const size = head.readUInt32BE(1);
-    if (size > MAX_COMMAND) return;
-    const response = await tpm.execute(await input.read(size), head.readUInt8(0));
-    await send(Buffer.concat([uint32s(response.length), response, ACKNOWLEDGED]));
   }
 }
 

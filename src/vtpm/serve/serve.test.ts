@@ -32,6 +32,11 @@ function recordingTpm(arrived: Buffer[] = []): ServableTpm {
       return RESPONSE;
     },
     powerOn: () => undefined,
+    hashStart: () => undefined,
+    hashData: () => undefined,
+    hashEnd: () => undefined,
+    isEstablished: false,
+    resetEstablished: () => false,
   };
 }
 

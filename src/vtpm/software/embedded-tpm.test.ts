@@ -25,6 +25,7 @@ import {
 } from '../../tpm/index.ts';
 import { VtpmError } from '../error.ts';
 import { authorityFolderOf, certificateAuthority, EmbeddedTpm, inProcessTransport } from './index.ts';
+import { sealState } from './state-blob.ts';
 import { decodeState, encodeState } from './state-file.ts';
 
 const { verifyChain } = await endorsementChains();
@@ -70,22 +71,36 @@ test('PCRs stay while the machine is on, though nobody closed the TPM; its next 
   await rebooted.close();
 });
 
-test('a state file with any byte changed, cut or added is refused by name', () => {
+test('a state file that is not what was written is refused by name, and so is one of another format', () => {
   const whole = readFileSync(file);
-  const isRefused = (bytes: Uint8Array) =>
+  const changed = Buffer.from(whole);
+  changed[100] = (changed[100] ?? 0) ^ 0x10;
+  for (const bytes of [changed, sealState('permanent', 'rest', whole, undefined)]) {
     assert.throws(
       () => decodeState(bytes, file),
       (error: unknown) =>
         error instanceof VtpmError && error.code === 'vtpm.state-damaged' && error.message.includes(file),
     );
-  for (let at = 0; at < whole.length; at++) {
-    const changed = Buffer.from(whole);
-    changed[at] = (changed[at] ?? 0) ^ 0x10;
-    isRefused(changed);
   }
-  isRefused(whole.subarray(0, -1));
-  isRefused(Buffer.concat([whole, Buffer.of(0)]));
-  isRefused(Buffer.alloc(0));
+});
+
+test('under a key the file shows nothing, and opens with that key alone', async () => {
+  const path = join(folder, 'encrypted');
+  const key = Buffer.alloc(32, 7);
+  const tpm = await EmbeddedTpm.open(path, { key });
+  await extendPcr(clientOf(tpm), 10, [{ hashAlg: 'sha256', digest: Buffer.alloc(32, 3) }]);
+  const [pcr10] = await readPcrs(clientOf(tpm), 'sha256', [10]);
+  await tpm.close();
+  assert.equal(readFileSync(path).includes(Buffer.from(pcr10?.value ?? [])), false);
+  for (const other of [undefined, Buffer.alloc(32, 8), Buffer.alloc(16, 7)]) {
+    await assert.rejects(
+      EmbeddedTpm.open(path, other === undefined ? {} : { key: other }),
+      (error: unknown) => error instanceof VtpmError && error.exitCode === 2 && error.message.includes(path),
+    );
+  }
+  const again = await EmbeddedTpm.open(path, { key });
+  assert.deepEqual((await readPcrs(clientOf(again), 'sha256', [10]))[0], pcr10);
+  await again.close();
 });
 
 const folderOf = (name: string, mode: number): string => {

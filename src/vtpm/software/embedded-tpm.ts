@@ -6,11 +6,11 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { privateFolder, removeLeftovers } from '../../sys/index.ts';
-import { marshalCommand, TPM2_Startup, type Transport } from '../../tpm/index.ts';
+import type { Transport } from '../../tpm/index.ts';
 import { stateIo } from '../error.ts';
-import type { ServableTpm } from '../serve/connection.ts';
-import { certificateAuthority } from './certificate-authority.ts';
-import { endorse } from './endorsement.ts';
+import type { ServableTpm } from '../serve/servable-tpm.ts';
+import type { StateKey } from '../state-key.ts';
+import { newEndorsedTpm, startUp } from './manufacture.ts';
 import { SoftwareTpm } from './software-tpm.ts';
 import { readStateFile, type StoredState, writeStateFile } from './state-file.ts';
 import { lockStateFile } from './state-lock.ts';
@@ -23,6 +23,8 @@ export interface EmbeddedOptions {
   readonly durable?: boolean;
   /** Where the CA of its EK certificates is, or will be: `certificate.pem` and `key.pem`. Beside the file by default. */
   readonly authorityFolder?: string;
+  /** Under which the file is encrypted. */
+  readonly key?: StateKey;
 }
 
 /** Where the CA is that certified the EKs of the software TPM in `file`. */
@@ -34,18 +36,6 @@ const milliseconds = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 
 function currentBoot(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim().replaceAll('-', '');
-}
-
-/** What firmware does first. */
-function startUp(tpm: SoftwareTpm): void {
-  tpm.execute(marshalCommand(TPM2_Startup, { startupType: 'clear' }));
-}
-
-async function manufacture(authorityFolder: string): Promise<SoftwareTpm> {
-  const tpm = SoftwareTpm.manufacture();
-  startUp(tpm);
-  await endorse(tpm, await certificateAuthority(authorityFolder));
-  return tpm;
 }
 
 function resume({ state, bootId, milliseconds: savedAt }: StoredState): SoftwareTpm {
@@ -73,16 +63,18 @@ export class EmbeddedTpm implements ServableTpm {
   readonly file: string;
   readonly #tpm: SoftwareTpm;
   readonly #durable: boolean;
+  readonly #key: StateKey | undefined;
   readonly #release: () => Promise<void>;
   #savedChanges = -1;
   /** The write that is under way, and the one that will begin after it. */
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
-  private constructor(file: string, tpm: SoftwareTpm, durable: boolean, release: () => Promise<void>) {
+  private constructor(file: string, tpm: SoftwareTpm, options: EmbeddedOptions, release: () => Promise<void>) {
     this.file = file;
     this.#tpm = tpm;
-    this.#durable = durable;
+    this.#durable = options.durable ?? true;
+    this.#key = options.key;
     this.#release = release;
   }
 
@@ -90,17 +82,17 @@ export class EmbeddedTpm implements ServableTpm {
    * Opens the TPM in `file`, which is made where it is not there: with endorsement keys, and certificates for them by a
    * CA of its own. It is started already, as by firmware.
    *
-   * @throws {VtpmError} `vtpm.state-damaged`, `vtpm.state-in-use`, `vtpm.state-io`
+   * @throws {VtpmError} `vtpm.state-damaged`, `vtpm.state-key`, `vtpm.state-in-use`, `vtpm.state-io`
    */
   static async open(file: string, options: EmbeddedOptions = {}): Promise<EmbeddedTpm> {
     await ownFolder(dirname(file));
     const release = await lockStateFile(file);
     try {
       await removeLeftovers(file);
-      const stored = await readStateFile(file);
+      const stored = await readStateFile(file, options.key);
       const folder = options.authorityFolder ?? authorityFolderOf(file);
-      const tpm = stored === undefined ? await manufacture(folder) : resume(stored);
-      const embedded = new EmbeddedTpm(file, tpm, options.durable ?? true, release);
+      const tpm = stored === undefined ? await newEndorsedTpm(folder) : resume(stored);
+      const embedded = new EmbeddedTpm(file, tpm, options, release);
       await embedded.#saved();
       return embedded;
     } catch (error) {
@@ -119,6 +111,28 @@ export class EmbeddedTpm implements ServableTpm {
   async powerOn(): Promise<void> {
     this.#tpm.powerOn();
     await this.#saved();
+  }
+
+  async hashStart(): Promise<void> {
+    this.#tpm.hashStart();
+    await this.#saved();
+  }
+
+  hashData(data: Uint8Array): void {
+    this.#tpm.hashData(data);
+  }
+
+  async hashEnd(): Promise<void> {
+    this.#tpm.hashEnd();
+    await this.#saved();
+  }
+
+  get isEstablished(): boolean {
+    return this.#tpm.isEstablished;
+  }
+
+  resetEstablished(locality: number): boolean {
+    return this.#tpm.resetEstablished(locality);
   }
 
   /** Keeps everything, sessions and objects too, and lets the file go. */
@@ -146,7 +160,7 @@ export class EmbeddedTpm implements ServableTpm {
     const { changes } = this.#tpm;
     // The time first: what passes until the state is made counts twice then, and the TPM's clock never falls.
     const stored = { milliseconds: milliseconds(), bootId: currentBoot(), state: this.#tpm.save() };
-    await writeStateFile(this.file, stored, this.#durable);
+    await writeStateFile(this.file, stored, { durable: this.#durable, key: this.#key });
     this.#savedChanges = changes;
   }
 }

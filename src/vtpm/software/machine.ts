@@ -132,12 +132,12 @@ export class Machine {
 
   /** Everything, volatile data included, as bytes that `openMachine` takes. */
   save(): Uint8Array<ArrayBuffer> {
-    return this.#encode(closeVolatile(this.volatile, this.time));
+    return this.#encode(this.clock, closeVolatile(this.volatile, this.time));
   }
 
   /** What survives power, as bytes that `openMachine` takes. */
-  savePermanent(): Uint8Array<ArrayBuffer> {
-    return this.#encode(undefined);
+  savePermanent(clock: bigint): Uint8Array<ArrayBuffer> {
+    return this.#encode(clock, undefined);
   }
 
   /** What else `openMachine` needs to go on as if nothing had been. */
@@ -149,10 +149,10 @@ export class Machine {
     });
   }
 
-  #encode(volatile: SavedVolatile | undefined): Uint8Array<ArrayBuffer> {
+  #encode(clock: bigint, volatile: SavedVolatile | undefined): Uint8Array<ArrayBuffer> {
     return encode(SAVED, {
       version: STATE_VERSION,
-      permanent: closePermanent(this.permanent, this.clock),
+      permanent: closePermanent(this.permanent, clock),
       volatile,
     });
   }

@@ -28,6 +28,7 @@ function fourCharacters(text: string): number {
 
 /** Family 2.0, revision 1.59 of day 312 of 2019. */
 const SPECIFICATION = { family: fourCharacters('2.0'), revision: 159, day: 312, year: 2019 } as const;
+export const SPECIFICATION_REVISION = SPECIFICATION.revision;
 
 function fixedProperties(machine: Machine): readonly (readonly [number, number])[] {
   const { family, revision, day, year } = SPECIFICATION;

@@ -145,6 +145,11 @@ export class SoftwareTpm {
     return this.#machine.volatile.isEstablished;
   }
 
+  /** As it was before this process or state. */
+  markEstablished(): void {
+    this.#machine.volatile.isEstablished = true;
+  }
+
   /** @returns false at a locality that may not (PC Client Platform TPM Profile, 6.5.2.5.1: 3 and 4 may) */
   resetEstablished(locality: number): boolean {
     if (locality !== 3 && locality !== 4) return false;
@@ -186,6 +191,11 @@ export class SoftwareTpm {
     return executeCommand(this.#machine, command, locality);
   }
 
+  /** Milliseconds with power since the last TPM2_Clear. */
+  get clock(): bigint {
+    return this.#machine.clock;
+  }
+
   /** Grows whenever something changed that must outlive this process: PCRs, NV memory, hierarchies, counters. */
   get changes(): number {
     return this.#machine.changes;
@@ -196,9 +206,12 @@ export class SoftwareTpm {
     return this.#machine.save();
   }
 
-  /** What survives power; `restoreParts` takes it. */
-  savePermanent(): Uint8Array<ArrayBuffer> {
-    return this.#machine.savePermanent();
+  /**
+   * What survives power; `restoreParts` takes it.
+   * @param clock what it says of the TPM's clock: one value for all, where two states are to be compared
+   */
+  savePermanent(clock = this.clock): Uint8Array<ArrayBuffer> {
+    return this.#machine.savePermanent(clock);
   }
 
   /** PCRs, sessions and objects; `restoreParts` takes it beside the permanent part. */

@@ -10,8 +10,9 @@ import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { privateFolder } from '../../sys/index.ts';
 import { VtpmError } from '../error.ts';
+import type { StateKey } from '../state-key.ts';
 import { missingProgram } from './capabilities.ts';
-import { keyText, type StateKey, setupCipher } from './state-key.ts';
+import { keyText, setupCipher } from './state-key.ts';
 
 const run = promisify(execFile);
 

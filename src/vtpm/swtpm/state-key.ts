@@ -1,13 +1,9 @@
-/** The AES key under which swtpm keeps its state. */
-import { VtpmError } from '../error.ts';
-
-/** 16 or 32 bytes: AES-128-CBC or AES-256-CBC, with an HMAC by swtpm. */
-export type StateKey = Uint8Array;
+/** How swtpm's programs are told a state key. */
+import { checkStateKey, type StateKey } from '../state-key.ts';
 
 /** @throws {VtpmError} `vtpm.argument` */
 export function keyText(key: StateKey): string {
-  if (key.length === 16 || key.length === 32) return Buffer.from(key).toString('hex');
-  throw new VtpmError('vtpm.argument', `a state key of ${key.length} bytes; AES takes 16 or 32`);
+  return Buffer.from(checkStateKey(key)).toString('hex');
 }
 
 export const setupCipher = (key: StateKey): string => `aes-${key.length * 8}-cbc`;

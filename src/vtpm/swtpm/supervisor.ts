@@ -9,9 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { makeFolder } from '../../sys/index.ts';
 import type { TpmAddress } from '../../tpm/index.ts';
 import { VtpmError } from '../error.ts';
+import type { StateKey } from '../state-key.ts';
 import { missingProgram } from './capabilities.ts';
 import { lastLine } from './manufacture.ts';
-import { daemonCipher, keyText, type StateKey } from './state-key.ts';
+import { daemonCipher, keyText } from './state-key.ts';
 
 export interface SwtpmOptions {
   /** The folder that was manufactured. */
