@@ -1,5 +1,6 @@
 /** Labels and appraises file trees: walk, threads, journal, problems file by file. */
 
+export type { FaultFound } from './bad-label.ts';
 export {
   type AppraiseDirectoriesOptions,
   type AppraisedDirectories,
@@ -21,6 +22,7 @@ export {
 } from './directory/label-directories.ts';
 export { LABEL_FORMS, type LabelForm } from './directory/merkle.ts';
 export { AppraiseError, type AppraiseErrorCode } from './error.ts';
+export { FileSystemUuids } from './evm-labeller.ts';
 export { fileSystemMagic, fileSystemNames } from './file-systems.ts';
 export {
   type AppraiseOptions,

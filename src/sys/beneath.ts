@@ -71,9 +71,11 @@ export function closeFile(fd: number): void {
   closeCall(fd);
 }
 
-const STATX_SIZE = 256;
+/** `sizeof(struct statx)`. */
+export const STATX_SIZE = 256;
 const STATX_BASIC = 0x07ff;
 const AT_EMPTY_PATH = 0x1000;
+const AT_STATX_DONT_SYNC = 0x4000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const EMPTY = Buffer.alloc(1);
 const TYPE_MASK = 0o170000;
@@ -93,11 +95,24 @@ const TYPE_OF_MODE: ReadonlyMap<number, FileType> = new Map([
 /** What a file is, and when its content and metadata changed last: one struct statx, filled again by each call. */
 export class FileStatus {
   /** The kernel's struct (linux/stat.h). */
-  readonly bytes: Buffer = Buffer.alloc(STATX_SIZE);
+  readonly bytes: Buffer;
+
+  /** @param bytes memory of {@link STATX_SIZE} bytes to be filled; left out: memory of its own */
+  constructor(bytes: Buffer = Buffer.alloc(STATX_SIZE)) {
+    this.bytes = bytes;
+  }
 
   /** @throws {SysError} */
   ofOpen(fd: number): this {
     if (statxCall(fd, EMPTY, AT_EMPTY_PATH, STATX_BASIC, this.bytes) !== 0) {
+      throw callFailed('statx', `descriptor ${fd}`, errno());
+    }
+    return this;
+  }
+
+  /** As the kernel has it without asking whoever serves the file system, who may not answer. @throws {SysError} */
+  ofOpenAsKnown(fd: number): this {
+    if (statxCall(fd, EMPTY, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC, this.bytes) !== 0) {
       throw callFailed('statx', `descriptor ${fd}`, errno());
     }
     return this;

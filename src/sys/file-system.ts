@@ -1,6 +1,7 @@
 /** The file system that holds a file: what policies and EVM tell file systems apart by. */
 import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, statfsSync, statSync } from 'node:fs';
 import { kernelFileSystemUuid } from './inode.ts';
+import { type Mount, parseMountInfo } from './mounts.ts';
 import { isNativeAvailable } from './native.ts';
 
 export interface FileSystem {
@@ -8,14 +9,10 @@ export interface FileSystem {
   readonly magic: number;
   /** As mounted: `ext4`, `fuse.sshfs`, …; undefined where the mount is not to be seen from here. */
   readonly type?: string;
+  /** The whole file system is mounted read-only, not one of its mounts alone; undefined as `type`. */
+  readonly isReadOnly?: boolean;
   /** `s_uuid`, 16 bytes; undefined for a file system without one, or where nothing that this user may read tells it. */
   readonly uuid?: Buffer;
-}
-
-interface Mount {
-  readonly device: string;
-  readonly type: string;
-  readonly source: string;
 }
 
 /**
@@ -39,22 +36,14 @@ function describe(fd: number): FileSystem {
   const mount = mountOf(fd);
   const known = isNativeAvailable() ? kernelFileSystemUuid(fd) : undefined;
   const uuid = known ?? (mount === undefined ? undefined : uuidOfDevice(mount));
-  return { magic, ...(mount === undefined ? {} : { type: mount.type }), ...(uuid === undefined ? {} : { uuid }) };
+  const mounted = mount === undefined ? {} : { type: mount.type, isReadOnly: mount.isReadOnly };
+  return { magic, ...mounted, ...(uuid === undefined ? {} : { uuid }) };
 }
 
 /** By the mount's number, not by `st_dev`: btrfs gives each subvolume a device number that mountinfo does not have. */
 function mountOf(fd: number): Mount | undefined {
   const id = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1];
-  return id === undefined ? undefined : findMount(readFileSync('/proc/self/mountinfo', 'latin1'), id);
-}
-
-/** proc_pid_mountinfo(5): id parent major:minor root point options [optional …] - type source super-options. */
-export function findMount(mountinfo: string, id: string): Mount | undefined {
-  const line = mountinfo.split('\n').find((one) => one.startsWith(`${id} `));
-  const [before = '', after = ''] = line?.split(' - ', 2) ?? [];
-  const device = before.split(' ')[2];
-  const [type, source] = after.split(' ');
-  return device === undefined || type === undefined || source === undefined ? undefined : { device, type, source };
+  return parseMountInfo(readFileSync('/proc/self/mountinfo', 'latin1')).find((mount) => mount.id === id);
 }
 
 function uuidOfDevice(mount: Mount): Buffer | undefined {
@@ -67,10 +56,15 @@ function uuidOfDevice(mount: Mount): Buffer | undefined {
 
 /** By number where sysfs knows it (`/dev/root` is no file), else the name that was mounted (btrfs has an anonymous number). */
 function blockDevices(mount: Mount): string[] {
-  const uevent = ifReadable(() => readFileSync(`/sys/dev/block/${mount.device}/uevent`, 'latin1'));
-  const name = uevent === undefined ? undefined : /^DEVNAME=(.+)$/m.exec(uevent)?.[1];
+  const name = blockDeviceName(mount.device);
   const named = mount.source.startsWith('/dev/') ? [mount.source] : [];
   return name === undefined ? named : [`/dev/${name}`, ...named];
+}
+
+/** The kernel's name of a block device (`sda1`); undefined where there is none of this number. @param device `major:minor` */
+export function blockDeviceName(device: string): string | undefined {
+  const uevent = ifReadable(() => readFileSync(`/sys/dev/block/${device}/uevent`, 'latin1'));
+  return uevent === undefined ? undefined : /^DEVNAME=(.+)$/m.exec(uevent)?.[1];
 }
 
 /** Where each file system's superblock lies and what it begins with, in bytes of the device. */

@@ -10,12 +10,13 @@ export { SysError, type SysErrorCode } from './error.ts';
 export { EVENTS_A_READ, EventBuffer } from './event-buffer.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './exec-watch.ts';
 export { type FileDigester, fileDigester } from './file-digest.ts';
-export { type FileSystem, fileSystem } from './file-system.ts';
+export { blockDeviceName, type FileSystem, fileSystem } from './file-system.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
 export { addKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';
 export { giveUpLease, holdsReadLease, ignoreLeaseSignal, type LeaseTaken, takeReadLease } from './lease.ts';
 export { type StayingPower, stayInMemory } from './memory-lock.ts';
+export { canHoldPrograms, type Mount, parseMountInfo } from './mounts.ts';
 export { isNativeAvailable } from './native.ts';
 export { type ListenAt, PassingServer, PassingSocket } from './passing-socket.ts';
 export { PermissionEvents, type PermissionKind } from './permission-events.ts';
@@ -30,6 +31,7 @@ export {
   removeLeftovers,
   replaceFile,
 } from './private-folder.ts';
+export { ProcFile } from './proc-file.ts';
 export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';
 export { removeAbandonedSocket } from './socket-path.ts';
 export { nameFile, openUnnamed, syncFileSystem } from './unnamed-file.ts';

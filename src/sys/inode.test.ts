@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { findMount, superblockUuid } from './file-system.ts';
+import { superblockUuid } from './file-system.ts';
 import {
   fgetXattr,
   fileSystem,
@@ -16,6 +16,7 @@ import {
   SysError,
   verityDigest,
 } from './index.ts';
+import { parseMountInfo } from './mounts.ts';
 
 const native = { skip: isNativeAvailable() ? false : 'koffi does not load here' };
 
@@ -75,7 +76,7 @@ test('a file without fs-verity has no verity digest', native, (t) => {
 
 test('procfs is told by its magic number and type, and has no UUID', native, () => {
   // linux/magic.h: PROC_SUPER_MAGIC
-  assert.deepEqual(fileSystem('/proc/self/status'), { magic: 0x9fa0, type: 'proc' });
+  assert.deepEqual(fileSystem('/proc/self/status'), { magic: 0x9fa0, type: 'proc', isReadOnly: false });
 });
 
 test('a mount is found by its number, with optional fields or without', () => {
@@ -84,9 +85,16 @@ test('a mount is found by its number, with optional fields or without', () => {
     '36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue',
     '136 35 0:44 / /a\\040b rw - fuse.sshfs host: rw',
   ].join('\n');
-  assert.deepEqual(findMount(text, '36'), { device: '98:0', type: 'ext3', source: '/dev/root' });
-  assert.deepEqual(findMount(text, '136'), { device: '0:44', type: 'fuse.sshfs', source: 'host:' });
-  assert.equal(findMount(text, '6'), undefined);
+  const [local, remote] = parseMountInfo(text);
+  assert.deepEqual(local, {
+    id: '36',
+    device: '98:0',
+    path: '/mnt2',
+    type: 'ext3',
+    source: '/dev/root',
+    isReadOnly: false,
+  });
+  assert.deepEqual([remote?.id, remote?.device, remote?.type, remote?.source], ['136', '0:44', 'fuse.sshfs', 'host:']);
 });
 
 const UUID = Buffer.from('0123456789abcdeffedcba9876543210', 'hex');

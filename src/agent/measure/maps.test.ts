@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseMaps } from './maps.ts';
-import { parseMountInfo } from './mounts.ts';
+import { fileSystemsWithPrograms } from './mounts.ts';
 
 test('only executable mappings of files are taken, with the names of their links', () => {
   const text = [
@@ -40,7 +40,7 @@ test('each mount that can hold programs is there once, blanks in its path restor
     '61 27 0:51 / /- rw - fuse.sshfs x rw',
     'nonsense',
   ].join('\n');
-  assert.deepEqual(parseMountInfo(text), [
+  assert.deepEqual(fileSystemsWithPrograms(text), [
     { device: '254:0', path: '/', type: 'ext4' },
     { device: '0:50', path: '/mnt/a b', type: 'tmpfs' },
     { device: '0:51', path: '/-', type: 'fuse.sshfs' },
@@ -52,7 +52,7 @@ test('any text gives mappings and mounts or none', () => {
   fc.assert(
     fc.property(fc.string({ unit: letters, maxLength: 300 }), (text) => {
       parseMaps(text);
-      parseMountInfo(text);
+      fileSystemsWithPrograms(text);
     }),
   );
 });

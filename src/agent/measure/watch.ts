@@ -4,7 +4,7 @@ import { OVERFLOW_GAP } from '../../evidence/index.ts';
 import { ExecWatch, SysError } from '../../sys/index.ts';
 import { errnoOf } from '../error.ts';
 import type { FileMeasurer, MeasuredFile } from './measurer.ts';
-import { parseMountInfo } from './mounts.ts';
+import { fileSystemsWithPrograms } from './mounts.ts';
 import { type ProcessWalk, walkProcesses } from './processes.ts';
 
 /** Plain data: it crosses from the measuring thread to the one that lists. */
@@ -152,7 +152,7 @@ class ExecutionSource {
 
   #watchMounts(): void {
     const unwatched: string[] = [];
-    for (const mount of parseMountInfo(readFileSync('/proc/self/mountinfo', 'latin1'))) {
+    for (const mount of fileSystemsWithPrograms(readFileSync('/proc/self/mountinfo', 'latin1'))) {
       if (this.#watched.has(mount.device)) continue;
       try {
         this.#watch.watchFileSystem(Buffer.from(mount.path, 'latin1'));

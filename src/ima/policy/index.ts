@@ -38,6 +38,7 @@ export {
 export {
   ACTIONS,
   DUTIES,
+  DUTY_OF,
   type Duty,
   FUNCS,
   LABEL_CONDITIONS,

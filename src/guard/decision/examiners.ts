@@ -1,0 +1,108 @@
+/** The threads that read files, seen from the one that decides: it hands them jobs and never waits for one. */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { ExaminerOrder, ExaminerResult } from '../messages.ts';
+import type { Job } from './jobs.ts';
+
+/** Reading so much takes a while: one examiner is kept for smaller files. */
+const LARGE = 64 * 2 ** 20;
+
+interface Examiner {
+  readonly port: MessagePort;
+  /** Moves on with each part of a file that was read. */
+  readonly progress: Int32Array;
+  job: Job | undefined;
+  seen: number;
+  movedAt: number;
+  isStuck: boolean;
+}
+
+export class Examiners {
+  readonly #examiners: Examiner[] = [];
+  readonly #queue: Job[] = [];
+  readonly #orderOf: (job: Job) => ExaminerOrder;
+
+  /** @param orderOf what is asked for with a job */
+  constructor(orderOf: (job: Job) => ExaminerOrder) {
+    this.#orderOf = orderOf;
+  }
+
+  add(port: MessagePort, progress: Int32Array): void {
+    this.#examiners.push({ port, progress, job: undefined, seen: 0, movedAt: 0, isStuck: false });
+  }
+
+  submit(job: Job, now: number): void {
+    this.#queue.push(job);
+    this.#start(now);
+  }
+
+  /** For what may wait for its file system in closing a descriptor, too. Left to whoever is there, busy or not. */
+  closeElsewhere(fd: number): void {
+    const examiner = this.#examiners.find(({ isStuck }) => !isStuck) ?? this.#examiners[0];
+    examiner?.port.postMessage({ kind: 'close', fd } satisfies ExaminerOrder);
+  }
+
+  takeResults(now: number, use: (job: Job, result: ExaminerResult) => void): void {
+    for (const examiner of this.#examiners) {
+      for (
+        let got = receiveMessageOnPort(examiner.port);
+        got !== undefined;
+        got = receiveMessageOnPort(examiner.port)
+      ) {
+        const result: ExaminerResult = got.message;
+        const { job } = examiner;
+        examiner.job = undefined;
+        examiner.isStuck = false;
+        if (job !== undefined && job.id === result.job) use(job, result);
+      }
+    }
+    this.#start(now);
+  }
+
+  /** Gives up jobs whose file gave nothing for `patience` ms, and those that wait behind such. @returns them */
+  giveUp(now: number, patience: number): Job[] {
+    const givenUp: Job[] = [];
+    for (const examiner of this.#examiners) {
+      const { job, isStuck } = examiner;
+      if (job === undefined || isStuck) continue;
+      const progress = Atomics.load(examiner.progress, 0);
+      if (progress !== examiner.seen) {
+        examiner.seen = progress;
+        examiner.movedAt = now;
+      } else if (now - examiner.movedAt > patience) {
+        examiner.isStuck = true;
+        givenUp.push(job);
+      }
+    }
+    if (this.#examiners.every(({ isStuck }) => isStuck)) {
+      while (this.#queue[0] !== undefined && now - this.#queue[0].since > patience) {
+        const job = this.#queue.shift();
+        if (job !== undefined) givenUp.push(job);
+      }
+    }
+    return givenUp;
+  }
+
+  #start(now: number): void {
+    while (this.#queue.length > 0) {
+      const free = this.#examiners.find(({ job, isStuck }) => job === undefined && !isStuck);
+      if (free === undefined) return;
+      const index = this.#nextIndex();
+      if (index < 0) return;
+      const [job] = this.#queue.splice(index, 1);
+      if (job === undefined) return;
+      job.stage = 'reading';
+      free.job = job;
+      free.seen = Atomics.load(free.progress, 0);
+      free.movedAt = now;
+      free.port.postMessage(this.#orderOf(job));
+    }
+  }
+
+  /** The first; where large files keep all but one busy, the first that is small. */
+  #nextIndex(): number {
+    const able = this.#examiners.filter(({ isStuck }) => !isStuck);
+    const large = able.filter(({ job }) => job !== undefined && job.size > LARGE);
+    if (able.length < 2 || large.length < able.length - 1) return 0;
+    return this.#queue.findIndex(({ size }) => size <= LARGE);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Between the answer to an execution and the moment when the kernel itself refuses writers (exec.c:do_open_execat,
+ * deny_write_access) the program could be rewritten. A lease that is held until then keeps writers out: their open waits.
+ */
+import type { FileStatus } from '../../sys/index.ts';
+import { closeFile, holdsReadLease } from '../../sys/index.ts';
+import { type FileTable, wordsOf } from './file-table.ts';
+import type { Requesters } from './requester.ts';
+
+/** Executions that are not known to have passed. Beyond it the oldest is let go. */
+const MAX_UNPROVEN = 16_384;
+/** How long a lease outlives its last execution: the next one then needs none of its own. */
+const KEEP_MS = 100;
+/** An execution that takes longer than this is not waited for any more. */
+const LONGEST_MS = 5000;
+
+export class ExecLeases {
+  readonly #table: FileTable;
+  readonly #requesters: Requesters;
+  readonly #slots: number[] = [];
+  readonly #lastUse = new Map<number, number>();
+  readonly #unprovenSlots = new Int32Array(MAX_UNPROVEN);
+  readonly #unprovenIds = new Int32Array(MAX_UNPROVEN);
+  readonly #unprovenSince = new Float64Array(MAX_UNPROVEN);
+  #unproven = 0;
+  /** Executions that were let go without knowing that they had passed. */
+  letGo = 0;
+
+  constructor(table: FileTable, requesters: Requesters) {
+    this.#table = table;
+    this.#requesters = requesters;
+  }
+
+  get isEmpty(): boolean {
+    return this.#slots.length === 0;
+  }
+
+  /** Takes over the descriptor, on which a lease is held. */
+  hold(slot: number, fd: number): void {
+    this.#table.lease[slot] = fd;
+    this.#slots.push(slot);
+  }
+
+  /** The thread was allowed to execute a file on which a lease is held. */
+  allowed(slot: number, id: number, now: number): void {
+    if (this.#unproven === MAX_UNPROVEN) this.#dropOldest();
+    this.#unprovenSlots[this.#unproven] = slot;
+    this.#unprovenIds[this.#unproven] = id;
+    this.#unprovenSince[this.#unproven] = now;
+    this.#unproven += 1;
+    this.#lastUse.set(slot, now);
+  }
+
+  /** Lets go of what is not needed any more, and at once of what a writer waits for. */
+  sweep(now: number): void {
+    const stillNeeded = this.#dropProven(now);
+    let kept = 0;
+    for (const slot of this.#slots) {
+      const fd = this.#table.lease[slot] ?? -1;
+      const isIdle = now - (this.#lastUse.get(slot) ?? 0) > KEEP_MS;
+      if (stillNeeded.has(slot) || (!isIdle && holdsReadLease(fd))) this.#slots[kept++] = slot;
+      else this.#release(slot);
+    }
+    this.#slots.length = kept;
+  }
+
+  releaseAll(): void {
+    for (const slot of this.#slots) this.#release(slot);
+    this.#slots.length = 0;
+    this.#unproven = 0;
+  }
+
+  #release(slot: number): void {
+    closeFile(this.#table.lease[slot] ?? -1);
+    this.#table.lease[slot] = -1;
+    this.#lastUse.delete(slot);
+  }
+
+  /** @returns the files that somebody may still be on their way into */
+  #dropProven(now: number): ReadonlySet<number> {
+    const needed = new Set<number>();
+    let kept = 0;
+    for (let index = 0; index < this.#unproven; index++) {
+      const slot = this.#unprovenSlots[index] ?? 0;
+      const id = this.#unprovenIds[index] ?? 0;
+      const since = this.#unprovenSince[index] ?? 0;
+      if (!this.#mayBeOnItsWay(slot, id)) continue;
+      if (now - since > LONGEST_MS) {
+        this.letGo += 1;
+        continue;
+      }
+      this.#unprovenSlots[kept] = slot;
+      this.#unprovenIds[kept] = id;
+      this.#unprovenSince[kept++] = since;
+      needed.add(slot);
+    }
+    this.#unproven = kept;
+    return needed;
+  }
+
+  #mayBeOnItsWay(slot: number, id: number): boolean {
+    const program: FileStatus | undefined = this.#requesters.program(id);
+    if (program === undefined || this.#table.find(wordsOf(program)) === slot) return false;
+    return this.#requesters.isExecuting(id);
+  }
+
+  #dropOldest(): void {
+    this.#unprovenSlots.copyWithin(0, 1);
+    this.#unprovenIds.copyWithin(0, 1);
+    this.#unprovenSince.copyWithin(0, 1);
+    this.#unproven -= 1;
+    this.letGo += 1;
+  }
+}

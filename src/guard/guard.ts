@@ -1,0 +1,300 @@
+/**
+ * The guard: IMA's policy held at the door of the file system. This thread only arranges: it starts the threads that
+ * decide, read and mark, puts policies in force, and hands on what they tell.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { type JudgeKeys, LabelJudge } from '../appraise/index.ts';
+import type { IntegrityRecord } from '../ima/audit/index.ts';
+import type { PlacedRule } from '../ima/policy/index.ts';
+import { ignoreLeaseSignal, SysError, Waker } from '../sys/index.ts';
+import { fileHashRecord, findingRecord, operationRecord } from './audit-log.ts';
+import type { Counts } from './counters.ts';
+import { coverageOf, type NotEnforced } from './coverage.ts';
+import { GuardError } from './error.ts';
+import { Lane } from './lane.ts';
+import type { DeciderReport, FindingReport, Measurement } from './messages.ts';
+import type { GuardMode } from './mode.ts';
+import { checkPlaces } from './mounts/places.ts';
+import type { LaneGroups, MountOrder, MountReport, MountThreadStart, UnwatchedMount } from './mounts/thread.ts';
+import type { LaneName, WatchedMount } from './mounts/watched-mounts.ts';
+import { ownStates } from './own-states.ts';
+
+/** What is in force: a policy and what depends on it. */
+export interface GuardPolicy {
+  readonly rules: readonly PlacedRule[];
+  readonly mode: GuardMode;
+  /** `ima_policy=fail_securely`: what a file system cannot vouch for fails. */
+  readonly failSecurely?: boolean;
+  readonly keys: JudgeKeys;
+  /** The kernel's `ima_template=`; left out: `ima-ng`. */
+  readonly template?: string;
+}
+
+/** Where measurements go. */
+export interface MeasurementSink {
+  /** Resolves when they are in the list and the PCR. */
+  add(measurements: readonly Measurement[]): Promise<void>;
+}
+
+export interface GuardOptions extends GuardPolicy {
+  /** Mount points: what is mounted there and beneath is watched, now and later. */
+  readonly places: readonly string[];
+  readonly sink?: MeasurementSink;
+  /** How long a file may give nothing, in ms, before the access is decided without it. Left out: 10,000. */
+  readonly patienceMs?: number;
+  /** Threads that read files. Left out: 2. */
+  readonly examiners?: number;
+  /** Other processes that are the guard's own. */
+  readonly ownProcesses?: readonly number[];
+  /** A record as the kernel would write it; `finding` where it is about an access. */
+  readonly onRecord?: (record: IntegrityRecord, finding?: FindingReport) => void;
+  /** In words, for the guard's own log. */
+  readonly onTrouble?: (trouble: string) => void;
+  /** The guard can go on no longer: nothing is watched any more. */
+  readonly onFailure?: (error: unknown) => void;
+}
+
+export interface GuardStatus {
+  readonly mode: GuardMode;
+  readonly policies: number;
+  readonly watched: readonly WatchedMount[];
+  readonly unwatched: readonly UnwatchedMount[];
+  readonly notEnforced: readonly NotEnforced[];
+  readonly counts: Readonly<Partial<Record<LaneName, Counts>>>;
+}
+
+const PATIENCE_MS = 10_000;
+const EXAMINERS = 2;
+const TEMPLATE = 'ima-ng';
+
+const MOUNT_THREAD = new URL(
+  import.meta.url.endsWith('.ts') ? './mounts/thread.ts' : './mounts/thread.js',
+  import.meta.url,
+);
+
+export class Guard {
+  readonly #options: GuardOptions;
+  readonly #local: Lane;
+  /** Its threads are started when there is something for them. */
+  #remote: Lane | undefined;
+  #remoteStart: Promise<void> | undefined;
+  /** The last that puts a policy in force. */
+  #turn: Promise<void> = Promise.resolve();
+  readonly #mountPort: MessagePort;
+  readonly #mountThread: Worker;
+  readonly #mountWaker: Waker;
+  readonly #carriedOutBy = new Map<number, () => void>();
+  #policy: GuardPolicy;
+  #policies = 0;
+  #mountOrders = 0;
+  #watching: MountReport = { kind: 'watching', order: 0, watched: [], unwatched: [], wantsRemote: false };
+  #isStopped = false;
+
+  private constructor(options: GuardOptions) {
+    this.#options = options;
+    this.#policy = options;
+    this.#local = this.#newLane('local');
+    this.#mountWaker = Waker.open();
+    const { port1, port2 } = new MessageChannel();
+    this.#mountPort = port1;
+    this.#mountPort.on('message', (report: MountReport) => this.#takeMounts(report));
+    const workerData: MountThreadStart = {
+      port: port2,
+      wake: this.#mountWaker.fd,
+      local: groupsOf(this.#local),
+      places: options.places,
+    };
+    this.#mountThread = new Worker(MOUNT_THREAD, { workerData, transferList: [port2], trackUnmanagedFds: false });
+    this.#mountThread.on('error', (error) => this.#fail(error));
+  }
+
+  #newLane(name: LaneName): Lane {
+    const { examiners = EXAMINERS, patienceMs = PATIENCE_MS, ownProcesses = [] } = this.#options;
+    return new Lane({
+      name,
+      examiners,
+      patienceMs,
+      ownProcesses: [process.pid, ...ownProcesses],
+      ownStates: ownStates(),
+      onReport: (from, report) => this.#take(from, report),
+      onFailure: (error) => this.#fail(error),
+    });
+  }
+
+  get #lanes(): Lane[] {
+    return [this.#local, ...(this.#remote === undefined ? [] : [this.#remote])];
+  }
+
+  /**
+   * Resolves when every access is decided by the policy.
+   * @throws {GuardError} `guard.not-a-mount`, `guard.cannot-watch`
+   * @throws {DigsigError} for keys that cannot be read
+   */
+  static async start(options: GuardOptions): Promise<Guard> {
+    checkPlaces(options.places);
+    ignoreLeaseSignal();
+    let guard: Guard;
+    try {
+      guard = new Guard(options);
+    } catch (error) {
+      throw error instanceof SysError ? cannotWatch(error) : error;
+    }
+    try {
+      await guard.#putInForce(options);
+      if (guard.#watching.watched.length === 0 && coverageOf(options.rules).kinds.length > 0) {
+        const reason = guard.#watching.unwatched[0]?.reason ?? 'nothing is mounted there';
+        throw new GuardError('guard.cannot-watch', `${options.places.join(', ')}: ${reason}`);
+      }
+    } catch (error) {
+      await guard.stop();
+      throw error;
+    }
+    return guard;
+  }
+
+  /**
+   * Puts another policy in force, without a moment without one: what is asked for before it is, is decided by the old one.
+   * @throws {DigsigError} for keys that cannot be read; the old one stays
+   */
+  async reload(policy: GuardPolicy): Promise<void> {
+    const done = this.#turn.then(() => this.#putInForce(policy));
+    this.#turn = done.catch(() => undefined);
+    await done;
+  }
+
+  /** More accesses are asked for before the policy that wants them, fewer after it. */
+  async #putInForce(policy: GuardPolicy): Promise<void> {
+    const { keys, rules } = policy;
+    new LabelJudge(keys); // here, where an error stops the one who asks, and not the threads
+    this.#policies += 1;
+    const before = new Set(coverageOf(this.#policy.rules).kinds);
+    const { kinds } = coverageOf(rules);
+    const isFirst = this.#policies === 1;
+    if (!isFirst && kinds.some((kind) => !before.has(kind))) await this.#watch(kinds);
+    this.#policy = policy;
+    await Promise.all(this.#lanes.map((lane) => this.#instruct(lane)));
+    await this.#watch(kinds);
+  }
+
+  #instruct(lane: Lane): Promise<void> {
+    const { keys, mode, rules, failSecurely = false, template = TEMPLATE } = this.#policy;
+    return lane.setPolicy(
+      { keys, mode, template },
+      { kind: 'policy', policy: this.#policies, rules, mode, failSecurely },
+    );
+  }
+
+  async #watch(kinds: ReturnType<typeof coverageOf>['kinds']): Promise<void> {
+    await this.#carriedOut((order) => ({ kind: 'watch', kinds, order }));
+    await this.#startRemote();
+  }
+
+  /** Remote file systems have appeared: they are marked when somebody is there who decides about them. */
+  async #startRemote(): Promise<void> {
+    if (this.#watching.wantsRemote) this.#remoteStart ??= this.#newRemote();
+    await this.#remoteStart;
+  }
+
+  async #newRemote(): Promise<void> {
+    const lane = this.#newLane('remote');
+    this.#remote = lane;
+    await this.#instruct(lane);
+    await this.#carriedOut((order) => ({ kind: 'remote', groups: groupsOf(lane), order }));
+  }
+
+  async #carriedOut(orderOf: (order: number) => MountOrder): Promise<void> {
+    const order = ++this.#mountOrders;
+    const done = new Promise<void>((resolve) => this.#carriedOutBy.set(order, resolve));
+    this.#mountOrder(orderOf(order));
+    await done;
+  }
+
+  #mountOrder(order: MountOrder): void {
+    this.#mountPort.postMessage(order);
+    this.#mountWaker.wake();
+  }
+
+  #takeMounts(report: MountReport): void {
+    this.#watching = report;
+    this.#carriedOutBy.get(report.order)?.();
+    this.#carriedOutBy.delete(report.order);
+    for (const lane of this.#lanes) lane.remounted();
+    this.#startRemote().catch((error: unknown) => this.#fail(error));
+  }
+
+  #take(lane: Lane, report: DeciderReport): void {
+    const { onRecord, onTrouble } = this.#options;
+    switch (report.kind) {
+      case 'finding':
+        onRecord?.(findingRecord(report), report);
+        break;
+      case 'file-hash':
+        onRecord?.(fileHashRecord(report));
+        break;
+      case 'measure':
+        void this.#measure(lane, report.job, report.measurements);
+        break;
+      case 'stuck':
+        onTrouble?.(
+          `${Buffer.from(report.path).toString()} gives nothing; accesses to its file system are not waited for`,
+        );
+        break;
+      case 'fault':
+        onTrouble?.(report.message);
+        break;
+      default:
+        break;
+    }
+  }
+
+  async #measure(lane: Lane, job: number, measurements: readonly Measurement[]): Promise<void> {
+    let isDone = false;
+    try {
+      await this.#options.sink?.add(measurements);
+      isDone = this.#options.sink !== undefined;
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error);
+      this.#options.onTrouble?.(`measurement failed: ${cause}`);
+      const name = measurements[0]?.template ?? TEMPLATE;
+      this.#options.onRecord?.(operationRecord({ op: 'add_template_measure', cause: 'ENOMEM' }, name, false));
+    }
+    if (!this.#isStopped) lane.measured(job, isDone);
+  }
+
+  get status(): GuardStatus {
+    const { mode, rules } = this.#policy;
+    const { watched, unwatched } = this.#watching;
+    return {
+      mode,
+      policies: this.#policies,
+      watched,
+      unwatched,
+      notEnforced: coverageOf(rules).notEnforced,
+      counts: Object.fromEntries(this.#lanes.map(({ name, counters }) => [name, counters.all()])),
+    };
+  }
+
+  /** Watches nothing any more; everybody who waits is let pass. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#mountOrder({ kind: 'stop' });
+    await Promise.all(this.#lanes.map((lane) => lane.stop()));
+    this.#mountPort.close();
+    this.#mountThread.unref();
+    void this.#mountThread.terminate();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopped) return;
+    void this.stop();
+    this.#options.onFailure?.(error);
+  }
+}
+
+const groupsOf = ({ events, closed }: Lane): LaneGroups => ({ events: events.fd, closed: closed.fd });
+
+function cannotWatch(cause: SysError): GuardError {
+  const advice = cause.advice ?? 'the guard needs root (CAP_SYS_ADMIN) and CONFIG_FANOTIFY_ACCESS_PERMISSIONS';
+  return new GuardError('guard.cannot-watch', cause.message, { advice, exitCode: 3, cause });
+}

@@ -1,0 +1,9 @@
+/** The guard: IMA's policy held at the door of the file system, on fanotify, where the kernel has no IMA. */
+export type { Counts } from './counters.ts';
+export { coverageOf, type NotEnforced, type PolicyCoverage } from './coverage.ts';
+export { GuardError, type GuardErrorCode } from './error.ts';
+export { Guard, type GuardOptions, type GuardPolicy, type GuardStatus, type MeasurementSink } from './guard.ts';
+export type { FindingReport, GuardFault, Measurement } from './messages.ts';
+export { GUARD_MODES, type GuardMode } from './mode.ts';
+export type { UnwatchedMount } from './mounts/thread.ts';
+export type { LaneName, WatchedMount } from './mounts/watched-mounts.ts';
