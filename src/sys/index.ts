@@ -13,7 +13,7 @@ export { type FileDigester, fileDigester } from './file-digest.ts';
 export { blockDeviceName, type FileSystem, fileSystem } from './file-system.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
-export { addKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';
+export { addKey, linkKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';
 export { giveUpLease, holdsReadLease, ignoreLeaseSignal, type LeaseTaken, takeReadLease } from './lease.ts';
 export { type StayingPower, stayInMemory } from './memory-lock.ts';
 export { canHoldPrograms, type Mount, parseMountInfo } from './mounts.ts';
@@ -32,6 +32,7 @@ export {
   replaceFile,
 } from './private-folder.ts';
 export { ProcFile } from './proc-file.ts';
+export { exchangeNames } from './rename.ts';
 export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';
 export { removeAbandonedSocket } from './socket-path.ts';
 export { nameFile, openUnnamed, syncFileSystem } from './unnamed-file.ts';

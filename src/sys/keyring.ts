@@ -7,6 +7,7 @@ const NUMBER = process.arch === 'x64' ? 248 : 217;
 const KEYCTL = process.arch === 'x64' ? 250 : 219;
 /** linux/keyctl.h */
 const KEYCTL_UPDATE = 2;
+const KEYCTL_LINK = 8;
 const KEYCTL_SEARCH = 10;
 const KEYCTL_READ = 11;
 
@@ -72,6 +73,16 @@ export function readKey(serial: number): Buffer {
   const got = Number(readCall(KEYCTL, KEYCTL_READ, serial, buffer, buffer.length));
   if (got < 0) throw callFailed('keyctl', `reading key ${serial}`, errno());
   return buffer.subarray(0, Math.min(got, buffer.length));
+}
+
+const linkCall = native<[number, number, number, number], number>(
+  'long syscall(long number, long operation, long key, long keyring)',
+);
+
+/** KEYCTL_LINK: what can be searched from `keyring` holds `key`, which may be a keyring itself, from now on. @throws {SysError} */
+export function linkKey(key: number, keyring: number): void {
+  const result = Number(linkCall(KEYCTL, KEYCTL_LINK, key, keyring));
+  if (result < 0) throw callFailed('keyctl', `linking key ${key} to keyring ${keyring}`, errno());
 }
 
 /** KEYCTL_UPDATE. @throws {SysError} */

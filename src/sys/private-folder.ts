@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { chmod, type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SysError } from './error.ts';
+import { renameToNew } from './rename.ts';
 
 /** Write permission of group and others (inode(7)). */
 const WRITABLE_BY_OTHERS = 0o022;
@@ -115,14 +116,24 @@ export async function createFile(
   let isNew = true;
   await writeAside(path, content, options, async (aside) => {
     try {
-      await link(aside, path); // link(2) never replaces, as rename(2) does
+      await nameNew(aside, path);
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
       isNew = false;
     }
-    await rm(aside);
+    await rm(aside, { force: true });
   });
   return isNew;
+}
+
+/** link(2) never replaces, as rename(2) does. FAT, which USB sticks mostly have, knows no second names (EPERM). */
+async function nameNew(aside: string, path: string): Promise<void> {
+  try {
+    await link(aside, path);
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP'].includes(errnoOf(error) ?? '')) throw error;
+    renameToNew(aside, path);
+  }
 }
 
 /** Writes a file beside `path`, which `place` gives the name. */
@@ -186,6 +197,7 @@ export async function removeLeftovers(path: string): Promise<void> {
 }
 
 function errnoOf(error: unknown): string | undefined {
+  if (error instanceof SysError) return error.errno;
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
