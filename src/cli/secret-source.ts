@@ -2,6 +2,7 @@
  * Where a secret comes from. Never the command line itself: every user of the machine can read it there, and shells keep
  * it. `file:PATH` and `fd:N` are read whole, `-` is standard input, `prompt` asks at the terminal.
  */
+import { isUtf8 } from 'node:buffer';
 import { AssayError } from '../bytes/index.ts';
 import { askPassphrase } from './ask-passphrase.ts';
 import { readFully, readInput } from './read-input.ts';
@@ -32,12 +33,24 @@ export async function readSecret(source: string, what: string): Promise<Buffer> 
   );
 }
 
-/** A password: the first line, without its end. */
+/**
+ * A password: the first line, without its end.
+ * @throws {AssayError} `secret.source` for what is no text: it could not be typed, and replaced characters would be another
+ */
 export async function readPassword(source: string, what: string): Promise<string> {
   const bytes = await readSecret(source, what);
   const end = bytes.indexOf(0x0a);
   const line = end < 0 ? bytes : bytes.subarray(0, end);
-  return line.toString('utf8').replace(/\r$/, '');
+  if (isUtf8(line) && !line.includes(0)) return line.toString('utf8').replace(/\r$/, '');
+  throw new SecretSourceError(`${what} is no text in UTF-8`, { advice: 'bytes of any kind go into --payload-file' });
+}
+
+/** A password that is chosen now. At a terminal it is asked for twice: a slip would be noticed when nothing opens any more. */
+export async function readNewPassword(source: string, what: string): Promise<string> {
+  const password = await readPassword(source, what);
+  if (source !== 'prompt' || process.stdin.isTTY !== true) return password;
+  if ((await readPassword(source, `${what} again`)) === password) return password;
+  throw new SecretSourceError(`the ${what} was typed in two ways`, { advice: 'try again' });
 }
 
 /** All that the descriptor has. */

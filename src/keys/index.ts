@@ -15,5 +15,5 @@ export {
 export { KeyError, type KeyErrorCode } from './error.ts';
 export { encodePolicyFile, parsePolicyFile, policyOf } from './policy-file.ts';
 export * from './protected/index.ts';
-export { parseSignedPolicies, policyKeyArea } from './signed-policy.ts';
+export { keepApproved, parseSignedPolicies, policyKeyArea, withApproved } from './signed-policy.ts';
 export * from './trusted/index.ts';

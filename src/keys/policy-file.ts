@@ -16,6 +16,7 @@ import {
   TPMT_PUBLIC,
 } from '../tpm/index.ts';
 import { KeyError } from './error.ts';
+import { approvedIn, SignedPolicies, signedPoliciesOf } from './signed-policy.ts';
 import type { TrustedBlob } from './trusted/blob.ts';
 
 const BANKS = ['sha1', 'sha256', 'sha384', 'sha512', 'sm3'] as const;
@@ -33,7 +34,12 @@ const PcrStep = Type.Object(
 );
 const PinStep = Type.Object({ pin: Type.Literal(true) }, { additionalProperties: false });
 const AuthorizeStep = Type.Object(
-  { authorize: Type.Object({ key: Hex, policyRef: Hex }, { additionalProperties: false }) },
+  {
+    authorize: Type.Object(
+      { key: Hex, policyRef: Hex, signed: Type.Optional(SignedPolicies) },
+      { additionalProperties: false },
+    ),
+  },
   { additionalProperties: false },
 );
 const Branch = Type.Array(Type.Union([PcrStep, PinStep]), { maxItems: 8 });
@@ -91,8 +97,9 @@ function stepOf(step: FileStep): PolicyStep {
   if ('pin' in step) return { kind: 'auth-value' };
   if ('or' in step) return { kind: 'or', branches: step.or.map((branch) => branch.map(stepOf)) };
   if ('pcr' in step) return { kind: 'pcr', values: valuesOf(step.pcr) };
-  const { key, policyRef } = step.authorize;
-  return { kind: 'authorize', key: publicAreaOf(key), policyRef: fromHex(policyRef, 'policyRef') };
+  const { key, policyRef, signed = {} } = step.authorize;
+  const named = { kind: 'authorize', key: publicAreaOf(key), policyRef: fromHex(policyRef, 'policyRef') } as const;
+  return { ...named, approved: approvedIn(signed, named) };
 }
 
 function valuesOf(banks: Extract<FileStep, { pcr: unknown }>['pcr']): PolicyPcr[] {
@@ -119,10 +126,15 @@ function fileStepOf(step: PolicyStep): FileStep {
     case 'or':
       return { or: step.branches.map((branch) => branch.map(branchStepOf)) };
     case 'authorize':
-      return { authorize: { key: toHex(encode(TPMT_PUBLIC, step.key)), policyRef: toHex(step.policyRef) } };
+      return { authorize: authorizeOf(step) };
     default:
       return branchStepOf(step);
   }
+}
+
+function authorizeOf({ key, policyRef, approved = [] }: Extract<PolicyStep, { kind: 'authorize' }>) {
+  const named = { key: toHex(encode(TPMT_PUBLIC, key)), policyRef: toHex(policyRef) };
+  return approved.length === 0 ? named : { ...named, signed: signedPoliciesOf(approved) };
 }
 
 /** An alternative holds no further ones. */

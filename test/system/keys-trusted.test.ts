@@ -178,23 +178,30 @@ function holds(open: () => Promise<OpenedTpm>): void {
   test('what the owner of a key signs opens it, and nothing else', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const key = policyKeyArea(Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })));
-    const policy: t.Policy = [{ kind: 'authorize', key, policyRef: NONE }];
+    const step = { kind: 'authorize', key, policyRef: NONE } as const;
+    const policy: t.Policy = [step];
     const blob = await seal({ policy });
     const signed = (digestOf: Buffer): string => {
       const sig = sign('sha256', digestOf, privateKey).toString('base64');
       return JSON.stringify({ sha256: [{ pcrs: [16], pkfp: '00', pol: digestOf.toString('hex'), sig }] });
     };
     const now = t.policyDigest(await pcrPolicy(16), 'sha256');
-    const approved = parseSignedPolicies(signed(now), key);
-    await unsealTrustedKey(tpm, blob, { policy, approved });
+    const approving = (approved: readonly t.ApprovedPcrPolicy[]): t.Policy => [{ ...step, approved }];
+    const approved = parseSignedPolicies(signed(now), step);
+    await unsealTrustedKey(tpm, blob, { policy: approving(approved) });
     await assert.rejects(unsealTrustedKey(tpm, blob, { policy }), { code: 'key.policy' });
-    const stranger = parseSignedPolicies(signed(now), key).map((one) => ({
-      ...one,
-      signature: { sigAlg: 'rsassa', hash: 'sha256', sig: Buffer.alloc(256, 1) } as const,
-    }));
-    await assert.rejects(unsealTrustedKey(tpm, blob, { policy, approved: stranger }));
+    const signature = { sigAlg: 'rsassa', hash: 'sha256', sig: Buffer.alloc(256, 1) } as const;
+    const stranger = approved.map((one) => ({ ...one, signature }));
+    await assert.rejects(unsealTrustedKey(tpm, blob, { policy: approving(stranger) }), { code: 'key.policy' });
     await extend(16);
-    await assert.rejects(unsealTrustedKey(tpm, blob, { policy, approved }), { code: 'key.policy' });
+    await assert.rejects(unsealTrustedKey(tpm, blob, { policy: approving(approved) }), { code: 'key.policy' });
+  });
+
+  test('a key that this TPM does not load is refused as signer, before anything is sealed to it', async () => {
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1536 });
+    const key = policyKeyArea(Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })));
+    const policy: t.Policy = [{ kind: 'authorize', key, policyRef: NONE }];
+    await assert.rejects(seal({ policy }), { code: 'key.option', message: /does not take the key that signs/ });
   });
 
   test('a storage key with an authorization value, and one that is not there', async () => {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { bootFiles, KeyError, type ProtectedKey } from '../../keys/index.ts';
-import { replaceFile } from '../../sys/index.ts';
+import { exchangeNames, replaceFile, SysError } from '../../sys/index.ts';
 
 const SUFFIX = '.key';
 
@@ -22,32 +22,38 @@ export function bootFolderOf(path: string): string {
 /** Writes the folder anew; the one that is there is replaced as a whole. */
 export async function writeBootFolder(path: string, key: ProtectedKey): Promise<string> {
   const folder = bootFolderOf(path);
+  const files = bootFiles(key); // refuses before anything is written
   const fresh = await mkdtemp(`${folder}.new-`);
   try {
-    for (const { path: name, content } of bootFiles(key)) {
+    for (const { path: name, content } of files) {
       await mkdir(dirname(join(fresh, name)), { recursive: true, mode: 0o700 });
       await replaceFile(join(fresh, name), content);
     }
-    const old = `${fresh}.old`;
-    if (existsSync(folder)) await rename(folder, old);
-    await rename(fresh, folder);
-    await rm(old, { recursive: true, force: true });
-  } catch (error) {
+    if (existsSync(folder)) await exchange(fresh, folder);
+    else await rename(fresh, folder);
+  } finally {
     await rm(fresh, { recursive: true, force: true });
-    throw error;
   }
   return folder;
 }
 
-/**
- * Before a key is changed: whether the folder, where there is one, could follow.
- * @throws {KeyError} `key.option` where no initramfs opens the key then
- */
-export function checkBootFolder(path: string, key: ProtectedKey): void {
-  if (path.endsWith(SUFFIX) && existsSync(bootFolderOf(path))) bootFiles(key);
+/** At once: a machine that loses its power in between must not find no folder at its next boot. */
+async function exchange(fresh: string, folder: string): Promise<void> {
+  try {
+    exchangeNames(fresh, folder);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error; // a file system that cannot, or no system calls here
+    const old = `${fresh}.old`;
+    await rename(folder, old);
+    await rename(fresh, folder);
+    await rm(old, { recursive: true, force: true });
+  }
 }
 
-/** After a key has changed: the folder too, where there is one. */
+/**
+ * When a key changes: the folder too, where there is one.
+ * @throws {KeyError} `key.option` where no initramfs opens the key then
+ */
 export async function refreshBootFolder(path: string, key: ProtectedKey): Promise<void> {
   if (path.endsWith(SUFFIX) && existsSync(bootFolderOf(path))) await writeBootFolder(path, key);
 }

@@ -18,14 +18,15 @@ import {
   type TrustedBlob,
   type TrustedOptions,
 } from '../../keys/index.ts';
-import { replaceFile } from '../../sys/index.ts';
 import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from '../with-tpm.ts';
 import { handleArgument } from './handle.ts';
-import { refuseExisting, writeTrustedKey } from './key-file.ts';
+import { refuseExisting, writeNewFile, writeTrustedKey } from './key-file.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
+import { addOpenOptions, openFlagsOf, type PlainOpenFlags } from './open-options.ts';
+import { readNewPin } from './pin.ts';
 import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
 import { tellAdded } from './protector.ts';
 import { addProtectorOptions, newProtectors, type ProtectorFlags } from './protector-options.ts';
@@ -42,7 +43,8 @@ Example:
   assay key create trusted --keyhandle 0x81000001 -o kmk.blob hash=sha384 blobauth=file:/root/auth`;
 
 const ENCRYPTED_HELP = `
-The line is what \`keyctl pipe\` would give, for \`keyctl add encrypted NAME "load $(cat FILE)" @u\`.
+The line is what \`keyctl pipe\` would give, for \`keyctl add encrypted NAME "load $(cat FILE)" @u\`. The options after the
+TPM's are about a trusted master key, whose blob --master-file names.
 
 Example:
   assay key create encrypted --master user:kmk --master-file kmk.payload --bytes 64 -o evm.key`;
@@ -55,7 +57,7 @@ interface TrustedFlags extends TpmOptions, PolicyFlags {
   readonly output: string;
 }
 
-interface EncryptedFlags extends TpmOptions {
+interface EncryptedFlags extends TpmOptions, PlainOpenFlags {
   readonly master: string;
   readonly masterFile?: string;
   readonly format: EncryptedFormat;
@@ -97,7 +99,9 @@ export function registerCreate(key: Command): void {
     .option('--payload-file <file>', 'encrypt what is in this file instead; - is standard input')
     .requiredOption('-o, --output <file>', 'the key')
     .option('--json', 'print {"output","bytes","format","master"}');
-  addTpmOptions(encrypted).addHelpText('after', ENCRYPTED_HELP).action(createEncrypted);
+  addOpenOptions(addTpmOptions(encrypted), { pcrs: '--pcrs', pin: '--pin' })
+    .addHelpText('after', ENCRYPTED_HELP)
+    .action(createEncrypted);
   const guarded = create
     .command('protected')
     .description('Make a key that several protectors open: TPM, password, removable device, token, recovery code')
@@ -125,7 +129,7 @@ async function createProtected(flags: ProtectedFlags): Promise<void> {
   refuseExisting(flags.output);
   const payload = payloadOf(flags) ?? randomBytes(flags.bytes ?? DEFAULT_BYTES.default);
   const { protectors, code } = await newProtectors(payload, flags);
-  await replaceFile(flags.output, encodeProtectedKey({ size: payload.length, protectors }));
+  await writeNewFile(flags.output, encodeProtectedKey({ size: payload.length, protectors }));
   tellAdded(protectors, code, flags.json === true);
 }
 
@@ -146,7 +150,7 @@ async function createTrusted(words: readonly string[], flags: TrustedFlags): Pro
   }
   refuseContradictions(flags, options);
   const given = payloadOf(flags);
-  const pin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'PIN'));
+  const pin = flags.pin === undefined ? undefined : await readNewPin(flags.pin);
   await withTpm(flags, async (opened) => {
     const { tpm } = opened;
     const policy = await policyFor(tpm, flags);
@@ -209,6 +213,9 @@ function refuseContradictions(flags: TrustedFlags, options: TrustedOptions): voi
   if (options.policydigest !== undefined && isSealed) {
     throw new KeyError('key.option', 'policydigest= is a whole policy: it excludes --pcrs, --pin and --authorize');
   }
+  if (flags.authorize !== undefined && (options.hash ?? 'sha256') !== 'sha256') {
+    throw new KeyError('key.option', 'policies are signed over SHA-256: --authorize takes no other hash=');
+  }
   if (options.blobauth !== undefined && flags.pin !== undefined) {
     throw new KeyError('key.option', 'blobauth= and --pin exclude each other');
   }
@@ -241,8 +248,8 @@ async function createEncrypted(flags: EncryptedFlags): Promise<void> {
   refuseExisting(flags.output);
   const name = parseMasterName(flags.master);
   const payload = payloadOf(flags) ?? randomBytes(flags.bytes ?? DEFAULT_BYTES[flags.format]);
-  const key = encryptKey(payload, { name, payload: await masterPayload(name, flags) }, flags.format);
-  await replaceFile(flags.output, encodeEncryptedKey(key));
+  const key = encryptKey(payload, { name, payload: await masterPayload(name, openFlagsOf(flags)) }, flags.format);
+  await writeNewFile(flags.output, encodeEncryptedKey(key));
   const { output, format } = flags;
   if (flags.json === true) printJson({ output, bytes: payload.length, format, master: name });
   else

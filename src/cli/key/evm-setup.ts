@@ -4,19 +4,13 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { chmod, copyFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import {
-  bootFiles,
-  encodeEncryptedKey,
-  encodeProtectedKey,
-  encryptKey,
-  KeyError,
-  type ProtectedKey,
-} from '../../keys/index.ts';
-import { addKey, makeFolder, privateFolder, replaceFile, SPECIAL_KEYRINGS, SysError } from '../../sys/index.ts';
+import { bootFiles, encodeProtectedKey, KeyError, type ProtectedKey } from '../../keys/index.ts';
+import { makeFolder, privateFolder, SPECIAL_KEYRINGS } from '../../sys/index.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions } from '../with-tpm.ts';
 import { writeBootFolder } from './boot-folder.ts';
-import { readProtectedKey, refuseExisting } from './key-file.ts';
+import { addAsEncrypted, searchUserKeys } from './kernel-keyring.ts';
+import { readProtectedKey, refuseExisting, writeNewFile } from './key-file.ts';
 import { addProtectorOptions, newProtectors, type ProtectorFlags } from './protector-options.ts';
 
 const HELP = `
@@ -87,7 +81,7 @@ async function runSetup(flags: Flags): Promise<void> {
   const { protectors, code } = await newProtectors(payload, flags);
   const key: ProtectedKey = { size: payload.length, protectors };
   bootFiles(key); // Refuses what no initramfs opens while nothing is written yet.
-  await replaceFile(path, encodeProtectedKey(key));
+  await writeNewFile(path, encodeProtectedKey(key));
   await writeBootFolder(path, key);
   const hooks = await installHooks(resolve(flags.root));
   // Told at the end: the files are made, and their recovery code is shown this once, whatever the kernel says.
@@ -145,16 +139,14 @@ const STATE_WORDS: Readonly<Record<EvmState, string>> = {
 /** The key goes into the kernel under a master key that is forgotten at once. */
 function switchOn(payload: Buffer): { readonly state: EvmState; readonly refusal?: KeyError } {
   if (!existsSync(EVM_SWITCH)) return { state: 'no-evm' };
-  const ring = SPECIAL_KEYRINGS.get('@u') ?? 0;
-  const master = { name: 'user:assay-evm-setup', payload: randomBytes(32) } as const;
   try {
-    addKey('user', 'assay-evm-setup', master.payload, ring);
-    addKey('encrypted', EVM_KEY_NAME, Buffer.from(`load ${encodeEncryptedKey(encryptKey(payload, master))}`), ring);
+    searchUserKeys();
+    addAsEncrypted(EVM_KEY_NAME, payload, SPECIAL_KEYRINGS.get('@u') ?? 0);
     writeFileSync(EVM_SWITCH, EVM_INIT_HMAC);
     return { state: 'on' };
   } catch (cause) {
-    const why = cause instanceof SysError ? (cause.errno ?? cause.message) : String(cause);
-    const refusal = new KeyError('key.keyring', `the kernel does not take the EVM key: ${why}`, {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const refusal = new KeyError('key.keyring', `EVM is not switched on: ${why}`, {
       advice: 'EVM takes one key a boot, and root alone may load it; the files are made, and a boot loads them',
       cause,
     });

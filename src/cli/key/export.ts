@@ -1,12 +1,25 @@
 /** `assay key export`: a trusted key in another form. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { encodeTrustedBlob, KeyError, sealTrustedKey, type TrustedBlob, unsealTrustedKey } from '../../keys/index.ts';
-import { replaceFile } from '../../sys/index.ts';
+import {
+  encodeTrustedBlob,
+  KeyError,
+  policyOf,
+  sealTrustedKey,
+  type TrustedBlob,
+  unsealTrustedKey,
+} from '../../keys/index.ts';
 import { printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
-import { readKeyFile, refuseExisting } from './key-file.ts';
-import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
+import { readKeyFile, readPolicies, refuseExisting, writeTrustedKey } from './key-file.ts';
+import {
+  addOpenOptions,
+  type OpenFlags,
+  openFlagsOf,
+  openRequest,
+  type PlainOpenFlags,
+  readOpenSecrets,
+} from './open-options.ts';
 import { hashOf } from './reseal.ts';
 
 const FORMS = ['asn1', 'legacy', 'pem'] as const;
@@ -19,7 +32,7 @@ Example:
   assay key export kmk.blob --form pem -o kmk.pem
   assay key export kmk.blob --form legacy -o kmk.old`;
 
-interface Flags extends TpmOptions, OpenFlags {
+interface Flags extends TpmOptions, PlainOpenFlags {
   readonly form: (typeof FORMS)[number];
   readonly output?: string;
 }
@@ -46,17 +59,24 @@ async function runExport(path: string, flags: Flags): Promise<void> {
   const file = readKeyFile(path);
   if (file.kind !== 'trusted') throw new KeyError('key.option', `${path} is no trusted key, and has one form`);
   if (output !== undefined) refuseExisting(output);
-  const text = textIn(form, await inForm(form === 'legacy' ? 'legacy' : 'asn1', path, file.blob, flags));
-  if (output !== undefined) await replaceFile(output, text);
+  const blob = await inForm(form === 'legacy' ? 'legacy' : 'asn1', path, file.blob, openFlagsOf(flags));
+  const text = textIn(form, blob);
+  if (output !== undefined) await writeTrustedKey(output, blob, policyOf(blob, readPolicies(path)), text);
   if (json === true) printJson({ form, key: text });
   else if (output === undefined) printLine(text.trimEnd());
 }
 
 /** What is sealed in one form is not what is sealed in the other: the TPM opens it and seals it anew, to the same. */
-async function inForm(form: TrustedBlob['form'], path: string, blob: TrustedBlob, flags: Flags): Promise<TrustedBlob> {
+async function inForm(
+  form: TrustedBlob['form'],
+  path: string,
+  blob: TrustedBlob,
+  flags: TpmOptions & OpenFlags,
+): Promise<TrustedBlob> {
   if (blob.form === form) return { ...blob, parent: flags.keyhandle ?? blob.parent };
+  const secrets = await readOpenSecrets(flags);
   return withTpm({ ...flags, json: true }, async ({ tpm }) => {
-    const request = await openRequest(tpm, path, blob, flags);
+    const request = await openRequest(tpm, blob, readPolicies(path), flags, secrets);
     const { payload, migratable } = await unsealTrustedKey(tpm, blob, request);
     return sealTrustedKey(tpm, {
       payload,

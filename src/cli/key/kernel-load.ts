@@ -1,11 +1,12 @@
 /** `assay key load` and `key kernel-load`: a key into the TPM, to see that it opens, and into the kernel's keyring. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { encodeEncryptedKey, encodeTrustedBlob, KeyError, parseTrustedOptions } from '../../keys/index.ts';
-import { addKey, SPECIAL_KEYRINGS, SysError } from '../../sys/index.ts';
+import { SPECIAL_KEYRINGS } from '../../sys/index.ts';
 import { SECRET_FORMS } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions } from '../with-tpm.ts';
 import { withSecrets } from './create.ts';
+import { addAsEncrypted, addToKeyring } from './kernel-keyring.ts';
 import { type KeyFile, readKeyFile } from './key-file.ts';
 import { MASTER_FILE_HELP } from './master.ts';
 import { addOpenOptions } from './open-options.ts';
@@ -14,7 +15,8 @@ import { payloadOf, type UnsealFlags } from './unseal.ts';
 
 const KERNEL_HELP = `
 A trusted key is handed to the kernel as it is, which unseals it itself; an encrypted one likewise, its master key must be
-in a keyring already. A protected key is opened here, and becomes a user key.
+in a keyring already. A protected key is opened here, and becomes a user key, or with --as encrypted a key as EVM wants it,
+under a master key that is forgotten.
 
 The kernel's options of a trusted key stand at the end, as NAME=VALUE: keyhandle for the older form, policyhandle, pcrlock,
 and keyauth and blobauth, whose values are read from ${SECRET_FORMS}.
@@ -22,11 +24,12 @@ and keyauth and blobauth, whose values are read from ${SECRET_FORMS}.
 Example:
   assay key kernel-load kmk.blob --name kmk
   assay key kernel-load kmk.blob --name kmk blobauth=file:/root/auth
-  assay key kernel-load evm.key --name evm-key --keyring @u`;
+  assay key kernel-load /etc/assay/evm.key --as encrypted --name evm-key --password prompt`;
 
 interface KernelFlags extends UnsealFlags {
   readonly name: string;
   readonly keyring: number;
+  readonly as?: 'user' | 'encrypted';
 }
 
 export function registerLoad(key: Command): void {
@@ -45,7 +48,13 @@ export function registerLoad(key: Command): void {
     .argument('<file>', 'the key')
     .argument('[options...]', "the kernel's options of a trusted key, as NAME=VALUE")
     .requiredOption('--name <name>', 'its name there')
-    .option('--keyring <ring>', '@u, @s, @p or a number', parseKeyring, SPECIAL_KEYRINGS.get('@u') ?? 0)
+    .addOption(
+      new Option('--keyring <ring>', '@u, @s, @p or a number')
+        .argParser(parseKeyring)
+        .default(SPECIAL_KEYRINGS.get('@u') ?? 0, '@u'),
+    )
+    .addOption(new Option('--as <type>', 'what a protected key becomes (default: user)').choices(['user', 'encrypted']))
+    .option('--pin <source>', `open a protected key with its PIN: ${SECRET_FORMS}`)
     .option('--json', 'print {"serial","type","name"}');
   addOpenerOptions(addTpmOptions(kernel), '').addHelpText('after', KERNEL_HELP).action(runKernelLoad);
 }
@@ -65,15 +74,25 @@ async function runLoad(path: string, flags: UnsealFlags): Promise<void> {
 
 async function runKernelLoad(path: string, options: readonly string[], flags: KernelFlags): Promise<void> {
   const file = readKeyFile(path);
+  const { name, keyring } = flags;
   if (file.kind !== 'trusted' && options.length > 0)
     throw new KeyError('key.option', `${path} is no trusted key: the kernel takes no options for it`);
+  if (file.kind !== 'protected' && flags.as !== undefined)
+    throw new KeyError(
+      'key.option',
+      `--as is about a protected key, and ${path} is loaded as the ${file.kind} key it is`,
+    );
   const words = await withSecrets(options);
   parseTrustedOptions(words);
-  const type = file.kind === 'protected' ? 'user' : file.kind;
-  const { name, keyring } = flags;
-  const serial = add(type, name, await keyPayload(path, file, words, flags), keyring);
+  const type = file.kind === 'protected' ? (flags.as ?? 'user') : file.kind;
+  const serial = add(type, await keyPayload(path, file, words, flags));
   if (flags.json === true) printJson({ serial, type, name });
   else printLine(`key ${serial}: ${type}:${escapeControls(name)}`);
+
+  function add(as: string, payload: Uint8Array): number {
+    if (file.kind === 'protected' && as === 'encrypted') return addAsEncrypted(name, payload, keyring);
+    return addToKeyring(as, name, payload, keyring);
+  }
 }
 
 async function keyPayload(
@@ -87,28 +106,3 @@ async function keyPayload(
   if (file.kind === 'encrypted') return Buffer.from(`load ${encodeEncryptedKey(file.key)}`);
   return payloadOf(path, file, flags);
 }
-
-function add(type: string, name: string, payload: Uint8Array, keyring: number): number {
-  try {
-    return addKey(type, name, payload, keyring);
-  } catch (error) {
-    if (!(error instanceof SysError)) throw error;
-    throw new KeyError(
-      'key.keyring',
-      `the kernel does not take ${type}:${name}: ${WHY[error.errno ?? ''] ?? error.message}`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** What the key types mean by their errors (trusted_tpm2.c, encrypted.c). */
-const WHY: Readonly<Record<string, string>> = {
-  ENODEV: 'it has no keys of this type, or no TPM for them',
-  ENOKEY: 'the master key is in no keyring of this session',
-  EPERM: 'the TPM refuses: other PCR values or a wrong authorization',
-  EINVAL: 'the key is malformed, of another master key, or the name exists with another content',
-  EKEYREVOKED: 'the master key was revoked',
-  EACCES: 'this user may not write to that keyring',
-};

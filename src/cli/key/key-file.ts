@@ -1,5 +1,5 @@
 /** Key files: a trusted key's blob with its policy beside it, or an encrypted key's line. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import {
   type EncryptedKey,
@@ -13,14 +13,15 @@ import {
   parseEncryptedKey,
   parsePolicyFile,
   parseProtectedKey,
+  parseTrustedBlob,
   parseTrustedKey,
   type TrustedBlob,
 } from '../../keys/index.ts';
-import { replaceFile } from '../../sys/index.ts';
+import { createFile, replaceFile } from '../../sys/index.ts';
 import type { Policy } from '../../tpm/index.ts';
 import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
-import { checkBootFolder, refreshBootFolder } from './boot-folder.ts';
+import { refreshBootFolder } from './boot-folder.ts';
 
 export type KeyFile =
   | { readonly kind: 'trusted'; readonly blob: TrustedBlob }
@@ -38,6 +39,9 @@ function parseKeyFile(text: string): KeyFile {
   if (looksProtected(text)) return { kind: 'protected', key: parseProtectedKey(text) };
   if (looksEncrypted(text)) return { kind: 'encrypted', key: parseEncryptedKey(text) };
   if (/^\s*(?:load\s+)?[0-9a-fA-F]+\s*$/.test(text)) return { kind: 'trusted', blob: parseTrustedKey(text) };
+  const [, base64] =
+    /^-----BEGIN TSS2 PRIVATE KEY-----\s([A-Za-z0-9+/=\s]+)-----END TSS2 PRIVATE KEY-----\s*$/.exec(text) ?? [];
+  if (base64 !== undefined) return { kind: 'trusted', blob: parseTrustedBlob(Buffer.from(base64, 'base64')) };
   throw new KeyError('key.malformed', 'this is neither a trusted, an encrypted nor a protected key', {
     advice:
       'a trusted key is hexadecimal, an encrypted one FORMAT MASTER LENGTH HEX, as keyctl pipe gives them; a protected one JSON',
@@ -53,22 +57,54 @@ export function readPolicies(path: string): Policy[] {
   return inFile(file, () => parsePolicyFile(readInput(file, MAX_KEY_FILE).toString('utf8')));
 }
 
-/** @throws {KeyError} `key.exists`: a key that is lost takes with it what it protects */
+/**
+ * Before the TPM is asked for a key that could not be written.
+ * @throws {KeyError} `key.exists`: a key that is lost takes with it what it protects
+ */
 export function refuseExisting(path: string): void {
-  if (!existsSync(path) || statSync(path).size === 0 || !statSync(path).isFile()) return;
-  throw new KeyError('key.exists', `${path} is there already, and is not replaced`, {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  // An empty file is one that mktemp(1) made for this key. What is no file is a device, which a rename would put away.
+  if (found !== undefined && !(found.isFile() && found.size === 0)) throw alreadyThere(path);
+}
+
+const alreadyThere = (path: string): KeyError =>
+  new KeyError('key.exists', `${path} is there already, and is not replaced`, {
     advice: 'name another file, or remove it if nothing depends on it',
   });
+
+/**
+ * Writes what nobody has written meanwhile.
+ * @throws {KeyError} `key.exists`
+ */
+export async function writeNewFile(path: string, content: string): Promise<void> {
+  refuseExisting(path);
+  if (existsSync(path)) await replaceFile(path, content);
+  else if (!(await createFile(path, content))) throw alreadyThere(path);
 }
 
 /** The hex text is without an end of line, as `keyctl pipe` gives it: what follows it would be read as part of the key. */
 const textOf = (blob: TrustedBlob): string => encodeTrustedBlob(blob).toString('hex');
 
-/** Writes a key where there is none. */
-export async function writeTrustedKey(path: string, blob: TrustedBlob, policy: Policy | undefined): Promise<void> {
+/**
+ * Writes a key where there is none, with its policy beside it. The policy comes first: a key without one would not open.
+ * @param text of the key, in a form of its own
+ * @throws {KeyError} `key.exists`
+ */
+export async function writeTrustedKey(
+  path: string,
+  blob: TrustedBlob,
+  policy: Policy | undefined,
+  text = textOf(blob),
+): Promise<void> {
+  refuseExisting(path);
   if (policy === undefined) await rm(policyFileOf(path), { force: true });
-  else await replaceFile(policyFileOf(path), encodePolicyFile([policy]));
-  await replaceFile(path, textOf(blob));
+  else await replacePolicies(path, [policy]);
+  await writeNewFile(path, text);
+}
+
+/** What is kept beside a trusted key, anew. */
+export async function replacePolicies(path: string, policies: readonly Policy[]): Promise<void> {
+  await replaceFile(policyFileOf(path), encodePolicyFile(policies));
 }
 
 /**
@@ -81,9 +117,9 @@ export async function replaceTrustedKey(
   policy: Policy,
   before: readonly Policy[],
 ): Promise<void> {
-  await replaceFile(policyFileOf(path), encodePolicyFile([policy, ...before].slice(0, 8)));
+  await replacePolicies(path, [policy, ...before].slice(0, 8));
   await replaceFile(path, textOf(blob));
-  await replaceFile(policyFileOf(path), encodePolicyFile([policy]));
+  await replacePolicies(path, [policy]);
 }
 
 /** @throws {KeyError} `key.malformed`, `key.option` for a key of another kind */
@@ -95,9 +131,11 @@ export function readProtectedKey(path: string): ProtectedKey {
   });
 }
 
-/** The old file or the new one is there, whatever happens in between. */
+/**
+ * The old file or the new one is there, whatever happens in between. The folder for the boot follows first: where this ends
+ * in between, the file opens as before, and the same command brings both together.
+ */
 export async function replaceProtectedKey(path: string, key: ProtectedKey): Promise<void> {
-  checkBootFolder(path, key);
-  await replaceFile(path, encodeProtectedKey(key));
   await refreshBootFolder(path, key);
+  await replaceFile(path, encodeProtectedKey(key));
 }

@@ -1,10 +1,11 @@
 /** The payload of a master key: out of a file, or of the kernel's keyring. */
-import { KeyError, type MasterName, parseTrustedKey, policyOf, unsealTrustedKey } from '../../keys/index.ts';
+import { KeyError, type MasterName, parseTrustedKey, type TrustedBlob, unsealTrustedKey } from '../../keys/index.ts';
 import { readKey, SPECIAL_KEYRINGS, searchKey } from '../../sys/index.ts';
 import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
 import { type TpmOptions, withTpm } from '../with-tpm.ts';
 import { readPolicies } from './key-file.ts';
+import { type OpenFlags, openRequest, readOpenSecrets } from './open-options.ts';
 
 /** Larger than any key's payload in the kernel. */
 const MAX_MASTER = 64 * 1024;
@@ -18,23 +19,31 @@ export const MASTER_FILE_HELP =
  */
 export async function masterPayload(
   name: MasterName,
-  options: TpmOptions & { readonly masterFile?: string },
+  options: TpmOptions & OpenFlags & { readonly masterFile?: string },
 ): Promise<Uint8Array> {
   const { masterFile } = options;
   if (masterFile === undefined) return fromKeyring(name);
   const bytes = readInput(masterFile, MAX_MASTER);
   if (bytes.length > MAX_MASTER) throw new KeyError('key.size', `${masterFile} has more than ${MAX_MASTER} bytes`);
   if (bytes.length === 0) throw new KeyError('key.size', `${masterFile} is empty, and is no master key`);
-  return name.startsWith('trusted:') && isBlob(bytes) ? unsealed(masterFile, bytes, options) : bytes;
+  if (!name.startsWith('trusted:') || !isBlob(bytes)) return bytes;
+  const blob = inFile(masterFile, () => parseTrustedKey(bytes.toString('latin1')));
+  return unsealedFrom(masterFile, blob, options);
 }
 
 const isBlob = (bytes: Buffer): boolean => /^\s*(?:load\s+)?[0-9a-fA-F]{100,}\s*$/.test(bytes.toString('latin1'));
 
-async function unsealed(path: string, bytes: Buffer, options: TpmOptions): Promise<Uint8Array> {
-  const blob = inFile(path, () => parseTrustedKey(bytes.toString('latin1')));
-  const policy = policyOf(blob, readPolicies(path));
-  const request = policy === undefined ? {} : { policy };
-  return withTpm(options, async ({ tpm }) => (await unsealTrustedKey(tpm, blob, request)).payload);
+/** What the trusted key in a file unseals to, a secret. @param path beside which its policies are kept */
+export async function unsealedFrom(
+  path: string,
+  blob: TrustedBlob,
+  options: TpmOptions & OpenFlags,
+): Promise<Uint8Array> {
+  const secrets = await readOpenSecrets(options);
+  return withTpm({ ...options, json: true }, async ({ tpm }) => {
+    const request = await openRequest(tpm, blob, readPolicies(path), options, secrets);
+    return (await unsealTrustedKey(tpm, blob, request)).payload;
+  });
 }
 
 function fromKeyring(name: MasterName): Uint8Array {

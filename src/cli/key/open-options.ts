@@ -9,13 +9,14 @@ import {
   policyOf,
   type TrustedBlob,
   type UnsealRequest,
+  withApproved,
 } from '../../keys/index.ts';
 import { type Policy, parsePcrSelection, type TpmClient } from '../../tpm/index.ts';
 import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
 import { handleArgument } from './handle.ts';
-import { readPolicies } from './key-file.ts';
+import { readPin } from './pin.ts';
 
 export interface OpenFlags {
   readonly keyhandle?: number;
@@ -26,6 +27,24 @@ export interface OpenFlags {
   readonly openPcrs?: string;
   readonly signedPolicy?: string;
   readonly policyhandle?: number;
+}
+
+/** Where a command's own options are about nothing else, they are called `--pcrs` and `--pin`. */
+export type PlainOpenFlags = Omit<OpenFlags, 'openPcrs' | 'openPin'> & {
+  readonly pcrs?: string;
+  readonly pin?: string;
+};
+
+export function openFlagsOf<T extends PlainOpenFlags>({
+  pcrs,
+  pin,
+  ...others
+}: T): Omit<T, 'pcrs' | 'pin'> & Pick<OpenFlags, 'openPcrs' | 'openPin'> {
+  return {
+    ...others,
+    ...(pcrs === undefined ? {} : { openPcrs: pcrs }),
+    ...(pin === undefined ? {} : { openPin: pin }),
+  };
 }
 
 const MAX_FILE = 4 * 1024 * 1024;
@@ -48,29 +67,41 @@ export function addOpenOptions(command: Command, names: { readonly pcrs?: string
   return command;
 }
 
-/** What unsealing needs, from the options and from what lies beside the key. */
+/** What a trusted key asks of those who open it. Secrets. */
+export interface OpenSecrets {
+  readonly keyAuth?: Uint8Array;
+  /** Its authorization value, or its PIN. */
+  readonly blobAuth?: Uint8Array;
+}
+
+/** Read once, however many keys are opened with them. */
+export async function readOpenSecrets({ keyauth, blobauth, openPin }: OpenFlags): Promise<OpenSecrets> {
+  const keyAuth = keyauth === undefined ? {} : { keyAuth: keyAuthOf(await readPassword(keyauth, 'keyauth')) };
+  if (openPin !== undefined) return { ...keyAuth, blobAuth: await readPin(openPin) };
+  if (blobauth === undefined) return keyAuth;
+  return { ...keyAuth, blobAuth: blobAuthOf(await readPassword(blobauth, 'blobauth')) };
+}
+
+/**
+ * What unsealing needs.
+ * @param described policies that are kept with the key: of one that matches its digest it is told what to satisfy
+ */
 export async function openRequest(
   tpm: TpmClient,
-  path: string,
   blob: TrustedBlob,
+  described: readonly Policy[],
   flags: OpenFlags,
+  secrets: OpenSecrets,
 ): Promise<UnsealRequest> {
-  const policy = policyOf(blob, [...(await namedPolicies(tpm, flags)), ...readPolicies(path)]);
-  const fallback = policy ?? (flags.openPcrs === undefined ? undefined : (await namedPolicies(tpm, flags))[0]);
-  const secret = await secretOf(flags);
+  const named = await namedPolicies(tpm, flags);
+  // One that is named and does not match is tried too: the TPM then says no, and we which PCRs it was about.
+  const policy = policyOf(blob, [...named, ...described]) ?? (flags.openPcrs === undefined ? undefined : named.at(-1));
   return {
     ...(flags.keyhandle === undefined ? {} : { parent: flags.keyhandle }),
     ...(flags.policyhandle === undefined ? {} : { policyHandle: flags.policyhandle }),
-    ...(flags.keyauth === undefined ? {} : { keyAuth: keyAuthOf(await readPassword(flags.keyauth, 'keyauth')) }),
-    ...(secret === undefined ? {} : { blobAuth: secret }),
-    ...(fallback === undefined ? {} : { policy: fallback }),
-    ...approvedBy(policy, flags),
+    ...secrets,
+    ...(policy === undefined ? {} : { policy: approvedBy(policy, flags) }),
   };
-}
-
-async function secretOf({ blobauth, openPin }: OpenFlags): Promise<Uint8Array | undefined> {
-  if (openPin !== undefined) return Buffer.from(await readPassword(openPin, 'PIN'));
-  return blobauth === undefined ? undefined : blobAuthOf(await readPassword(blobauth, 'blobauth'));
 }
 
 async function namedPolicies(tpm: TpmClient, { policy, openPcrs, openPin }: OpenFlags): Promise<Policy[]> {
@@ -81,10 +112,14 @@ async function namedPolicies(tpm: TpmClient, { policy, openPcrs, openPin }: Open
   return [...ofFile, [{ kind: 'pcr', values }, ...(openPin === undefined ? [] : [{ kind: 'auth-value' } as const])]];
 }
 
-function approvedBy(policy: Policy | undefined, { signedPolicy }: OpenFlags): Pick<UnsealRequest, 'approved'> {
-  const step = policy?.find(({ kind }) => kind === 'authorize');
-  if (signedPolicy === undefined || step?.kind !== 'authorize') return {};
-  return {
-    approved: inFile(signedPolicy, () => parseSignedPolicies(readInput(signedPolicy, MAX_FILE).toString(), step.key)),
-  };
+function approvedBy(policy: Policy, { signedPolicy }: OpenFlags): Policy {
+  if (signedPolicy === undefined) return policy;
+  return policy.map((step) =>
+    step.kind === 'authorize' ? withApproved(step, readSignedPolicies(signedPolicy, step)) : step,
+  );
+}
+
+/** @throws {KeyError} with the file's name */
+export function readSignedPolicies(path: string, signer: Parameters<typeof parseSignedPolicies>[1]) {
+  return inFile(path, () => parseSignedPolicies(readInput(path, MAX_FILE).toString(), signer));
 }

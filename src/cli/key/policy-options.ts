@@ -1,7 +1,7 @@
 /** Options that say to what a trusted key is sealed. */
 import type { Command } from 'commander';
-import { fromHex } from '../../bytes/index.ts';
-import { currentPcrValues, KeyError, policyKeyArea } from '../../keys/index.ts';
+import { digestInfo, fromHex, toHex } from '../../bytes/index.ts';
+import { currentPcrValues, KeyError, keepApproved, policyKeyArea } from '../../keys/index.ts';
 import {
   type Policy,
   type PolicyPcr,
@@ -16,6 +16,7 @@ import { inFile } from '../in-file.ts';
 import { readInput } from '../read-input.ts';
 import { SECRET_FORMS } from '../secret-source.ts';
 import { collect } from '../tree-options.ts';
+import { readSignedPolicies } from './open-options.ts';
 
 export interface PolicyFlags {
   readonly pcrs?: string;
@@ -23,6 +24,7 @@ export interface PolicyFlags {
   readonly now?: boolean;
   readonly pin?: string;
   readonly authorize?: string;
+  readonly approve?: string;
 }
 
 export function addPolicyOptions(command: Command): Command {
@@ -30,11 +32,15 @@ export function addPolicyOptions(command: Command): Command {
     .option('--pcrs <selection>', 'seal to these PCRs, as sha256:0,7')
     .option(
       '--pcr-values <file>',
-      'values of those PCRs in a boot to come, as `boot predict --json` or tpm2_quote --pcr give them (may be repeated); left out: as they are now',
+      'values of those PCRs in boots to come, as `boot predict --json` or tpm2_quote --pcr give them (may be repeated); left out: as they are now',
       collect,
     )
     .option('--now', 'with --pcr-values: the PCRs as they are now do as well')
     .option('--authorize <pem>', 'seal to whatever PCR policy the owner of this RSA public key signs')
+    .option(
+      '--approve <file>',
+      'with --authorize: policies that its owner has signed so far (JSON of systemd-measure), kept with the key',
+    )
     .option('--pin <source>', `ask for a PIN as well, which the TPM protects from guessing: ${SECRET_FORMS}`);
 }
 
@@ -44,6 +50,9 @@ export function addPolicyOptions(command: Command): Command {
  */
 export async function policyFor(tpm: TpmClient, flags: PolicyFlags): Promise<Policy | undefined> {
   const steps: PolicyStep[] = [];
+  if (flags.approve !== undefined && flags.authorize === undefined) {
+    throw new KeyError('key.option', '--approve is about --authorize, which is missing');
+  }
   if (flags.authorize !== undefined) steps.push(authorizeStep(flags.authorize, flags));
   else if (flags.pcrs !== undefined) steps.push(await pcrStep(tpm, parsePcrSelection(flags.pcrs), flags));
   else if (flags.pcrValues !== undefined) {
@@ -53,33 +62,63 @@ export async function policyFor(tpm: TpmClient, flags: PolicyFlags): Promise<Pol
   return steps.length === 0 ? undefined : steps;
 }
 
-function authorizeStep(pem: string, { pcrs }: PolicyFlags): PolicyStep {
+function authorizeStep(pem: string, { pcrs, approve }: PolicyFlags): PolicyStep {
   if (pcrs !== undefined) {
     throw new KeyError('key.option', '--authorize and --pcrs exclude each other', {
       advice: 'which PCRs it is about stands in the policies that are signed',
     });
   }
   const key = inFile(pem, () => policyKeyArea(readInput(pem, 64 * 1024)));
-  return { kind: 'authorize', key, policyRef: new Uint8Array(0) };
+  const step = { kind: 'authorize', key, policyRef: new Uint8Array(0) } as const;
+  return approve === undefined ? step : approvedStep(step, approve);
+}
+
+/** The step with what the file holds kept in it. */
+export function approvedStep(
+  step: Extract<PolicyStep, { kind: 'authorize' }>,
+  file: string,
+): Extract<PolicyStep, { kind: 'authorize' }> {
+  return keepApproved(step, readSignedPolicies(file, step));
 }
 
 async function pcrStep(tpm: TpmClient, selection: TPML_PCR_SELECTION, flags: PolicyFlags): Promise<PolicyStep> {
   const { pcrValues = [], now = false } = flags;
-  const later = pcrValues.map((file) => inFile(file, () => valuesIn(readInput(file, 1 << 20), selection)));
-  const states = pcrValues.length === 0 || now ? [await currentPcrValues(tpm, selection), ...later] : later;
+  const later = pcrValues.flatMap((file) => inFile(file, () => statesIn(readInput(file, MAX_VALUES), selection)));
+  const all = pcrValues.length === 0 || now ? [await currentPcrValues(tpm, selection), ...later] : later;
+  // Boots that differ in other PCRs alone are one state.
+  const states = [...new Map(all.map((values) => [values.map(({ value }) => toHex(value)).join(), values])).values()];
   const [only, ...others] = states;
   if (only !== undefined && others.length === 0) return { kind: 'pcr', values: only };
   return { kind: 'or', branches: states.map((values) => [{ kind: 'pcr', values }]) };
 }
 
-/** The selected PCRs out of a file with values: tpm2-tools' binary one, or JSON `{"pcrs":{"sha256":{"7":HEX}}}` with or without `pcrs`. */
-function valuesIn(bytes: Buffer, selection: TPML_PCR_SELECTION): PolicyPcr[] {
-  const known = bytes[0] === 0x7b ? jsonValues(bytes.toString('utf8')) : binaryValues(bytes);
+/** Predictions tell each measurement. */
+const MAX_VALUES = 16 << 20;
+
+/**
+ * The selected PCRs in each state that a file tells: tpm2-tools' binary one, or JSON, `{"sha256":{"7":HEX}}`, that below
+ * `pcrs`, or several of these as the `variants` of `boot predict`.
+ */
+function statesIn(bytes: Buffer, selection: TPML_PCR_SELECTION): PolicyPcr[][] {
+  if (bytes.length > MAX_VALUES) throw new KeyError('key.malformed', `it has more than ${MAX_VALUES} bytes`);
+  const states = bytes[0] === 0x7b ? jsonStates(bytes.toString('utf8')) : [{ name: 'it', values: binaryValues(bytes) }];
+  return states.map((state) => selectedIn(state, selection));
+}
+
+interface KnownState {
+  /** Of the variant, for people. */
+  readonly name: string;
+  readonly values: readonly PolicyPcr[];
+}
+
+function selectedIn({ name, values }: KnownState, selection: TPML_PCR_SELECTION): PolicyPcr[] {
   return selection.flatMap(({ hash, pcrs }) =>
     pcrs.map((pcr) => {
-      const found = known.find((value) => value.bank === hash && value.pcr === pcr);
+      const found = values.find((value) => value.bank === hash && value.pcr === pcr);
       if (found !== undefined) return found;
-      throw new KeyError('key.option', `the file has no value of PCR ${pcr} in bank ${hash}`);
+      throw new KeyError('key.option', `${name} has no value of PCR ${pcr} in bank ${hash}`, {
+        advice: 'leave that PCR out of --pcrs; `assay boot predict` tells why it does not follow',
+      });
     }),
   );
 }
@@ -93,16 +132,33 @@ function binaryValues(bytes: Buffer): PolicyPcr[] {
   });
 }
 
-function jsonValues(text: string): PolicyPcr[] {
+function jsonStates(text: string): KnownState[] {
   const root = recordOf(parseJson(text));
+  if (!Array.isArray(root.variants)) return [{ name: 'it', values: jsonValues(root) }];
+  if (root.variants.length === 0) throw new KeyError('key.malformed', 'it predicts no boot');
+  return root.variants.map(recordOf).map((variant) => ({
+    name: typeof variant.name === 'string' ? `'${variant.name.slice(0, 200)}'` : 'it',
+    values: jsonValues(variant),
+  }));
+}
+
+function jsonValues(root: Readonly<Record<string, unknown>>): PolicyPcr[] {
   const banks = 'pcrs' in root ? recordOf(root.pcrs) : root;
   return BANKS.flatMap((bank) =>
     Object.entries(recordOf(banks[bank] ?? {})).map(([pcr, value]) => ({
       bank,
       pcr: Number(pcr),
-      value: fromHex(String(value), `PCR ${pcr}`),
+      value: pcrValueOf(bank, pcr, value),
     })),
   );
+}
+
+/** A key that is sealed to half a value would never open. */
+function pcrValueOf(bank: (typeof BANKS)[number], pcr: string, value: unknown): Uint8Array {
+  const bytes = fromHex(String(value), `PCR ${pcr}`);
+  const { size } = digestInfo(bank);
+  if (bytes.length === size) return bytes;
+  throw new KeyError('key.malformed', `its PCR ${pcr} has ${bytes.length} bytes, and in bank ${bank} it has ${size}`);
 }
 
 function parseJson(text: string): unknown {

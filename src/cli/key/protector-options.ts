@@ -21,9 +21,11 @@ import {
   tpmProtector,
   unsealTrustedKey,
 } from '../../keys/index.ts';
-import { readPassword, SECRET_FORMS } from '../secret-source.ts';
+import { readNewPassword, readPassword, SECRET_FORMS } from '../secret-source.ts';
 import { type TpmOptions, withTpm } from '../with-tpm.ts';
 import { handleArgument } from './handle.ts';
+import { type OpenFlags, openRequest, readOpenSecrets } from './open-options.ts';
+import { readNewPin } from './pin.ts';
 import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
 
 export interface ProtectorFlags extends TpmOptions, PolicyFlags {
@@ -70,7 +72,7 @@ export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags):
     protectors.push(tokenProtector(payload, flags.token, pin));
   }
   if (flags.password !== undefined) {
-    protectors.push(passwordProtector(payload, await readPassword(flags.password, 'new password')));
+    protectors.push(passwordProtector(payload, await readNewPassword(flags.password, 'new password')));
   }
   const recovery = flags.recovery === true ? recoveryProtector(payload) : undefined;
   if (recovery !== undefined) protectors.push(recovery.protector);
@@ -99,7 +101,7 @@ async function usbProtector(payload: Uint8Array, path: string): Promise<Protecto
 async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Promise<ProtectorOf<'tpm'>> {
   const master = masterText(randomBytes(32));
   const id = newProtectorId('tpm');
-  const pin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'PIN'));
+  const pin = flags.pin === undefined ? undefined : await readNewPin(flags.pin);
   return withTpm(flags, async ({ tpm }) => {
     const policy = await policyFor(tpm, flags);
     const blob = await sealTrustedKey(tpm, {
@@ -114,21 +116,18 @@ async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Prom
 
 // --- opening ----------------------------------------------------------------------------------------------------------
 
-export interface OpenerFlags extends TpmOptions {
+export interface OpenerFlags extends TpmOptions, OpenFlags {
   readonly openPassword?: string;
   readonly openRecovery?: string;
   readonly openTokenPin?: string;
-  readonly openPin?: string;
 }
 
 /** @param prefix of the options' names, where the command has others of the same name: `open-` */
 export function addOpenerOptions(command: Command, prefix: '' | 'open-'): Command {
-  const pin = prefix === '' ? [] : [['pin', 'the PIN of its TPM protector'] as const];
   for (const [name, what] of [
     ['password', 'its password'],
     ['recovery', 'its recovery code'],
     ['token-pin', 'the PIN of its token'],
-    ...pin,
   ] as const) {
     command.option(`--${prefix}${name} <source>`, `open a protected key with ${what}: ${SECRET_FORMS}`);
   }
@@ -144,15 +143,15 @@ export async function openersFor(flags: OpenerFlags): Promise<Openers> {
     ...(openPassword === undefined ? {} : { password: await readPassword(openPassword, 'password') }),
     ...(openRecovery === undefined ? {} : { recoveryCode: await readPassword(openRecovery, 'recovery code') }),
     ...(tokenPin === undefined ? {} : { token: async (protector) => tokenMaster(protector, tokenPin) }),
-    ...(isNamed ? {} : { usb: removableMaster, tpm: (protector) => unsealed(protector, flags) }),
+    ...(isNamed ? {} : { usb: removableMaster, tpm: await tpmOpener(flags) }),
   };
 }
 
-async function unsealed({ blob, policy }: ProtectorOf<'tpm'>, flags: OpenerFlags): Promise<Uint8Array> {
-  const { openPin } = flags;
-  const pin = openPin === undefined ? undefined : Buffer.from(await readPassword(openPin, 'PIN'));
-  return withTpm({ ...flags, json: true }, async ({ tpm }) => {
-    const request = { ...(policy === undefined ? {} : { policy }), ...(pin === undefined ? {} : { blobAuth: pin }) };
-    return (await unsealTrustedKey(tpm, blob, request)).payload;
-  });
+async function tpmOpener(flags: OpenerFlags): Promise<NonNullable<Openers['tpm']>> {
+  const secrets = await readOpenSecrets(flags);
+  return ({ blob, policy }) =>
+    withTpm({ ...flags, json: true }, async ({ tpm }) => {
+      const described = policy === undefined ? [] : [policy];
+      return (await unsealTrustedKey(tpm, blob, await openRequest(tpm, blob, described, flags, secrets))).payload;
+    });
 }

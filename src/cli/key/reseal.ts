@@ -6,9 +6,9 @@ import {
   encodeEncryptedKey,
   isUnsealedByKernel,
   KeyError,
-  type MasterName,
   type ProtectedKey,
   parseMasterName,
+  policyOf,
   reencryptKey,
   replaceProtector,
   sealTrustedKey,
@@ -20,22 +20,31 @@ import {
 } from '../../keys/index.ts';
 import { replaceFile } from '../../sys/index.ts';
 import type { Policy, TpmClient } from '../../tpm/index.ts';
-import { readPassword } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
-import { readKeyFile, readPolicies, replaceProtectedKey, replaceTrustedKey } from './key-file.ts';
+import {
+  type KeyFile,
+  readKeyFile,
+  readPolicies,
+  replacePolicies,
+  replaceProtectedKey,
+  replaceTrustedKey,
+} from './key-file.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
-import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
-import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
+import { addOpenOptions, type OpenFlags, type OpenSecrets, openRequest, readOpenSecrets } from './open-options.ts';
+import { readNewPin } from './pin.ts';
+import { addPolicyOptions, approvedStep, type PolicyFlags, policyFor } from './policy-options.ts';
 
 const HELP = `
 The key must open now. With --now it opens in this state too, until it is sealed anew: an update that is rolled back locks
-nobody out. Of a protected key its TPM protectors are sealed anew. The file is replaced as a whole: whatever happens, the
+nobody out. A key that is sealed with --authorize stays as it is, and --approve keeps with it what its owner has signed for
+the boots to come. Of a protected key its TPM protectors are sealed anew. The file is replaced as a whole: whatever happens, the
 old key or the new one is there. An encrypted key is encrypted under another master key, and opens under the old one no more.
 
 Example:
   assay boot predict … --json > next.json
   assay key reseal kmk.blob --pcrs sha256:4,9 --pcr-values next.json --now
+  assay key reseal evm.key --approve signed.json
   assay key reseal evm.key --master-file kmk.blob --to-master user:other --to-master-file other.payload`;
 
 interface Flags extends TpmOptions, PolicyFlags, OpenFlags {
@@ -64,7 +73,14 @@ async function runReseal(path: string, flags: Flags): Promise<void> {
     await reencryptFile(path, file.key, flags);
     return;
   }
-  const newPin = flags.pin === undefined ? undefined : Buffer.from(await readPassword(flags.pin, 'new PIN'));
+  if (flags.approve !== undefined && flags.authorize === undefined) {
+    await approveIn(path, file, flags.approve);
+    if (flags.json === true) printJson({ output: path, policies: [] });
+    else printLine(`${escapeControls(path)}: opens in the signed states too; it is sealed as before`);
+    return;
+  }
+  const opening = await readOpenSecrets(flags);
+  const newPin = flags.pin === undefined ? undefined : await readNewPin(flags.pin);
   const sealed = await withTpm(flags, async ({ tpm }) => {
     const asked = await policyFor(tpm, flags);
     if (asked === undefined) {
@@ -72,7 +88,7 @@ async function runReseal(path: string, flags: Flags): Promise<void> {
         advice: 'name it with --pcrs, --authorize or --pin',
       });
     }
-    const target = { asked, newPin };
+    const target = { asked, newPin, opening };
     return file.kind === 'trusted'
       ? [await resealFile(tpm, path, file.blob, target, flags)]
       : await resealProtectors(tpm, path, file.key, target, flags);
@@ -82,6 +98,33 @@ async function runReseal(path: string, flags: Flags): Promise<void> {
   else printLine(`${escapeControls(path)}: sealed anew`);
 }
 
+/** What the owner of its key has signed is kept with it: it is sealed to all of that already, and needs no TPM. */
+async function approveIn(path: string, file: Exclude<KeyFile, { kind: 'encrypted' }>, signed: string): Promise<void> {
+  if (file.kind === 'trusted') {
+    const policy = approvedPolicy(policyOf(file.blob, readPolicies(path)), signed);
+    if (policy === undefined) throw notAuthorized(path);
+    await replacePolicies(path, [policy]);
+    return;
+  }
+  const changed = file.key.protectors.flatMap((protector) => {
+    const policy = protector.kind === 'tpm' ? approvedPolicy(protector.policy, signed) : undefined;
+    return policy === undefined ? [] : [{ ...protector, policy }];
+  });
+  if (changed.length === 0) throw notAuthorized(path);
+  await replaceProtectedKey(path, changed.reduce<ProtectedKey>(replaceProtector, file.key));
+}
+
+/** @returns undefined for a policy that nobody signs */
+function approvedPolicy(policy: Policy | undefined, signed: string): Policy | undefined {
+  if (policy?.some(({ kind }) => kind === 'authorize') !== true) return undefined;
+  return policy.map((step) => (step.kind === 'authorize' ? approvedStep(step, signed) : step));
+}
+
+const notAuthorized = (path: string): KeyError =>
+  new KeyError('key.option', `${path} is not sealed to what somebody signs`, {
+    advice: 'seal it anew with --authorize',
+  });
+
 async function reencryptFile(path: string, key: EncryptedKey, flags: Flags): Promise<void> {
   if (flags.toMaster === undefined) {
     throw new KeyError('key.option', `${path} is an encrypted key, which is sealed to nothing but its master key`, {
@@ -89,11 +132,15 @@ async function reencryptFile(path: string, key: EncryptedKey, flags: Flags): Pro
     });
   }
   const name = parseMasterName(flags.toMaster);
-  const { masterFile, toMasterFile, ...others } = flags;
-  const masterOf = (master: MasterName, file: string | undefined): Promise<Uint8Array> =>
-    masterPayload(master, { ...others, ...(file === undefined ? {} : { masterFile: file }) });
-  const to = { name, payload: await masterOf(name, toMasterFile) };
-  const moved = reencryptKey(key, await masterOf(key.master, masterFile), to);
+  const { tpm, data, toMasterFile } = flags;
+  // What opens the one that it is under now says nothing about the other one.
+  const other = {
+    ...(tpm === undefined ? {} : { tpm }),
+    ...(data === undefined ? {} : { data }),
+    ...(toMasterFile === undefined ? {} : { masterFile: toMasterFile }),
+  };
+  const to = { name, payload: await masterPayload(name, other) };
+  const moved = reencryptKey(key, await masterPayload(key.master, flags), to);
   await replaceFile(path, encodeEncryptedKey(moved));
   if (flags.json === true) printJson({ output: path, master: name });
   else printLine(`${escapeControls(path)}: encrypted under ${name}`);
@@ -102,11 +149,13 @@ async function reencryptFile(path: string, key: EncryptedKey, flags: Flags): Pro
 interface Target {
   readonly asked: Policy;
   readonly newPin: Uint8Array | undefined;
+  readonly opening: OpenSecrets;
 }
 
 async function resealFile(tpm: TpmClient, path: string, blob: TrustedBlob, target: Target, flags: Flags) {
-  const resealed = await sealAnew(tpm, blob, await openRequest(tpm, path, blob, flags), target);
-  await replaceTrustedKey(path, resealed.blob, resealed.policy, readPolicies(path));
+  const before = readPolicies(path);
+  const resealed = await sealAnew(tpm, blob, await openRequest(tpm, blob, before, flags, target.opening), target);
+  await replaceTrustedKey(path, resealed.blob, resealed.policy, before);
   return resealed.blob;
 }
 
@@ -120,8 +169,8 @@ async function resealProtectors(tpm: TpmClient, path: string, key: ProtectedKey,
         advice: 'remove this protector and add one without --kernel-unseals',
       });
     }
-    const described = protector.policy === undefined ? {} : { policy: protector.policy };
-    const request = { ...(await openRequest(tpm, '-', protector.blob, flags)), ...described };
+    const described = protector.policy === undefined ? [] : [protector.policy];
+    const request = await openRequest(tpm, protector.blob, described, flags, target.opening);
     const { blob, policy } = await sealAnew(tpm, protector.blob, request, target);
     sealed.push(blob);
     next = replaceProtector(next, { ...protector, blob, policy });

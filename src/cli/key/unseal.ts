@@ -2,13 +2,13 @@
 import { writeSync } from 'node:fs';
 import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
-import { decryptKey, openProtectedKey, unsealTrustedKey } from '../../keys/index.ts';
+import { decryptKey, openProtectedKey } from '../../keys/index.ts';
 import { printJson } from '../terminal.ts';
-import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
+import { addTpmOptions, type TpmOptions } from '../with-tpm.ts';
 import { type KeyFile, readKeyFile } from './key-file.ts';
-import { MASTER_FILE_HELP, masterPayload } from './master.ts';
-import { addOpenOptions, type OpenFlags, openRequest } from './open-options.ts';
-import { addOpenerOptions, type OpenerFlags, openersFor } from './protector-options.ts';
+import { MASTER_FILE_HELP, masterPayload, unsealedFrom } from './master.ts';
+import { addOpenOptions, openFlagsOf, type PlainOpenFlags } from './open-options.ts';
+import { addOpenerOptions, openersFor } from './protector-options.ts';
 
 const HELP = `
 The payload is written as it is, to standard output; where the key does not open there is nothing, and the exit code is 1.
@@ -18,9 +18,7 @@ Example:
   assay key unseal evm.key --master-file kmk.blob > evm.payload
   assay key unseal disk.key --recovery prompt > payload`;
 
-export interface UnsealFlags extends TpmOptions, Omit<OpenFlags, 'openPcrs' | 'openPin'> {
-  readonly pcrs?: string;
-  readonly pin?: string;
+export interface UnsealFlags extends TpmOptions, PlainOpenFlags {
   readonly password?: string;
   readonly recovery?: string;
   readonly tokenPin?: string;
@@ -48,27 +46,18 @@ async function runUnseal(path: string, flags: UnsealFlags): Promise<void> {
 
 /** @returns a secret */
 export async function payloadOf(path: string, file: KeyFile, flags: UnsealFlags): Promise<Uint8Array> {
-  if (file.kind === 'encrypted') return decryptKey(file.key, await masterPayload(file.key.master, flags));
-  if (file.kind === 'protected')
-    return (await openProtectedKey(file.key, await openersFor(openerFlags(flags)))).payload;
-  return withTpm({ ...flags, json: true }, async ({ tpm }) => {
-    const { pcrs: openPcrs, pin: openPin, ...others } = flags;
-    const asked = {
-      ...others,
-      ...(openPcrs === undefined ? {} : { openPcrs }),
-      ...(openPin === undefined ? {} : { openPin }),
-    };
-    return (await unsealTrustedKey(tpm, file.blob, await openRequest(tpm, path, file.blob, asked))).payload;
-  });
+  const opening = openerFlags(flags);
+  if (file.kind === 'encrypted') return decryptKey(file.key, await masterPayload(file.key.master, opening));
+  if (file.kind === 'protected') return (await openProtectedKey(file.key, await openersFor(opening))).payload;
+  return unsealedFrom(path, file.blob, opening);
 }
 
-function openerFlags({ password, recovery, tokenPin, pin, ...tpm }: UnsealFlags): OpenerFlags {
+function openerFlags({ password, recovery, tokenPin, ...others }: UnsealFlags) {
   return {
-    ...tpm,
+    ...openFlagsOf(others),
     ...(password === undefined ? {} : { openPassword: password }),
     ...(recovery === undefined ? {} : { openRecovery: recovery }),
     ...(tokenPin === undefined ? {} : { openTokenPin: tokenPin }),
-    ...(pin === undefined ? {} : { openPin: pin }),
   };
 }
 

@@ -2,7 +2,6 @@
 import { digestInfo } from '../../bytes/index.ts';
 import {
   AES_128_CFB,
-  type ApprovedPcrPolicy,
   activeBanks,
   currentValues,
   extendPcr,
@@ -14,10 +13,12 @@ import {
   policyDigest,
   Session,
   satisfyPolicy,
+  TPM_RH,
   TPM2_Create,
   TPM2_FlushContext,
   TPM2_GetRandom,
   TPM2_Load,
+  TPM2_LoadExternal,
   TPM2_ReadPublic,
   TPM2_Unseal,
   type TPML_PCR_SELECTION,
@@ -63,8 +64,6 @@ export interface UnsealRequest {
   readonly policy?: Policy;
   /** Handle of a policy session that satisfies it already, unsalted as the kernel takes it; it is left there. */
   readonly policyHandle?: number;
-  /** What the key of an `authorize` step has signed. */
-  readonly approved?: readonly ApprovedPcrPolicy[];
 }
 
 export interface UnsealedKey {
@@ -109,7 +108,7 @@ async function randomOf(tpm: TpmClient, size: number): Promise<Uint8Array> {
 
 /**
  * Seals a payload under a storage key. It travels to the TPM encrypted, in a session that is salted with that key.
- * @throws {KeyError} `key.size`, `key.no-parent`, `key.wrong-secret`
+ * @throws {KeyError} `key.size`, `key.no-parent`, `key.wrong-secret`; `key.option` for a policy that nothing can satisfy here
  */
 export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Promise<TrustedBlob> {
   const { hash = 'sha256', blobAuth = EMPTY, form = 'asn1', payload, migratable = false } = request;
@@ -121,6 +120,7 @@ export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Prom
   const data = form === 'legacy' ? Buffer.concat([payload, Buffer.of(migratable ? 1 : 0)]) : payload;
   try {
     const parent = await parentOf(tpm, request.parent);
+    for (const step of request.policy ?? []) if (step.kind === 'authorize') await tryPolicyKey(tpm, step.key);
     const sealed = await underParent(tpm, parent, request.keyAuth, { decrypt: true }, (parentHandle) =>
       tpm.execute(
         TPM2_Create,
@@ -141,6 +141,21 @@ export async function sealTrustedKey(tpm: TpmClient, request: SealRequest): Prom
     return { form, parent: request.parent, emptyAuth: blobAuth.length === 0, ...sealedKey };
   } catch (error) {
     throw keyError(error);
+  }
+}
+
+/** A key that the TPM cannot load would be noticed when the machine no longer opens. */
+async function tryPolicyKey(tpm: TpmClient, key: TPMT_PUBLIC): Promise<void> {
+  try {
+    const request = { inPrivate: undefined, inPublic: key, hierarchy: TPM_RH.OWNER };
+    const { objectHandle } = await tpm.execute(TPM2_LoadExternal, request);
+    await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle });
+  } catch (cause) {
+    if (!(cause instanceof TpmError) || cause.rc === undefined) throw cause;
+    throw new KeyError('key.option', `this TPM does not take the key that signs the policies: ${cause.message}`, {
+      advice: 'take an RSA key of 2048 bits, which every TPM 2.0 has',
+      cause,
+    });
   }
 }
 
@@ -209,7 +224,7 @@ async function unsealObject(
   parent: Parent,
   itemHandle: number,
   { area }: TrustedBlob,
-  { blobAuth = EMPTY, policy, policyHandle, approved }: UnsealRequest,
+  { blobAuth = EMPTY, policy, policyHandle }: UnsealRequest,
 ): Promise<Uint8Array> {
   const authHash = area.nameAlg === 'null' ? 'sha256' : area.nameAlg;
   if (policyHandle !== undefined) {
@@ -228,7 +243,7 @@ async function unsealObject(
     symmetric: AES_128_CFB,
   });
   try {
-    if (isPolicy) await satisfyPolicy(tpm, session, policy ?? [], approved);
+    if (isPolicy) await satisfyPolicy(tpm, session, policy ?? []);
     session.attributes = { continueSession: true, encrypt: true };
     const auth = { itemHandle: { session, authValue: blobAuth } };
     // The name is ours and not the TPM's word: what anybody else loaded there does not unseal in this session.

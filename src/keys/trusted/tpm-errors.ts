@@ -45,6 +45,12 @@ export function keyError(error: unknown): unknown {
       },
     );
   }
+  if (is('SIGNATURE')) {
+    return new KeyError('key.policy', 'the TPM refuses the signed policy: another key made its signature', {
+      advice: 'take one that the owner of the --authorize key has signed',
+      cause: error,
+    });
+  }
   if (RESET.some(is)) {
     return new KeyError('key.tpm-reset', 'the TPM forgot what it was asked: it was reset meanwhile', {
       advice: 'try again',

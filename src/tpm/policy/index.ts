@@ -1,2 +1,10 @@
-export { type Policy, type PolicyPcr, type PolicyStep, pcrDigest, pcrSelectionOf, policyDigest } from './policy.ts';
-export { type ApprovedPcrPolicy, currentValues, PolicyNotSatisfied, satisfyPolicy } from './satisfy.ts';
+export {
+  type ApprovedPcrPolicy,
+  type Policy,
+  type PolicyPcr,
+  type PolicyStep,
+  pcrDigest,
+  pcrSelectionOf,
+  policyDigest,
+} from './policy.ts';
+export { currentValues, PolicyNotSatisfied, satisfyPolicy } from './satisfy.ts';

@@ -7,7 +7,7 @@ import { encode } from '../codec.ts';
 import { TPM2_PolicyAuthorize, TPM2_PolicyAuthValue, TPM2_PolicyOR, TPM2_PolicyPCR } from '../commands.ts';
 import { TpmError } from '../errors.ts';
 import { objectName } from '../names.ts';
-import { type TPMI_ALG_HASH, TPML_PCR_SELECTION, type TPMT_PUBLIC } from '../structures.ts';
+import { type TPMI_ALG_HASH, TPML_PCR_SELECTION, type TPMT_PUBLIC, type TPMT_SIGNATURE } from '../structures.ts';
 
 /** Steps, all of which must hold, in their order. */
 export type Policy = readonly PolicyStep[];
@@ -17,8 +17,16 @@ export type PolicyStep =
   | { readonly kind: 'pcr'; readonly values: readonly PolicyPcr[] }
   /** One of two to eight policies holds. It stands first: what stood before would be forgotten. */
   | { readonly kind: 'or'; readonly branches: readonly Policy[] }
-  /** A policy holds that this key has signed: so an update locks nobody out. It stands first, too. */
-  | { readonly kind: 'authorize'; readonly key: TPMT_PUBLIC; readonly policyRef: Uint8Array }
+  /**
+   * A policy holds that this key has signed: so an update locks nobody out. It stands first, too. What the key has signed
+   * so far satisfies the step, and is no part of its digest.
+   */
+  | {
+      readonly kind: 'authorize';
+      readonly key: TPMT_PUBLIC;
+      readonly policyRef: Uint8Array;
+      readonly approved?: readonly ApprovedPcrPolicy[];
+    }
   /** The object's authorization value, as a PIN: with the TPM's protection against guessing. */
   | { readonly kind: 'auth-value' };
 
@@ -26,6 +34,15 @@ export interface PolicyPcr {
   readonly bank: TPMI_ALG_HASH;
   readonly pcr: number;
   readonly value: Uint8Array;
+}
+
+/** A PCR policy that the key of an `authorize` step has signed. */
+export interface ApprovedPcrPolicy {
+  readonly selection: TPML_PCR_SELECTION;
+  /** Of the policy with that one step. */
+  readonly digest: Uint8Array;
+  /** Over H(digest ‖ policyRef), H being the key's name algorithm (Part 3, 23.16). */
+  readonly signature: TPMT_SIGNATURE;
 }
 
 /** TPM2_PolicyOR takes at least two digests; TPML_DIGEST holds eight. */

@@ -13,17 +13,16 @@ import {
 import { TpmError } from '../errors.ts';
 import { objectName } from '../names.ts';
 import { readPcrs } from '../pcr-bank.ts';
-import { TPM_RH, type TPML_PCR_SELECTION, type TPMT_SIGNATURE } from '../structures.ts';
-import { type Policy, type PolicyPcr, type PolicyStep, pcrDigest, pcrSelectionOf, policyDigest } from './policy.ts';
-
-/** A PCR policy that the key of an `authorize` step has signed. */
-export interface ApprovedPcrPolicy {
-  readonly selection: TPML_PCR_SELECTION;
-  /** Of the policy with that one step. */
-  readonly digest: Uint8Array;
-  /** Over H(digest ‖ policyRef) (Part 3, 23.16). */
-  readonly signature: TPMT_SIGNATURE;
-}
+import { TPM_RH, type TPML_PCR_SELECTION, type TPMT_PUBLIC } from '../structures.ts';
+import {
+  type ApprovedPcrPolicy,
+  type Policy,
+  type PolicyPcr,
+  type PolicyStep,
+  pcrDigest,
+  pcrSelectionOf,
+  policyDigest,
+} from './policy.ts';
 
 /** Why a policy cannot be satisfied now. */
 export class PolicyNotSatisfied extends Error {
@@ -46,21 +45,11 @@ export class PolicyNotSatisfied extends Error {
  * @param session a policy session whose hash is the object's name algorithm
  * @throws {PolicyNotSatisfied} where the PCRs are other ones, or nothing approves them
  */
-export async function satisfyPolicy(
-  tpm: TpmClient,
-  session: Session,
-  policy: Policy,
-  approved: readonly ApprovedPcrPolicy[] = [],
-): Promise<void> {
-  for (const step of policy) await satisfyStep(tpm, session, step, approved);
+export async function satisfyPolicy(tpm: TpmClient, session: Session, policy: Policy): Promise<void> {
+  for (const step of policy) await satisfyStep(tpm, session, step);
 }
 
-async function satisfyStep(
-  tpm: TpmClient,
-  session: Session,
-  step: PolicyStep,
-  approved: readonly ApprovedPcrPolicy[],
-): Promise<void> {
+async function satisfyStep(tpm: TpmClient, session: Session, step: PolicyStep): Promise<void> {
   const policySession = session.handle;
   switch (step.kind) {
     case 'pcr': {
@@ -71,13 +60,13 @@ async function satisfyStep(
       return;
     }
     case 'or': {
-      await satisfyPolicy(tpm, session, await nearestBranch(tpm, step.branches), approved);
+      await satisfyPolicy(tpm, session, await nearestBranch(tpm, step.branches));
       const pHashList = step.branches.map((branch) => policyDigest(branch, session.authHash));
       await tpm.execute(TPM2_PolicyOR, { policySession, pHashList });
       return;
     }
     case 'authorize':
-      return await satisfyAuthorize(tpm, session, step, approved);
+      return await satisfyAuthorize(tpm, session, step);
     case 'auth-value':
       await tpm.execute(TPM2_PolicyAuthValue, { policySession });
       session.policyAuth = 'value';
@@ -99,8 +88,7 @@ async function nearestBranch(tpm: TpmClient, branches: readonly Policy[]): Promi
 async function satisfyAuthorize(
   tpm: TpmClient,
   session: Session,
-  { key, policyRef }: Extract<PolicyStep, { kind: 'authorize' }>,
-  approved: readonly ApprovedPcrPolicy[],
+  { key, policyRef, approved = [] }: Extract<PolicyStep, { kind: 'authorize' }>,
 ): Promise<void> {
   const found = await approvedNow(tpm, approved, session.authHash);
   if (found === undefined) {
@@ -117,14 +105,10 @@ async function satisfyAuthorize(
   const request = { inPrivate: undefined, inPublic: key, hierarchy: TPM_RH.OWNER };
   const { objectHandle: keyHandle } = await tpm.execute(TPM2_LoadExternal, request);
   try {
-    const signed = digest(session.authHash, found.policy.digest, policyRef);
-    const { validation } = await tpm.execute(TPM2_VerifySignature, {
-      keyHandle,
-      digest: signed,
-      signature: found.policy.signature,
-    });
+    const { digest: approvedPolicy, signature } = found.policy;
+    const signed = digest(nameAlgOf(key), approvedPolicy, policyRef);
+    const { validation } = await tpm.execute(TPM2_VerifySignature, { keyHandle, digest: signed, signature });
     const keySign = objectName(key);
-    const approvedPolicy = found.policy.digest;
     await tpm.execute(TPM2_PolicyAuthorize, {
       policySession,
       approvedPolicy,
@@ -135,6 +119,11 @@ async function satisfyAuthorize(
   } finally {
     await tpm.execute(TPM2_FlushContext, { flushHandle: keyHandle });
   }
+}
+
+function nameAlgOf({ nameAlg }: TPMT_PUBLIC): DigestAlgorithm {
+  if (nameAlg !== 'null') return nameAlg;
+  throw new TpmError('tpm.argument', 'a key that signs policies has a name algorithm');
 }
 
 async function approvedNow(
