@@ -55,7 +55,7 @@ export function looksEncrypted(text: string): boolean {
 
 /**
  * @param text the line of `keyctl pipe`, with the kernel's word `load` before it or without
- * @throws {KeyError} `key.malformed`, which says the place; `key.size`
+ * @throws {KeyError} `key.malformed`, which says the place
  */
 export function parseEncryptedKey(text: string): EncryptedKey {
   if (text.length > MAX_LINE) throw malformed(`it has more than ${MAX_LINE} characters`);
@@ -69,7 +69,7 @@ export function parseEncryptedKey(text: string): EncryptedKey {
   if (!/^[1-9]\d{0,3}$/.test(length))
     throw malformed(`its length '${length.slice(0, 20)}' is no number from 20 to 4096`);
   const size = Number(length);
-  checkSize(format ?? 'default', size);
+  if (!isSizeOf(format ?? 'default', size)) throw malformed(`a payload of ${size} bytes is not one of its format`);
   if (!/^(?:[0-9a-fA-F]{2})+$/.test(hex)) throw malformed('its last word is not hexadecimal');
   const bytes = Buffer.from(hex, 'hex');
   const padded = Math.ceil(size / BLOCK) * BLOCK;
@@ -153,9 +153,12 @@ function derivedKey(purpose: 'ENC_KEY' | 'AUTH_KEY', master: Uint8Array): Buffer
   return createHash('sha256').update(buffer).digest();
 }
 
+const isSizeOf = (format: EncryptedFormat, size: number): boolean =>
+  size >= SIZES[format].least && size <= SIZES[format].most;
+
 function checkSize(format: EncryptedFormat, size: number): void {
+  if (isSizeOf(format, size)) return;
   const { least, most } = SIZES[format];
-  if (size >= least && size <= most) return;
   const wanted = least === most ? `exactly ${least}` : `${least} to ${most}`;
   throw new KeyError('key.size', `an encrypted key of format ${format} has ${wanted} bytes, and not ${size}`);
 }

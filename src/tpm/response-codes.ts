@@ -245,3 +245,8 @@ export function isResponseCode(rc: number, name: ResponseCodeName): boolean {
   const base = (rc & RC_FMT1) !== 0 ? rc & 0x0bf : rc;
   return base === TPM_RC[name];
 }
+
+/** Whether a code is about one of the command's parameters, and not about a handle, a session or the TPM (Part 2, 6.6.2). */
+export function isAboutParameter(rc: number): boolean {
+  return (rc & RC_FMT1) !== 0 && (rc & RC_P) !== 0;
+}

@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { digest } from '../../src/bytes/index.ts';
 import {
   encodeTrustedBlob,
+  KeyError,
   lockPcr,
   newPayload,
   parseSignedPolicies,
@@ -242,28 +243,47 @@ function holds(open: () => Promise<OpenedTpm>): void {
     await assert.rejects(unsealTrustedKey(tpm, blob, { policy }), { code: 'key.wrong-boot-state' });
   });
 
-  test('a blob with a changed byte never opens, and nothing is left in the TPM', async () => {
-    const bytes = encodeTrustedBlob(await seal());
-    for (let at = 0; at < bytes.length; at++) {
-      const changed = Buffer.from(bytes);
-      changed[at] = (changed[at] ?? 0) ^ 0x01;
-      const payload = await payloadOf(changed);
-      // The remark that no authorization is needed is nobody's secret, and nothing depends on it.
-      if (payload !== undefined) assert.ok(at >= 13 && at <= 17, `byte ${at}`);
-    }
-    for (const property of [0x80000000, 0x02000000, 0x03000000]) {
-      const asked = { capability: 'handles', property, propertyCount: 16 } as const;
-      const { capabilityData } = await tpm.execute(t.TPM2_GetCapability, asked);
-      assert.deepEqual(capabilityData.data, []);
-    }
-
-    async function payloadOf(changed: Buffer): Promise<Uint8Array | undefined> {
-      try {
-        return (await unsealTrustedKey(tpm, parseTrustedBlob(changed))).payload;
-      } catch {
-        return undefined;
+  for (const form of ['asn1', 'legacy'] as const) {
+    test(`a blob with a changed byte opens nowhere, which is a no of its own, and nothing is left in the TPM: ${form}`, async () => {
+      const bytes = encodeTrustedBlob(await seal({ form, policy: await pcrPolicy(17) }));
+      const parent = form === 'legacy' ? { parent: PARENT } : {};
+      const answers = new Set<string>();
+      for (let at = 0; at < bytes.length; at++) {
+        for (const mask of [0x01, 0x80, 0xff]) {
+          const changed = Buffer.from(bytes);
+          changed[at] = (changed[at] ?? 0) ^ mask;
+          const { code, exitCode } = await refusal(changed, parent);
+          // The remark that no authorization is needed may say so or not: under a policy nothing depends on it.
+          if (code === 'opened') assert.deepEqual([bytes[at], changed[at], at < 20], [1, 0, true], `byte ${at}`);
+          else assert.equal(exitCode, 1, `byte ${at}: ${code}`);
+          answers.add(code);
+        }
       }
+      const others = form === 'asn1' ? ['opened', 'key.no-parent'] : [];
+      assert.deepEqual([...answers].sort(), ['key.foreign-blob', 'key.malformed', ...others].sort());
+      for (const property of [0x80000000, 0x02000000, 0x03000000]) {
+        const asked = { capability: 'handles', property, propertyCount: 16 } as const;
+        const { capabilityData } = await tpm.execute(t.TPM2_GetCapability, asked);
+        assert.deepEqual(capabilityData.data, []);
+      }
+    });
+  }
+
+  async function refusal(changed: Buffer, parent: UnsealRequest): Promise<{ code: string; exitCode: number }> {
+    try {
+      await unsealTrustedKey(tpm, parseTrustedBlob(changed), { ...parent, policy: await pcrPolicy(17) });
+      return { code: 'opened', exitCode: 0 };
+    } catch (error) {
+      assert.ok(error instanceof KeyError, String(error));
+      return error;
     }
+  }
+
+  test('a key that asks for an authorization value is not tried without one: the TPM counts wrong tries', async () => {
+    const blob = await seal({ blobAuth: Buffer.from('1234') });
+    for (let round = 0; round < 10; round++)
+      await assert.rejects(unsealTrustedKey(tpm, blob), { code: 'key.wrong-secret', message: /none was given/ });
+    await unsealTrustedKey(tpm, blob, { blobAuth: Buffer.from('1234') });
   });
 }
 
@@ -346,7 +366,7 @@ describe('trusted keys and tpm2-tools', requires('swtpm', 'tpm2_quote'), () => {
     const read = (name: string): Buffer => execFileSync('cat', [join(folder, name)]);
     const legacyBytes = Buffer.concat([read('made.priv'), read('made.pub')]);
     const blob = parseTrustedBlob(legacyBytes);
-    const unsealed = await unsealTrustedKey(tpm, { ...blob, form: 'asn1', parent: PARENT });
+    const unsealed = await unsealTrustedKey(tpm, { ...blob, form: 'asn1', parent: PARENT, emptyAuth: true });
     assert.deepEqual(Buffer.from(unsealed.payload), payload);
   });
 });

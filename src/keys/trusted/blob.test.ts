@@ -59,7 +59,8 @@ test('the remark that no authorization is needed may be DER’s true, and must b
   assert.equal(der.emptyAuth, true);
   assert.deepEqual(encodeTrustedBlob(der), WHOLE);
   assert.equal(parseTrustedBlob(remarked('a003010100')).emptyAuth, false);
-  assert.equal(codeOf(remarked('a003020101')), 'key.malformed');
+  for (const other of ['a003020101', 'a003010102', 'a0030101fe'])
+    assert.equal(codeOf(remarked(other)), 'key.malformed');
 });
 
 test('any bytes are a blob that reads the same when it is written again, or no blob', () => {

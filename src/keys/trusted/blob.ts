@@ -84,12 +84,13 @@ function parseAsn1(bytes: Uint8Array): TrustedBlob {
   };
 }
 
-/** The kernel takes every octet but 0 for true (lib/asn1_decoder.c leaves it to the format); other writers give DER's FF. */
+/** The kernel writes 01 for true and does not read it; other writers give DER's FF, and a false that is written out. */
 function booleanOf(der: Uint8Array): boolean {
   const [tag, length, octet, ...rest] = der;
-  if (tag !== 1 || length !== 1 || octet === undefined || rest.length > 0)
-    throw malformed('its emptyAuth is no BOOLEAN');
-  return octet !== 0;
+  const isBoolean = tag === 1 && length === 1 && rest.length === 0;
+  if (isBoolean && (octet === 1 || octet === 0xff)) return true;
+  if (isBoolean && octet === 0) return false;
+  throw malformed('its emptyAuth is no BOOLEAN');
 }
 
 function parseSequence(bytes: Uint8Array): TPMKey {

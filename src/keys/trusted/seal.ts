@@ -6,6 +6,7 @@ import {
   currentValues,
   extendPcr,
   type HandleAuthorization,
+  isAboutParameter,
   isResponseCode,
   objectName,
   type Policy,
@@ -29,7 +30,7 @@ import {
 import { KeyError } from '../error.ts';
 import type { SealedArea, TrustedBlob } from './blob.ts';
 import type { TrustedHash } from './options.ts';
-import { keyError } from './tpm-errors.ts';
+import { foreignBlob, keyError } from './tpm-errors.ts';
 
 /** MIN_KEY_SIZE and MAX_KEY_SIZE (keys/trusted-type.h). */
 export const TRUSTED_SIZES = { least: 32, most: 128 } as const;
@@ -193,19 +194,42 @@ export async function unsealTrustedKey(
     });
   }
   if (request.policyHandle === undefined) checkPolicy(blob, request.policy);
+  checkAuth(blob, request);
   try {
     const parent = await parentOf(tpm, handle);
-    const loading = { parentHandle: handle, inPrivate: blob.private, inPublic: blob.area };
-    const { objectHandle } = await underParent(tpm, parent, request.keyAuth, {}, (parentHandle) =>
-      tpm.execute(TPM2_Load, loading, { ...authorizedBy(parentHandle), names: parent.names }),
-    );
+    const objectHandle = await loaded(tpm, parent, blob, request.keyAuth);
     try {
       return payloadOf(blob, await unsealObject(tpm, parent, objectHandle, blob, request));
     } finally {
       await tpm.execute(TPM2_FlushContext, { flushHandle: objectHandle }).catch(() => undefined); // as the session's
     }
   } catch (error) {
+    // A key whose parent is not there does not open, which is an answer.
+    if (error instanceof KeyError && error.code === 'key.no-parent') throw notOpening(error);
     throw keyError(error);
+  }
+}
+
+function notOpening({ code, message, advice, cause }: KeyError): KeyError {
+  return new KeyError(code, message, { exitCode: 1, cause, ...(advice === undefined ? {} : { advice }) });
+}
+
+async function loaded(
+  tpm: TpmClient,
+  parent: Parent,
+  blob: TrustedBlob,
+  keyAuth: Uint8Array | undefined,
+): Promise<number> {
+  const loading = { parentHandle: parent.handle, inPrivate: blob.private, inPublic: blob.area };
+  try {
+    const { objectHandle } = await underParent(tpm, parent, keyAuth, {}, (parentHandle) =>
+      tpm.execute(TPM2_Load, loading, { ...authorizedBy(parentHandle), names: parent.names }),
+    );
+    return objectHandle;
+  } catch (error) {
+    // Which code a damaged blob gets depends on where it is damaged, and on the TPM: INTEGRITY, SIZE, ATTRIBUTES, HASH, …
+    if (error instanceof TpmError && error.rc !== undefined && isAboutParameter(error.rc)) throw foreignBlob(error);
+    throw error;
   }
 }
 
@@ -217,6 +241,14 @@ function checkPolicy({ area }: TrustedBlob, policy: Policy | undefined): void {
       advice: 'name it as at its creation, with --pcrs or --policy; `key create` keeps it in FILE.policy',
     });
   }
+}
+
+/** What can only be wrong is not tried: the TPM counts wrong tries. */
+function checkAuth({ form, emptyAuth, area }: TrustedBlob, { blobAuth }: UnsealRequest): void {
+  if (form === 'legacy' || emptyAuth || area.authPolicy.length > 0 || blobAuth !== undefined) return;
+  throw new KeyError('key.wrong-secret', 'the key asks for an authorization value, and none was given', {
+    advice: 'give it with --blobauth, or its PIN with --pin',
+  });
 }
 
 async function unsealObject(

@@ -35,16 +35,7 @@ export function keyError(error: unknown): unknown {
       cause: error,
     });
   }
-  if (is('INTEGRITY') || is('SENSITIVE')) {
-    return new KeyError(
-      'key.foreign-blob',
-      'this TPM did not make the key: another TPM or parent did, or its bytes were changed',
-      {
-        advice: 'take the blob of this machine, or recover the key',
-        cause: error,
-      },
-    );
-  }
+  if (is('INTEGRITY') || is('SENSITIVE')) return foreignBlob(error);
   if (is('SIGNATURE')) {
     return new KeyError('key.policy', 'the TPM refuses the signed policy: another key made its signature', {
       advice: 'take one that the owner of the --authorize key has signed',
@@ -58,6 +49,15 @@ export function keyError(error: unknown): unknown {
     });
   }
   return error;
+}
+
+/** The TPM does not take the blob. */
+export function foreignBlob(cause: TpmError): KeyError {
+  return new KeyError(
+    'key.foreign-blob',
+    'this TPM did not make the key: another TPM or parent did, or its bytes were changed',
+    { advice: 'take the blob of this machine, or recover the key', cause },
+  );
 }
 
 function wrongBootState(error: PolicyNotSatisfied): KeyError {
