@@ -1,5 +1,6 @@
 /** `assay key`: trusted and encrypted keys. */
 import type { Command } from 'commander';
+import { forbidDumps, isNativeAvailable } from '../sys/index.ts';
 import { registerCreate } from './key/create.ts';
 import { registerEvmSetup } from './key/evm-setup.ts';
 import { registerExport } from './key/export.ts';
@@ -16,6 +17,7 @@ export function register(program: Command): void {
     'after',
     '\nExample:\n  assay key create trusted --keyhandle 0x81000001 --pcrs sha256:0,7 -o kmk.blob',
   );
+  key.hook('preAction', hideSecrets);
   registerCreate(key);
   registerUnseal(key);
   registerReseal(key);
@@ -25,4 +27,9 @@ export function register(program: Command): void {
   registerRecover(key);
   registerProtector(key);
   registerEvmSetup(key);
+}
+
+/** What these commands have in memory is in no core dump, where system calls can be made at all. */
+function hideSecrets(): void {
+  if (isNativeAvailable()) forbidDumps();
 }

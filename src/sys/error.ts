@@ -18,7 +18,7 @@ export type SysErrorCode =
 /** What went wrong beneath Node: a call that cannot be made, or one that the kernel refused. */
 export class SysError extends AssayError {
   readonly code: SysErrorCode;
-  /** `EPERM`, `ENODATA`, …; undefined where no call was made. */
+  /** `EPERM`, `ENODATA`, …, of a token's module `CKR_PIN_INCORRECT`, …; undefined where no call was made. */
   readonly errno: string | undefined;
 
   constructor(

@@ -32,6 +32,7 @@ export {
   replaceFile,
 } from './private-folder.ts';
 export { ProcFile } from './proc-file.ts';
+export { forbidDumps } from './process-memory.ts';
 export { exchangeNames } from './rename.ts';
 export { type RsaRecoverer, type RsaSigner, rsaRecoverer, rsaSigner } from './rsa.ts';
 export { removeAbandonedSocket } from './socket-path.ts';

@@ -147,11 +147,10 @@ export class Pkcs11Module {
   #refused(name: Pkcs11Function, result: number): SysError {
     const why = CKR[result] ?? `CKR 0x${result.toString(16)}`;
     const advice = why.startsWith('CKR_PIN') ? 'give the token’s user PIN (pin-source or pin-value)' : undefined;
-    return new SysError(
-      'sys.token',
-      `PKCS#11 module ${this.path}: ${name}: ${why}`,
-      advice === undefined ? {} : { advice },
-    );
+    return new SysError('sys.token', `PKCS#11 module ${this.path}: ${name}: ${why}`, {
+      errno: why,
+      ...(advice === undefined ? {} : { advice }),
+    });
   }
 }
 

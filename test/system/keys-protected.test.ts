@@ -1,7 +1,16 @@
 /** `assay key` as people use it: protectors on a real removable device (a loop mount), a SoftHSM token, swtpm. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { digest } from '../../src/bytes/index.ts';
@@ -233,34 +242,44 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     },
   );
 
+  async function makeToken(): Promise<void> {
+    const [pin, bits] = ['24681357', 'rsa_keygen_bits:2048'];
+    await tool('softhsm2-util', '--init-token', '--free', '--label', 'assay', '--pin', pin, '--so-pin', '0000');
+    await tool('openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', bits, '-out', 'token.key');
+    const named = ['--token', 'assay', '--label', 'k', '--id', '10', '--pin', pin];
+    await tool('softhsm2-util', '--import', 'token.key', ...named);
+  }
+
   test('an RSA key in a token opens the key with its PIN', requires('softhsm2-util', 'openssl'), async () => {
     mkdirSync(file('tokens'));
     writeFileSync(file('softhsm2.conf'), `directories.tokendir = ${file('tokens')}\nlog.level = ERROR\n`);
     key.environment.SOFTHSM2_CONF = file('softhsm2.conf');
     writeFileSync(file('pin'), '24681357\n');
-    await tool('softhsm2-util', '--init-token', '--free', '--label', 'assay', '--pin', '24681357', '--so-pin', '0000');
-    await tool('openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', 'token.key');
-    await tool(
-      'softhsm2-util',
-      '--import',
-      'token.key',
-      '--token',
-      'assay',
-      '--label',
-      'k',
-      '--id',
-      '10',
-      '--pin',
-      '24681357',
-    );
+    await makeToken();
     const module = MODULES.find((path) => existsSync(path)) ?? 'libsofthsm2.so';
-    const uri = `pkcs11:token=assay;object=k?module-path=${module}&pin-value=24681357`;
-    await ok('create', 'protected', '--payload-file', 'payload', '--token', uri, '-o', 't');
-    assert.doesNotMatch(readFileSync(file('t'), 'latin1'), /24681357/);
+    const uri = `pkcs11:token=assay;object=k?module-path=${module}`;
+    const make = (...args: string[]) => ['create', 'protected', '--payload-file', 'payload', '-o', 't', ...args];
+    const exposed = await assay(...make('--token', `${uri}&pin-value=24681357`));
+    assert.equal(exposed.status, 2);
+    assert.match(exposed.stderr.toString(), /stands on the command line/);
+    await ok(...make('--token', `${uri}&pin-source=${file('pin')}`));
+    assert.doesNotMatch(readFileSync(file('t'), 'latin1'), /24681357|pin-source/);
     assert.deepEqual(await ok('unseal', 't', '--token-pin', 'file:pin'), payload);
-    writeFileSync(file('pin'), '00000000\n');
-    const wrong = await assay('unseal', 't', '--token-pin', 'file:pin');
-    assert.equal(wrong.stdout.length, 0);
-    assert.match(wrong.stderr.toString(), /CKR_PIN_INCORRECT/);
+    writeFileSync(file('wrong-pin'), '00000000\n');
+    await no(/the token's PIN is wrong: .*CKR_PIN_INCORRECT/, 'unseal', 't', '--token-pin', 'file:wrong-pin');
+    // Another token of that name, with another key of that name.
+    const [before = assert.fail()] = readdirSync(file('tokens'));
+    renameSync(file(`tokens/${before}`), file('first-token'));
+    const gone = await assay('unseal', 't', '--token-pin', 'file:pin');
+    assert.deepEqual([gone.status, gone.stdout.length], [3, 0]);
+    assert.match(gone.stderr.toString(), /the token's key cannot be used: .*no token fits the URI/);
+    await makeToken();
+    await no(
+      /it is another key, or the file was changed|the token’s key is wrong/,
+      'unseal',
+      't',
+      '--token-pin',
+      'file:pin',
+    );
   });
 });

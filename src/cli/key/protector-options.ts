@@ -68,6 +68,7 @@ export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags):
   if (flags.seal === true) protectors.push(await sealedProtector(payload, flags));
   if (flags.usb !== undefined) protectors.push(await usbProtector(payload, flags.usb));
   if (flags.token !== undefined) {
+    refusePinIn(flags.token);
     const pin = flags.tokenPin === undefined ? undefined : await readPassword(flags.tokenPin, 'token PIN');
     protectors.push(tokenProtector(payload, flags.token, pin));
   }
@@ -88,6 +89,14 @@ function refuseUnsealable({ seal, kernelUnseals, pcrs, pin, authorize }: Protect
   if (pcrs === undefined && pin === undefined && authorize === undefined) return;
   throw new KeyError('key.option', '--kernel-unseals excludes --pcrs, --pin and --authorize', {
     advice: 'the kernel satisfies no policy by itself; leave --kernel-unseals out, and tpm2-tools unseal it at boot',
+  });
+}
+
+/** RFC 7512, 2.4: `pin-value` in a URI is as a password on the command line. */
+function refusePinIn(uri: string): void {
+  if (!/[?&]pin-value=/i.test(uri)) return;
+  throw new KeyError('key.option', 'the PIN in the URI stands on the command line, where every user could read it', {
+    advice: 'take it out, and give --token-pin file:PATH, fd:N, - or prompt; or pin-source=FILE in the URI',
   });
 }
 
