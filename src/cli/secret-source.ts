@@ -3,16 +3,12 @@
  * it. `file:PATH` and `fd:N` are read whole, `-` is standard input, `prompt` asks at the terminal.
  */
 import { isUtf8 } from 'node:buffer';
-import { AssayError } from '../bytes/index.ts';
 import { askPassphrase } from './ask-passphrase.ts';
 import { readFully, readInput } from './read-input.ts';
+import { SecretSourceError } from './secret-error.ts';
 
 export const SECRET_FORMS = 'file:PATH, fd:N, - (standard input) or prompt';
 const MAX_SECRET = 64 * 1024;
-
-class SecretSourceError extends AssayError {
-  readonly code = 'secret.source';
-}
 
 /**
  * @param source one of {@link SECRET_FORMS}
@@ -35,7 +31,7 @@ export async function readSecret(source: string, what: string): Promise<Buffer> 
 
 /**
  * A password: the first line, without its end.
- * @throws {AssayError} `secret.source` for what is no text: it could not be typed, and replaced characters would be another
+ * @throws {SecretSourceError} for what is no text: it could not be typed, and replaced characters would be another
  */
 export async function readPassword(source: string, what: string): Promise<string> {
   const bytes = await readSecret(source, what);

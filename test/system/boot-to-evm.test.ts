@@ -1,7 +1,8 @@
 /**
- * From boot to EVM on, with Debian's ordinary kernel and an image that mkinitramfs makes with our hook: by the TPM, by a USB
- * stick, by a password typed at the console; and refused where none of them opens the key. The kernel's EVM is the judge:
- * it takes a file that was labelled under this key and denies one that was changed.
+ * From boot to EVM on, with Debian's ordinary kernel and images that mkinitramfs and dracut make with our hooks: by the TPM,
+ * by a USB stick, by a password typed at the console; and refused where none of them opens the key. The kernel's EVM is the
+ * judge: it takes a file that was labelled under this key and one that the machine's certificate vouches for, and denies
+ * one that was changed and one that somebody else signed.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -10,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { digest } from '../../src/bytes/index.ts';
-import { hmacLabel, readEvmMetadata } from '../../src/evm/index.ts';
+import { type EvmMetadata, hmacLabel, readEvmMetadata, signatureLabel } from '../../src/evm/index.ts';
 import { encodeImaDigest } from '../../src/ima/index.ts';
 import { setXattr } from '../../src/sys/index.ts';
 import * as t from '../../src/tpm/index.ts';
@@ -22,11 +23,12 @@ import { makeSparse, whileMounted } from '../guest/disk.ts';
 import { type Boot, type BootOptions, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepPcrs, parsePcrs } from '../guest/pcrs.ts';
 import { keep, runStatus } from '../guest/script.ts';
+import { makeSigningKey } from '../guest/signing-key.ts';
 import { program } from '../guest/tree.ts';
 import { requires, requiresMounts, requiresPath } from './requirements.ts';
 
 const machine = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
-const programs = requires('mkinitramfs', 'keyctl', 'argon2', 'tpm2_quote');
+const programs = requires('mkinitramfs', 'dracut', 'keyctl', 'argon2', 'openssl');
 const kernel = requiresPath('ASSAY_STANDARD_KERNEL', 'Debian package linux-image-amd64');
 const skip = machine.skip || programs.skip || kernel.skip || requiresMounts().skip;
 
@@ -34,19 +36,30 @@ const ASSAY = join(import.meta.dirname, '../../bin/assay');
 const PASSWORD = 'open sesame';
 /** The kernel's image, its command line and its initramfs (EFI stub). */
 const SEALED_TO = [4, 9];
+const SELECTION = `sha256:${SEALED_TO.join(',')}`;
 /** With the default list the kernel oopses once the HMAC key is loaded (evm_inode_init_security, a tmpfs file). */
 const FIRST = ['quiet', 'root=/dev/nvme0n1', 'rootfstype=ext4', 'rw', 'lsm=landlock,lockdown,yama,integrity,apparmor'];
 const SECOND = [...FIRST, 'audit=1'];
 /** For a stick that is not there. */
 const NOT_WAITING = 'assay.wait=1';
 
-const TREE = { '/sbin/init': program('exec sh /etc/rc'), '/srv': { folder: true } } as const;
+const TREE = {
+  '/sbin/init': program('exec sh /etc/rc'),
+  '/srv': { folder: true },
+  '/etc/os-release': { text: 'ID=guest\n' }, // without it systemd takes a root for none
+} as const;
+
+/** What of dracut's a guest without network and without LVM does not need: the image is made and unpacked sooner. */
+const OMITTED =
+  'plymouth network kernel-network-modules crypt lvm mdraid dmraid multipath btrfs resume i18n qemu virtiofs';
 
 const ask = { password: 'Password of the EVM key: ', code: 'Recovery code of the EVM key: ' };
 
 describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'assay-boot-to-evm-'));
   const place = (name: string): string => join(folder, name);
+  const own = makeSigningKey(folder, 'own', ['rsa:2048']);
+  const other = makeSigningKey(folder, 'other', ['rsa:2048']);
   let guest: Guest;
   let system: DebianSystem;
   let code = '';
@@ -59,7 +72,10 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
     await makeStick();
     await provision();
     await setUp();
-    await makeImage();
+    mkdirSync(join(system.root, 'etc/keys'), { recursive: true });
+    for (const name of ['x509_evm', 'x509_ima'])
+      writeFileSync(join(system.root, `etc/keys/${name}.der`), own.certificate);
+    await makeImages();
     await guest.onDisk(install);
   });
   after(async () => {
@@ -101,7 +117,7 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
   async function setUp(): Promise<void> {
     await whileMounted(place('stick'), (stick) =>
       whileOff(async (tpm) => {
-        const protectors = ['--seal', '--pcrs', `sha256:${SEALED_TO.join(',')}`, '--usb', join(stick, 'assay.key')];
+        const protectors = ['--seal', '--pcrs', SELECTION, '--usb', join(stick, 'assay.key')];
         const secrets = ['--password', `file:${place('password')}`, '--recovery'];
         const made = await assay(
           tpm,
@@ -119,12 +135,15 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
   }
 
   /** Only what this machine needs, as MODULES=dep would find on it: the image is made and unpacked sooner. */
-  async function makeImage(): Promise<void> {
+  async function makeImages(): Promise<void> {
     const tools = join(system.root, 'etc/initramfs-tools');
     mkdirSync(join(tools, 'conf.d'), { recursive: true });
     writeFileSync(join(tools, 'conf.d/few-modules'), 'MODULES=list\nCOMPRESS=lz4\n');
     writeFileSync(join(tools, 'modules'), 'nvme\next4\n');
-    await system.run('mkinitramfs', '-o', '/boot/image', versionOf(process.env.ASSAY_STANDARD_KERNEL ?? ''));
+    const version = versionOf(process.env.ASSAY_STANDARD_KERNEL ?? '');
+    await system.run('mkinitramfs', '-o', '/boot/image', version);
+    const few = ['--no-hostonly', '--no-hostonly-cmdline', '--omit', OMITTED, '--drivers', 'nvme ext4'];
+    await system.run('dracut', '--quiet', ...few, '--compress', 'lz4', '--kver', version, '/boot/image-of-dracut');
   }
 
   async function install(root: string): Promise<void> {
@@ -132,18 +151,22 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
     writeFileSync(place('code'), code);
     const key = join(root, 'etc/assay/evm.key');
     const payload = await assay('', 'unseal', key, '--recovery', `file:${place('code')}`);
-    for (const name of ['kept', 'changed']) {
+    const labels: Readonly<Record<string, (metadata: EvmMetadata) => Buffer>> = {
+      kept: (metadata) => hmacLabel(payload, metadata),
+      changed: (metadata) => hmacLabel(payload, metadata),
+      signed: (metadata) => signatureLabel(own.signer, 'sha256', metadata, { portable: true }),
+      strange: (metadata) => signatureLabel(other.signer, 'sha256', metadata, { portable: true }),
+    };
+    for (const [name, labelOf] of Object.entries(labels)) {
       const path = join(root, 'srv', name);
       writeFileSync(path, name, { mode: 0o644 });
-      setXattr(path, 'security.ima', encodeImaDigest('sha256', digest('sha256', Buffer.from(name))));
-      setXattr(path, 'security.evm', hmacLabel(payload, readEvmMetadata(path).metadata));
+      setXattr(path, 'security.ima', imaLabel(name));
+      setXattr(path, 'security.evm', labelOf(readEvmMetadata(path).metadata));
     }
-    setXattr(
-      join(root, 'srv/changed'),
-      'security.ima',
-      encodeImaDigest('sha256', digest('sha256', Buffer.from('other'))),
-    );
+    setXattr(join(root, 'srv/changed'), 'security.ima', imaLabel('other'));
   }
+
+  const imaLabel = (content: string): Buffer => encodeImaDigest('sha256', digest('sha256', Buffer.from(content)));
 
   const boot = (commandLine: readonly string[], others: Partial<BootOptions> = {}): Promise<Boot> =>
     guest.boot({
@@ -154,14 +177,32 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
         // Allowed where the label holds; the kernel then writes a new one.
         runStatus('kept', 'chmod', '640', '/srv/kept'),
         runStatus('changed', 'chmod', '640', '/srv/changed'),
+        // What is signed for good may not change; nothing changes where it has that mode already.
+        runStatus('signed', 'chmod', '644', '/srv/signed'),
+        runStatus('strange', 'chmod', '644', '/srv/strange'),
         keepPcrs('pcrs', ['sha256']),
       ],
       ...others,
     });
 
+  /** Before the next boot, which is as this one was. The key opens by its TPM while the machine is off, or by that boot. */
+  async function sealTo(kept: Boot): Promise<void> {
+    const { sha256 = {} } = parsePcrs(kept.file('pcrs').toString());
+    const values = Object.fromEntries(SEALED_TO.map((pcr) => [pcr, sha256[pcr]]));
+    const off = Object.fromEntries(SEALED_TO.map((pcr) => [pcr, '00'.repeat(32)]));
+    writeFileSync(place('next.json'), JSON.stringify({ sha256: values }));
+    writeFileSync(place('off.json'), JSON.stringify({ sha256: off }));
+    const states = ['next', 'off'].flatMap((name) => ['--pcr-values', place(`${name}.json`)]);
+    await guest.onDisk((root) =>
+      whileOff(async (tpm) => {
+        await assay(tpm, 'reseal', join(root, 'etc/assay/evm.key'), '--pcrs', SELECTION, ...states);
+      }),
+    );
+  }
+
   function assertOn({ console, file }: Boot, by: string): void {
-    const answers = ['evm', 'kept', 'changed'].map((name) => file(name).toString().trim());
-    assert.deepEqual(answers, ['1', '0', '1'], console.slice(-2000));
+    const answers = ['evm', 'kept', 'changed', 'signed', 'strange'].map((name) => file(name).toString().trim());
+    assert.deepEqual(answers, ['3', '0', '1', '0', '1'], console.slice(-2000));
     assert.match(console, new RegExp(`the EVM key was opened by its ${by} protector`));
   }
 
@@ -177,17 +218,7 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
   });
 
   test('the TPM, once the key is sealed to this boot, and nobody is asked', async () => {
-    const { sha256 = {} } = parsePcrs(first.file('pcrs').toString());
-    writeFileSync(
-      place('next.json'),
-      JSON.stringify({ sha256: Object.fromEntries(SEALED_TO.map((pcr) => [pcr, sha256[pcr]])) }),
-    );
-    await guest.onDisk((root) =>
-      whileOff(async (tpm) => {
-        const values = ['--pcrs', `sha256:${SEALED_TO.join(',')}`, '--pcr-values', place('next.json')];
-        await assay(tpm, 'reseal', join(root, 'etc/assay/evm.key'), ...values);
-      }),
-    );
+    await sealTo(first);
     const opened = await boot([...FIRST, NOT_WAITING]);
     assertOn(opened, 'tpm');
     assert.doesNotMatch(opened.console, /Password|Recovery/);
@@ -211,6 +242,36 @@ describe('from boot to EVM on', { skip, timeout: 600_000 }, () => {
     const answers = [wrong, wrong, wrong, wrongCode, wrongCode, wrongCode];
     await assert.rejects(
       boot([...SECOND, NOT_WAITING], { answers }),
+      /no protector opened the EVM key.*this machine does not start/s,
+    );
+  });
+
+  /** dracut with systemd: its own way to power off where nothing opens the key. */
+  const ofDracut = (commandLine: readonly string[], others: Partial<BootOptions> = {}): Promise<Boot> =>
+    boot([...commandLine, NOT_WAITING, 'rd.emergency=poweroff'], {
+      initramfs: join(system.root, 'boot/image-of-dracut'),
+      ...others,
+    });
+
+  test('in an image of dracut: by password, then by the TPM, once the key is sealed to that boot', async () => {
+    const answers = [
+      { asked: ask.password, typed: 'let me in' },
+      { asked: ask.password, typed: PASSWORD },
+    ];
+    const kept = await ofDracut(FIRST, { answers });
+    assertOn(kept, 'password');
+    await sealTo(kept);
+    const opened = await ofDracut(FIRST);
+    assertOn(opened, 'tpm');
+    assert.doesNotMatch(opened.console, /Password of|Recovery code/);
+  });
+
+  test('in an image of dracut, too, the machine does not start where nothing opens the key', async () => {
+    const wrong = { asked: ask.password, typed: 'let me in' };
+    const wrongCode = { asked: ask.code, typed: 'AAAAA-BBBBB' };
+    const answers = [wrong, wrong, wrong, wrongCode, wrongCode, wrongCode];
+    await assert.rejects(
+      ofDracut(SECOND, { answers }),
       /no protector opened the EVM key.*this machine does not start/s,
     );
   });

@@ -16,6 +16,7 @@ import { after, before, describe, test } from 'node:test';
 import { digest } from '../../src/bytes/index.ts';
 import { type Finished, finished } from '../fixtures/finished.ts';
 import { ASSAY, type KeyCommands, keyCommands } from '../fixtures/key-commands.ts';
+import { runSwtpm } from '../fixtures/running-swtpm.ts';
 import { requires, requiresMounts } from './requirements.ts';
 
 const MODULES = ['/usr/lib/softhsm/libsofthsm2.so', '/usr/lib64/pkcs11/libsofthsm2.so'];
@@ -140,6 +141,32 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
     assert.match((await load('blobauth=secret')).stderr.toString(), /blobauth is not given on the command line/);
   });
 
+  test('a TPM that nobody has provisioned gets its storage root key, and one that has one keeps it', async () => {
+    await using fresh = await runSwtpm();
+    const setUp = (root: string): Promise<Finished> =>
+      finished(ASSAY, ['key', 'evm-setup', '--root', file(root), '--no-load', '--seal', '--pcrs', 'sha256:7'], {
+        env: { ...key.environment, ASSAY_TPM: fresh.name },
+      });
+    const first = await setUp('fresh');
+    assert.equal(first.status, 0, first.stderr.toString());
+    assert.match(first.stderr.toString(), /made the storage root key 0x81000001, which this TPM lacked/);
+    const again = await setUp('fresh-again');
+    assert.deepEqual([again.status, again.stderr.toString()], [0, '']);
+    const opened = await finished(ASSAY, ['key', 'load', file('fresh/etc/assay/evm.key')], {
+      env: { ...key.environment, ASSAY_TPM: fresh.name },
+    });
+    assert.equal(opened.status, 0, opened.stderr.toString());
+  });
+
+  test('into the kernel as EVM wants it, under a master key that is forgotten', requires('keyctl'), async () => {
+    await ok('create', 'protected', '--payload-file', 'payload', '--password', 'file:password', '-o', 'k.key');
+    const load = `${ASSAY} key kernel-load k.key --as encrypted --name 0-evm --keyring @s --password file:password`;
+    const script = `${load} && keyctl show @s && ! keyctl pipe %encrypted:0-evm`;
+    const shown = (await tool('keyctl', 'session', '-', 'sh', '-c', script)).toString();
+    assert.match(shown, /encrypted: 0-evm/);
+    assert.doesNotMatch(shown, /assay-forgotten/);
+  });
+
   test('password, recovery code and TPM open one key; what is wrong does not', async () => {
     const making = [
       'create',
@@ -239,6 +266,20 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
       );
       device = (await tool('losetup', '-f', '--show', file('stick.img'))).toString().trim();
       assert.deepEqual(await ok('unseal', 'u'), payload);
+      // A stick that somebody made, with the same UUID.
+      for (const [instead, reason] of [
+        ['ln -s /dev/zero', /cannot be read, or is a link/],
+        ['mkfifo', /is no file/],
+        ['head -c 70000 /dev/urandom >', /has more than 65536 bytes/],
+        ['head -c 64 /dev/urandom >', /the key file on the removable device is wrong/],
+      ] as const) {
+        const change = `mount ${device} stick && cd stick && rm assay.key && ${instead} assay.key && cd .. && umount stick`;
+        await tool('sh', '-c', change);
+        const { status, stdout, stderr } = await assay('unseal', 'u');
+        assert.notEqual(status, 0);
+        assert.equal(stdout.length, 0);
+        assert.match(stderr.toString(), reason);
+      }
     },
   );
 

@@ -36,6 +36,7 @@ const PACKAGE_OF = {
   mkinitramfs: 'initramfs-tools-core',
   dracut: 'dracut-core',
   strace: 'strace',
+  script: 'bsdutils',
   fsverity: 'fsverity',
   'dpkg-query': 'dpkg',
   'systemd-measure': 'systemd',

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import {
+  ensureStorageRootKey,
   KeyError,
   keyFileMaster,
   masterText,
@@ -14,6 +15,7 @@ import {
   placeKeyFile,
   recoveryProtector,
   removableMaster,
+  STORAGE_ROOT_KEY,
   sealTrustedKey,
   slotFor,
   tokenMaster,
@@ -39,6 +41,8 @@ export interface ProtectorFlags extends TpmOptions, PolicyFlags {
   readonly recovery?: boolean;
 }
 
+const ROOT_KEY_NAME = `0x${STORAGE_ROOT_KEY.toString(16)}`;
+
 export function addProtectorOptions(command: Command): Command {
   command
     .option('--password <source>', `a password, asked for at boot: ${SECRET_FORMS}`)
@@ -46,7 +50,11 @@ export function addProtectorOptions(command: Command): Command {
     .option('--token <uri>', 'an RSA key in a PKCS#11 token, as pkcs11:token=T;object=O')
     .option('--token-pin <source>', `the token's PIN: ${SECRET_FORMS}`)
     .option('--seal', 'the TPM: to --pcrs, --authorize, --pin, or to nothing but this TPM')
-    .option('--keyhandle <handle>', 'with --seal: the storage key (default: 0x81000001)', handleArgument)
+    .option(
+      '--keyhandle <handle>',
+      `with --seal: the storage key (default: ${ROOT_KEY_NAME}, which is made where it is missing)`,
+      handleArgument,
+    )
     .option(
       '--kernel-unseals',
       'with --seal, and without a policy: at boot a kernel with trusted keys unseals it, so that no process has the master key',
@@ -113,9 +121,11 @@ async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Prom
   const pin = flags.pin === undefined ? undefined : await readNewPin(flags.pin);
   return withTpm(flags, async ({ tpm }) => {
     const policy = await policyFor(tpm, flags);
+    if (flags.keyhandle === undefined && (await ensureStorageRootKey(tpm)) && flags.json !== true)
+      process.stderr.write(`assay: made the storage root key ${ROOT_KEY_NAME}, which this TPM lacked\n`);
     const blob = await sealTrustedKey(tpm, {
       payload: master,
-      parent: flags.keyhandle ?? 0x81000001,
+      parent: flags.keyhandle ?? STORAGE_ROOT_KEY,
       ...(policy === undefined ? {} : { policy }),
       ...(pin === undefined ? {} : { blobAuth: pin }),
     });

@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
@@ -92,10 +92,27 @@ function readBelow(root: string, { path, fileSystem }: ProtectorOf<'usb'>): Buff
   return readKeyFile(absolute);
 }
 
+function openFile(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw new KeyError('key.missing', `${path} cannot be read, or is a link`, { cause });
+  }
+}
+
+/** A device of somebody else's may have a link there, to one that never ends, or a pipe that nobody writes to. */
 function readKeyFile(path: string): Buffer {
-  const { size } = statSync(path);
-  if (size > MAX_KEY_FILE) throw new KeyError('key.size', `${path} has ${size} bytes, which is no key file`);
-  return readFileSync(path);
+  const file = openFile(path);
+  try {
+    if (!fstatSync(file).isFile()) throw new KeyError('key.size', `${path} is no file`);
+    const bytes = Buffer.alloc(MAX_KEY_FILE + 1);
+    const size = readSync(file, bytes);
+    if (size > MAX_KEY_FILE)
+      throw new KeyError('key.size', `${path} has more than ${MAX_KEY_FILE} bytes, and is no key file`);
+    return bytes.subarray(0, size);
+  } finally {
+    closeSync(file);
+  }
 }
 
 async function isPlugged(uuid: string): Promise<boolean> {

@@ -7,7 +7,6 @@ import {
   extendPcr,
   type HandleAuthorization,
   isAboutParameter,
-  isResponseCode,
   objectName,
   type Policy,
   type PolicyPcr,
@@ -30,7 +29,7 @@ import {
 import { KeyError } from '../error.ts';
 import type { SealedArea, TrustedBlob } from './blob.ts';
 import type { TrustedHash } from './options.ts';
-import { foreignBlob, keyError } from './tpm-errors.ts';
+import { foreignBlob, isMissing, keyError } from './tpm-errors.ts';
 
 /** MIN_KEY_SIZE and MAX_KEY_SIZE (keys/trusted-type.h). */
 export const TRUSTED_SIZES = { least: 32, most: 128 } as const;
@@ -316,7 +315,7 @@ async function parentOf(tpm: TpmClient, handle: number): Promise<Parent> {
     const { restricted, decrypt } = outPublic.objectAttributes;
     if (restricted === true && decrypt === true) return { handle, area: outPublic, names: new Map([[handle, name]]) };
   } catch (error) {
-    if (!(error instanceof TpmError && error.rc !== undefined && isMissing(error.rc))) throw error;
+    if (!isMissing(error)) throw error;
     throw new KeyError('key.no-parent', `the TPM has no key at handle 0x${handle.toString(16)}`, {
       advice:
         'make a storage key there: tpm2_createprimary -C o -c primary.ctx, tpm2_evictcontrol -c primary.ctx HANDLE',
@@ -327,8 +326,6 @@ async function parentOf(tpm: TpmClient, handle: number): Promise<Parent> {
     advice: 'name a restricted decryption key: the storage root key is mostly at 0x81000001',
   });
 }
-
-const isMissing = (rc: number): boolean => isResponseCode(rc, 'HANDLE') || isResponseCode(rc, 'REFERENCE_H0');
 
 /**
  * Runs one command under the parent's authorization, in a session that is salted with it; without one where there is

@@ -10,6 +10,12 @@ const RESET: readonly ResponseCodeName[] = [
   'INITIALIZE',
 ];
 
+/** Whether a TPM says that there is no object at the handle that a command names. */
+export function isMissing(error: unknown): boolean {
+  if (!(error instanceof TpmError) || error.rc === undefined) return false;
+  return isResponseCode(error.rc, 'HANDLE') || isResponseCode(error.rc, 'REFERENCE_H0');
+}
+
 /** The error for people, where the TPM's answer has a meaning for keys; else the error as it was. */
 export function keyError(error: unknown): unknown {
   if (error instanceof PolicyNotSatisfied) return wrongBootState(error);
