@@ -20,6 +20,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { finished } from '../fixtures/finished.ts';
 import { ASSAY, type KeyCommands, keyCommands } from '../fixtures/key-commands.ts';
+import { runSwtpm } from '../fixtures/running-swtpm.ts';
 import { requires, requiresMounts } from './requirements.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
@@ -134,6 +135,23 @@ describe('assay key among enemies', requires('swtpm', 'tpm2_quote', 'keyctl'), (
     assert.deepEqual((await key.ok('unseal', path)).toString('hex'), whole, 'and by the TPM');
   });
   const protectorAdd = (path: string) => ['protector', 'add', path, '--recovery', '--open-password', 'file:password'];
+
+  test('a blob of another TPM opens nowhere else, whether that has a storage key or none', async () => {
+    await key.ok(...trusted('here', '--pcrs', 'sha256:16'));
+    await using other = await runSwtpm();
+    const there = (...args: readonly string[]) =>
+      finished(ASSAY, ['key', ...args], { cwd: key.folder, env: { ...key.environment, ASSAY_TPM: other.name } });
+    const reasons = [
+      /the TPM has no key at handle 0x81000001/,
+      /this TPM did not make the key: another TPM or parent did/,
+    ];
+    for (const reason of reasons) {
+      const { status, stdout, stderr } = await there('unseal', 'here');
+      assert.deepEqual([status, stdout.length], [1, 0], stderr.toString());
+      assert.match(stderr.toString(), reason);
+      assert.equal((await there('create', 'protected', '--seal', '-o', `there-${reasons.indexOf(reason)}`)).status, 0);
+    }
+  });
 
   test('on a full disk it fails, and what was there is there', requiresMounts(), async () => {
     mkdirSync(file('full'));

@@ -36,7 +36,8 @@ The blob is what \`keyctl pipe\` would give, for \`keyctl add trusted NAME "load
 kept beside it, in FILE.policy, which holds no secret.
 
 The kernel's options stand at the end, as NAME=VALUE: keyhandle, hash, migratable, policydigest, pcrlock, and keyauth and
-blobauth, whose values are read from ${SECRET_FORMS}.
+blobauth, whose values are read from ${SECRET_FORMS}. Without
+migratable= the key is fixed to this TPM (migratable=0; the kernel alone takes 1 then, and seals only such keys anew).
 
 Example:
   assay key create trusted --keyhandle 0x81000001 --pcrs sha256:0,7 -o kmk.blob

@@ -12,7 +12,7 @@ function stepWords(step: Policy[number]): string {
     case 'or':
       return `one of: ${step.branches.map(policyWords).join('; ')}`;
     case 'authorize':
-      return 'a policy that its key signs';
+      return `what its owner signs (${step.approved?.length ?? 0} signed policies are kept with it)`;
     case 'auth-value':
       return 'a PIN';
   }

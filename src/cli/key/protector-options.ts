@@ -96,7 +96,8 @@ function refuseUnsealable({ seal, kernelUnseals, pcrs, pin, authorize }: Protect
   if (seal !== true) throw new KeyError('key.option', '--kernel-unseals is about --seal, which is missing');
   if (pcrs === undefined && pin === undefined && authorize === undefined) return;
   throw new KeyError('key.option', '--kernel-unseals excludes --pcrs, --pin and --authorize', {
-    advice: 'the kernel satisfies no policy by itself; leave --kernel-unseals out, and tpm2-tools unseal it at boot',
+    advice:
+      'the kernel satisfies no policy by itself; leave --kernel-unseals out, and the opener of the initramfs unseals it',
   });
 }
 
