@@ -11,6 +11,7 @@ import {
   FUNCS,
   formatRule,
   type Hook,
+  hooksOf,
   LABEL_CONDITIONS,
   MAY,
   maskText,
@@ -150,7 +151,7 @@ function askedBy({ func, mask }: ExplainOptions, file: FileFacts | undefined): r
     throw new UsageError('nothing is asked', 'name a file with --path, or a function with --func');
   if (mask !== undefined) return [{ words: 'is opened', hooks: [{ func: 'FILE_CHECK', mask: parseMask(mask) }] }];
   const usual = usesOf(file.kind).filter(({ name }) => file.kind !== 'other' || name === 'read' || name === 'write');
-  return usual.slice(0, 2);
+  return usual.slice(0, 2).map((use) => ({ words: use.words, hooks: hooksOf(use, file.kind) }));
 }
 
 function hookOf(name: string, mask: string | undefined): Hook {

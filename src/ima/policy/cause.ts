@@ -8,7 +8,7 @@ import type { MeasurementEntry } from '../entry.ts';
 import type { PolicyAccess } from './access.ts';
 import { type CompiledPolicy, type CompiledRule, isOfFunc } from './decide.ts';
 import type { PlacedRule, PolicyFunc } from './rule.ts';
-import { FILE_USES, type FileKind, type FileUse, isOfRoot, type UseName, usesOf } from './use.ts';
+import { FILE_USES, type FileKind, type FileUse, hooksOf, isOfRoot, type UseName, usesOf } from './use.ts';
 
 /** What is known of a file that was measured: its inode and its file system, and what it is. */
 export type FileFacts = Pick<
@@ -101,13 +101,13 @@ function fileCandidates(policy: CompiledPolicy, entry: MeasurementEntry, file: F
 function useCandidates(
   policy: CompiledPolicy,
   entry: MeasurementEntry,
-  { kind: _, ...inode }: FileFacts,
+  { kind, ...inode }: FileFacts,
   list: Users,
   use: FileUse,
 ): Candidate[] {
   const found: Candidate[] = [];
   for (const uid of isOfRoot(use) ? [0] : list.users) {
-    for (const { func, mask } of use.hooks) {
+    for (const { func, mask } of hooksOf(use, kind)) {
       const rules = measuring(policy, { ...inode, func, mask, uid, euid: uid }).filter(({ placed }) =>
         isMadeBy(placed, entry, list),
       );

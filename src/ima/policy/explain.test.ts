@@ -160,7 +160,7 @@ test('a file’s kind is read off its first bytes, its name and its mode', () =>
   assert.equal(fileKind('/bin/static', 0o755, elf(2)), 'program');
   assert.equal(fileKind('/bin/static-pie', 0o755, elf(3, 1)), 'program');
   assert.equal(fileKind('/lib/libc.so.6', 0o755, elf(3, 1)), 'library');
-  assert.equal(fileKind('/lib/libc.so.6', 0o755, elf(3, 3)), 'program'); // glibc's runs
+  assert.equal(fileKind('/lib/libc.so.6', 0o755, elf(3, 3)), 'library'); // glibc's can be run, and rarely is
   assert.equal(fileKind('/lib64/ld-linux-x86-64.so.2', 0o755, elf(3)), 'interpreter');
   assert.equal(fileKind('/lib/modules/x.ko', 0o644, elf(1)), 'module');
   assert.equal(fileKind('/bin/script', 0o755, Buffer.from('#!/bin/sh')), 'script');

@@ -49,4 +49,4 @@ export {
   type PolicyFunc,
   type PolicyRule,
 } from './rule.ts';
-export { FILE_USES, type FileKind, type FileUse, fileKind, type Hook, type UseName, usesOf } from './use.ts';
+export { FILE_USES, type FileKind, type FileUse, fileKind, type Hook, hooksOf, type UseName, usesOf } from './use.ts';

@@ -94,10 +94,11 @@ export function fileKind(path: string, mode: number, start: Uint8Array): FileKin
   if (type === ET.rel) return 'module';
   if (type === ET.exec) return 'program';
   if (type !== ET.dyn) return 'other';
-  if (hasInterpreter(bytes)) return 'program';
   const name = path.slice(path.lastIndexOf('/') + 1);
-  if (/^ld(?:[-.]|64)/.test(name)) return 'interpreter';
-  return isExecutable && !/\.so(?:\.|$)/.test(name) ? 'program' : 'library';
+  if (/^ld(?:[-.]|64).*\.so/.test(name)) return 'interpreter';
+  // Before the interpreter is looked for: glibc's libc.so.6 names one.
+  if (/\.so(?:\.|$)/.test(name)) return 'library';
+  return hasInterpreter(bytes) || isExecutable ? 'program' : 'library';
 }
 
 /** A number of an ELF file in its own byte order (e_ident[EI_DATA]); 0 where the bytes end before. */
@@ -129,6 +130,14 @@ const LIKELY: Readonly<Record<FileKind, readonly UseName[]>> = {
   module: ['module', 'read'],
   other: ['read', 'firmware', 'policy', 'kexec-kernel', 'kexec-initramfs', 'write', 'append', 'update'],
 };
+
+const isMapped = ({ func }: Hook): boolean => MAPPED.some((hook) => hook.func === func);
+
+/** The hooks that a use of a file of this kind goes through. A script is not mapped: its interpreter reads it. */
+export const hooksOf = (use: FileUse, kind: FileKind): readonly Hook[] =>
+  kind === 'script' && use.name === 'run'
+    ? [...use.hooks.filter((hook) => !isMapped(hook)), OPENED_TO_READ]
+    : use.hooks;
 
 /** What is done with a file of this kind, the likeliest first. */
 export const usesOf = (kind: FileKind): FileUse[] =>
