@@ -22,11 +22,11 @@ import { GUEST_PROJECT, nodeTree, programTree, projectTree } from '../guest/tree
 import { requires, requiresPath } from '../system/requirements.ts';
 
 const machine = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
-const programs = requires('keyctl', 'fsverity');
+const programs = requires('keyctl', 'getfattr');
 const kernel = requiresPath('ASSAY_JUDGE_KERNEL', 'judge kernel');
 
 /** Programs with libraries: by root, whose loader reads them first, and by the user, who may only map them. */
-const DYNAMIC: readonly Step[] = [run('keyctl', 'show', '@u'), run('su', 'user', '-c', 'fsverity --version')];
+const DYNAMIC: readonly Step[] = [run('getfattr', '--version'), run('su', 'user', '-c', 'keyctl --version')];
 
 const accesses = accessesOf({ overlay: true, secondPolicy: true });
 
@@ -61,7 +61,7 @@ describe('decisions of the judge kernel', {
       ...nodeTree(),
       ...projectTree(),
       ...programTree('/usr/bin/keyctl'),
-      ...programTree('/usr/bin/fsverity'),
+      ...programTree('/usr/bin/getfattr'),
       ...accessTree,
     };
     guest = await makeGuest({ kernel: 'judge', tree, banks: ['sha256'], diskMegabytes: 400 });
@@ -146,7 +146,7 @@ describe('decisions of the judge kernel', {
       const [first] = truth.get(path) ?? [];
       assert.ok(first !== undefined && lines.includes(first), `${path}: line ${first}, told were ${lines}`);
       if (certain === true) assert.deepEqual(lines, [first]);
-      if (lines[0] !== first) otherwise.push(path.replace(/.*\/(libcrypto)\.so.*/, '$1'));
+      if (lines[0] !== first) otherwise.push(path.replace(/.*\/(libkeyutils)\.so.*/, '$1'));
     }
     assert.ok(caused.length > 20);
     // A list says neither who nor what it was: that root read them is likelier, and would be in the list just so.
@@ -154,7 +154,7 @@ describe('decisions of the judge kernel', {
       '/srv/append-by-root',
       '/srv/read-by-user-of-group',
       '/srv/write-by-root-of-owner',
-      'libcrypto',
+      'libkeyutils',
     ]);
   });
 });
