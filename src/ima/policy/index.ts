@@ -21,10 +21,11 @@ export {
 export { PolicyError, type PolicyErrorCode, type PolicyFault } from './error.ts';
 export { type Explanation, explainAccess, type FailedCondition, type RuleOutcome } from './explain.ts';
 export { FILE_SYSTEMS, type KnownFileSystem } from './file-systems.ts';
+export type { PolicyFinding, PolicyFindingCode } from './finding.ts';
 export { formatPolicy, formatRule } from './format.ts';
 export { type GeneratedPolicy, type GenerateOptions, generatePolicy, POLICY_AIMS, type PolicyAim } from './generate.ts';
 export { type KernelVersion, kernelName, NEWEST_KERNEL, OLDEST_KERNEL, parseKernelVersion } from './kernel.ts';
-export { lintPolicy, type PolicyFinding, type PolicyFindingCode } from './lint.ts';
+export { lintPolicy } from './lint.ts';
 export {
   MAX_POLICY_SIZE,
   MAX_RULE_SIZE,

@@ -143,6 +143,14 @@ test('the generated policies are taken by every kernel, without a warning', () =
   assert.throws(() => generatePolicy('tcb', { signed: true }), { code: 'policy.invalid-argument' });
 });
 
+test('a policy of very many rules is not compared with itself, and says so', () => {
+  const text = readPolicy(Buffer.from('audit\n'.repeat(100_000)));
+  assert.deepEqual(
+    lintPolicy(text).map(({ code }) => code),
+    ['not-compared', 'missing-exclusion'],
+  );
+});
+
 test('any policy that is taken is looked through, and each finding has its place', () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...TAKEN), { minLength: 1, maxLength: 8 }), (lines) => {

@@ -210,6 +210,7 @@ function adviceFor(word: string, name: string, kernel: KernelVersion): string {
     const version = kernelName(kernel);
     return `kernel ${version} takes no comment behind a rule: give it a line of its own`;
   }
+  if (word.startsWith('/')) return 'a line that begins with / is taken for the path of a policy, where it is written';
   if (word.endsWith('\r')) return 'the line ends in CR LF: end it in LF alone';
   const option = word.replace(/[=<>]$/, '');
   if (OPTION_READERS.has(option)) return `${option} wants a value, as ${option}=…`;
