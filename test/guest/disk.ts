@@ -71,11 +71,11 @@ $b mount --move /dev /root/dev
 exec $b switch_root /root /bin/sh /etc/rc
 `;
 
-/** An initramfs of two files. */
-export async function makeInitramfs(image: string): Promise<void> {
+/** An initramfs of busybox and what runs first. */
+export async function makeInitramfs(image: string, init = INIT): Promise<void> {
   const staging = `${image}.tree`;
   await mkdir(staging);
-  layOut({ '/init': { text: INIT, mode: 0o755 }, '/bin/busybox': { copy: '/bin/busybox' } }, staging);
+  layOut({ '/init': { text: init, mode: 0o755 }, '/bin/busybox': { copy: '/bin/busybox' } }, staging);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const child = execFile('sh', ['-c', `cpio -o -H newc --quiet >'${image}'`], { cwd: staging }, (error) =>
     error === null ? resolve() : reject(error),

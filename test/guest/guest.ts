@@ -2,7 +2,7 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { manufactureSwtpm, Swtpm, type SwtpmBank } from '../../src/vtpm/index.ts';
+import type { SwtpmBank } from '../../src/vtpm/index.ts';
 import type { BootWay, Payload } from './boot-way.ts';
 import { makeDisk, makeInitramfs, readExchange, replaceOnDisk, whileMounted, writeExchange } from './disk.ts';
 import { type EspFiles, makeBootDisk, SECOND_DISK } from './esp.ts';
@@ -21,6 +21,7 @@ import {
 } from './qemu.ts';
 import { RC, type Step, scriptOf } from './script.ts';
 import { busyboxTree, type Tree } from './tree.ts';
+import { type StartVtpm, VTPMS, type VtpmMaker } from './vtpm.ts';
 
 export interface GuestOptions {
   readonly kernel: 'debian' | 'standard' | 'judge';
@@ -32,6 +33,8 @@ export interface GuestOptions {
   readonly diskFeatures?: readonly string[];
   /** Keys of Secure Boot; `none` unless told, which leaves it off. */
   readonly keys?: SecureBootKeys;
+  /** Who makes its vTPM; swtpm unless told. */
+  readonly tpm?: VtpmMaker;
 }
 
 export interface BootOptions {
@@ -120,7 +123,8 @@ export async function makeGuest(options: GuestOptions): Promise<Guest> {
 async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
   const place = (name: string) => join(folder, name);
   const tree = { ...busyboxTree(), '/etc/rc': { text: RC }, ...options.tree };
-  const { state, rootCertificate: caRoot } = await manufactureSwtpm({
+  const vtpm = VTPMS[options.tpm ?? 'swtpm'];
+  const { state, rootCertificate: caRoot } = await vtpm.manufacture({
     state: place('tpm-state'),
     authority: place('tpm-ca'),
     banks: options.banks,
@@ -153,7 +157,13 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
       await setVariables(machine.variables, boot.variables ?? []);
       const hardware = { ...machine, start, attached: boot.attached ?? [], answers: boot.answers ?? [] };
       const disk = 'disks' in start ? start.disks[0] : undefined;
-      return { ...(await bootOnce(hardware, state, boot, folder)), payload, esp, disk, words: boot.commandLine };
+      return {
+        ...(await bootOnce(hardware, () => vtpm.start(state, hardware.tpmSocket), boot, folder)),
+        payload,
+        esp,
+        disk,
+        words: boot.commandLine,
+      };
     },
     async replaceFile(path, text) {
       await writeFile(place('replacement'), text);
@@ -185,13 +195,13 @@ async function prepareStart(
 
 async function bootOnce(
   hardware: Hardware,
-  tpmState: string,
+  startTpm: StartVtpm,
   boot: BootOptions,
   folder: string,
 ): Promise<Omit<Boot, 'payload' | 'esp' | 'disk' | 'words'>> {
   await packExchange(hardware.exchange, boot, join(folder, 'in'));
   const began = performance.now();
-  const { console, accelerator } = await runAccelerated(hardware, tpmState, boot.seconds ?? 150);
+  const { console, accelerator } = await runAccelerated(hardware, startTpm, boot.seconds ?? 150);
   const seconds = (performance.now() - began) / 1000;
   const files = await unpackExchange(hardware.exchange, join(folder, 'out'), console);
   return {
@@ -213,17 +223,12 @@ const unusable = new Set<Accelerator>();
 
 async function runAccelerated(
   hardware: Hardware,
-  tpmState: string,
+  startTpm: StartVtpm,
   seconds: number,
 ): Promise<{ console: string; accelerator: Accelerator }> {
   let reason: unknown = new Error('no accelerator');
   for (const accelerator of accelerators().filter((name) => !unusable.has(name))) {
-    const tpm = await Swtpm.start({
-      state: tpmState,
-      control: hardware.tpmSocket,
-      endsWithClient: true,
-      endsWithParent: true,
-    });
+    const tpm = await startTpm();
     try {
       return { console: await runMachine(hardware, accelerator, seconds), accelerator };
     } catch (error) {
