@@ -5,7 +5,7 @@ export { type HostIdentity, loadIdentity } from './attest/identity.ts';
 export type { LogSources } from './attest/log-sources.ts';
 export { pcrBanks, readBank, tpmExtender } from './attest/tpm-extender.ts';
 export { AgentError, type AgentErrorCode } from './error.ts';
-export { IMA_PCR } from './measure/entry.ts';
+export { encodeTemplateEntry, IMA_PCR, type TemplateEntry } from './measure/entry.ts';
 export { HostMeasurer, type HostMeasurerOptions, type WatchState } from './measure/host-measurer.ts';
 export { MeasurementLog } from './measure/measurement-log.ts';
 export { FileMeasurer, type MeasuredFile, type Measurement } from './measure/measurer.ts';

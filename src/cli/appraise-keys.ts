@@ -1,10 +1,13 @@
 /** The keys, and what is blacklisted, that `assay appraise` judges by. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { AppraiseError, type AppraiseOptions, type KeyFileBytes } from '../appraise/index.ts';
+import type { Command } from 'commander';
+import { AppraiseError, type JudgeKeys, type KeyFileBytes } from '../appraise/index.ts';
+import { digestInfo } from '../bytes/index.ts';
 import { DigsigError, readPublicKeys } from '../digsig/index.ts';
 import { EVM_KEY_SIZE } from '../evm/index.ts';
 import { escapeControls } from './terminal.ts';
+import { collect } from './tree-options.ts';
 
 export interface AppraiseKeyFlags {
   readonly key?: readonly string[];
@@ -12,13 +15,35 @@ export interface AppraiseKeyFlags {
   readonly blacklist?: readonly string[];
   readonly evmKey?: readonly string[];
   readonly evmXattr?: readonly string[];
+  readonly imaHash?: string;
+}
+
+/** Adds the options by which labels are judged. */
+export function addKeyOptions(command: Command): Command {
+  return command
+    .option('--key <file>', 'certificate or public key that signatures verify by; may be repeated', collect)
+    .option(
+      '--keyring <folder>',
+      'every certificate and public key in this folder; its folder blacklist holds no longer',
+    )
+    .option(
+      '--blacklist <file>',
+      'keys that no longer verify, or hashes (lines bin:HEX) that no file may have; may be repeated',
+      collect,
+    )
+    .option(
+      '--evm-key <file>',
+      'judge security.evm too: by this certificate, or this payload of evm-key; may be repeated',
+      collect,
+    )
+    .option('--evm-xattr <name>', EVM_XATTR_HELP, collect)
+    .option('--ima-hash <algorithm>', "the kernel's ima_hash=, for labels that name no algorithm (left out: sha256)");
 }
 
 export const EVM_XATTR_HELP =
   "an attribute that EVM protects beside its own, as the kernel's evm_xattrs names it; security.assay.dir covers directories (may be repeated)";
 
-export type AppraiseKeys = Required<Pick<AppraiseOptions, 'keys' | 'blacklist' | 'evmKeys'>> &
-  Pick<AppraiseOptions, 'evmHmacKey' | 'evmXattrs'>;
+export type AppraiseKeys = JudgeKeys;
 
 /** Of a folder of keys: what is in it no longer verifies. */
 const BLACKLIST_FOLDER = 'blacklist';
@@ -30,6 +55,7 @@ export function appraiseKeys({
   blacklist = [],
   evmKey = [],
   evmXattr,
+  imaHash,
 }: AppraiseKeyFlags): AppraiseKeys {
   const listed = keyring === undefined ? [] : blacklistOf(keyring);
   return {
@@ -37,6 +63,7 @@ export function appraiseKeys({
     blacklist: read([...blacklist, ...listed]),
     ...evmKeysOf(read(evmKey)),
     ...(evmXattr === undefined ? {} : { evmXattrs: evmXattr }),
+    ...(imaHash === undefined ? {} : { imaHash: digestInfo(imaHash).name }),
   };
 }
 

@@ -1,18 +1,16 @@
 /** `assay appraise`: judges labels of files. */
 import type { Command } from 'commander';
 import { AppraiseError, type AppraiseOptions, appraiseTree, type BadFile, type FileDetail } from '../appraise/index.ts';
-import { digestInfo } from '../bytes/index.ts';
-import { type AppraiseKeyFlags, appraiseKeys, EVM_XATTR_HELP } from './appraise-keys.ts';
+import { type AppraiseKeyFlags, addKeyOptions, appraiseKeys } from './appraise-keys.ts';
 import { type AppraiseDirectoriesFlags, addAppraiseDirectoryOptions, DirectoryAppraisal } from './directory-labels.ts';
 import { withReports } from './label.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
-import { addTreeOptions, collect, pathJson, pathText, walkOptions } from './tree-options.ts';
+import { addTreeOptions, pathJson, pathText, walkOptions } from './tree-options.ts';
 
 interface AppraiseCommandOptions extends AppraiseDirectoriesFlags, AppraiseKeyFlags {
   readonly requireSignature?: boolean;
   readonly modsig?: boolean;
   readonly verity?: boolean;
-  readonly imaHash?: string;
 }
 
 export function register(program: Command): void {
@@ -20,33 +18,16 @@ export function register(program: Command): void {
     .command('appraise')
     .description('Judge the labels of files as the kernel would: security.ima, digests and signatures')
     .argument('<tree>', 'folder or file')
-    .option('--key <file>', 'certificate or public key that signatures verify by; may be repeated', collect)
-    .option(
-      '--keyring <folder>',
-      'every certificate and public key in this folder; its folder blacklist holds no longer',
-    )
-    .option(
-      '--blacklist <file>',
-      'keys that no longer verify, or hashes (lines bin:HEX) that no file may have; may be repeated',
-      collect,
-    )
-    .option(
-      '--evm-key <file>',
-      'judge security.evm too: by this certificate, or this payload of evm-key; may be repeated',
-      collect,
-    )
-    .option('--evm-xattr <name>', EVM_XATTR_HELP, collect)
     .option('--require-signature', 'digests do not do, as with appraise_type=imasig')
     .option('--modsig', 'the same, but an appended signature does too, as with appraise_type=imasig|modsig')
     .option('--verity', 'signatures of what fs-verity gives, as with digest_type=verity appraise_type=sigv3')
-    .option('--ima-hash <algorithm>', "the kernel's ima_hash=, for labels that name no algorithm (left out: sha256)")
     .option(
       '--json',
       'print a line {"path","cause","expected","found","fault"} for each bad file, and {"files","changes",…} last',
     )
     .addHelpText('after', HELP)
     .action(run);
-  addAppraiseDirectoryOptions(addTreeOptions(appraise));
+  addAppraiseDirectoryOptions(addTreeOptions(addKeyOptions(appraise)));
 }
 
 const HELP = `
@@ -68,7 +49,6 @@ async function run(tree: string, options: AppraiseCommandOptions): Promise<void>
     ...walkOptions(options),
     ...keys,
     type: typeOf(options),
-    ...(options.imaHash === undefined ? {} : { imaHash: digestInfo(options.imaHash).name }),
     namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
   };

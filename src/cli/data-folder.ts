@@ -35,7 +35,7 @@ export function softwareTpmFile(dataFolder: string): string {
 
 /** More than a full disk takes, and less than anybody waits for. */
 const PROBE_SIZE = 256 * 1024;
-const OWN_FILES = ['server', 'agent', 'software-tpm', 'software-tpm-ca', 'try-it'];
+const OWN_FILES = ['server', 'agent', 'guard', 'software-tpm', 'software-tpm-ca', 'try-it'];
 const ANY_FOR_OTHERS = 0o077;
 const ADVICE = 'name another data folder with --data DIR';
 

@@ -17,6 +17,7 @@ const NOUNS: Readonly<Record<string, Noun>> = {
   },
   label: { summary: 'Labels of files: what the kernel appraises them by', load: () => import('./label.ts') },
   appraise: { summary: 'Judge labels of files as the kernel would', load: () => import('./appraise.ts') },
+  guard: { summary: 'Hold an IMA policy at access time, without kernel IMA', load: () => import('./guard.ts') },
   key: { summary: 'Trusted and encrypted keys', load: () => import('./key.ts') },
   tpm: { summary: 'The TPM: what it is, what its PCRs hold, quotes', load: () => import('./tpm.ts') },
   agent: { summary: 'The agent of this host: attests it to a server', load: () => import('./agent.ts') },

@@ -6,18 +6,19 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { type JudgeKeys, LabelJudge } from '../appraise/index.ts';
 import type { IntegrityRecord } from '../ima/audit/index.ts';
 import type { PlacedRule } from '../ima/policy/index.ts';
-import { ignoreLeaseSignal, SysError, Waker } from '../sys/index.ts';
+import { CloseEvents, ignoreLeaseSignal, PermissionEvents, SysError, Waker } from '../sys/index.ts';
 import { fileHashRecord, findingRecord, operationRecord } from './audit-log.ts';
 import type { Counts } from './counters.ts';
 import { coverageOf, type NotEnforced } from './coverage.ts';
 import { GuardError } from './error.ts';
-import { Lane } from './lane.ts';
+import { Lane, type LaneEvents } from './lane.ts';
 import type { DeciderReport, FindingReport, Measurement } from './messages.ts';
 import type { GuardMode } from './mode.ts';
 import { checkPlaces } from './mounts/places.ts';
 import type { LaneGroups, MountOrder, MountReport, MountThreadStart, UnwatchedMount } from './mounts/thread.ts';
 import type { LaneName, WatchedMount } from './mounts/watched-mounts.ts';
 import { ownStates } from './own-states.ts';
+import { type FailMode, Watchdog } from './watchdog/watchdog.ts';
 
 /** What is in force: a policy and what depends on it. */
 export interface GuardPolicy {
@@ -44,10 +45,12 @@ export interface GuardOptions extends GuardPolicy {
   readonly patienceMs?: number;
   /** Threads that read files. Left out: 2. */
   readonly examiners?: number;
-  /** Other processes that are the guard's own. */
-  readonly ownProcesses?: readonly number[];
+  /** What becomes of accesses when this process has ended, or is silent for so many ms; left out: the first, at its end alone. */
+  readonly watchdog?: { readonly fail: FailMode; readonly hangMs: number };
   /** A record as the kernel would write it; `finding` where it is about an access. */
   readonly onRecord?: (record: IntegrityRecord, finding?: FindingReport) => void;
+  /** There is a watchdog, or another one. */
+  readonly onWatchdog?: (pid: number) => void;
   /** In words, for the guard's own log. */
   readonly onTrouble?: (trouble: string) => void;
   /** The guard can go on no longer: nothing is watched any more. */
@@ -74,6 +77,8 @@ const MOUNT_THREAD = new URL(
 
 export class Guard {
   readonly #options: GuardOptions;
+  readonly #groups: Groups;
+  #watchdog: Watchdog | undefined;
   readonly #local: Lane;
   /** Its threads are started when there is something for them. */
   #remote: Lane | undefined;
@@ -90,9 +95,11 @@ export class Guard {
   #watching: MountReport = { kind: 'watching', order: 0, watched: [], unwatched: [], wantsRemote: false };
   #isStopped = false;
 
-  private constructor(options: GuardOptions) {
+  private constructor(options: GuardOptions, groups: Groups, watchdog: Watchdog | undefined) {
     this.#options = options;
     this.#policy = options;
+    this.#groups = groups;
+    this.#watchdog = watchdog;
     this.#local = this.#newLane('local');
     this.#mountWaker = Waker.open();
     const { port1, port2 } = new MessageChannel();
@@ -101,7 +108,7 @@ export class Guard {
     const workerData: MountThreadStart = {
       port: port2,
       wake: this.#mountWaker.fd,
-      local: groupsOf(this.#local),
+      local: descriptorsOf(groups.local),
       places: options.places,
     };
     this.#mountThread = new Worker(MOUNT_THREAD, { workerData, transferList: [port2], trackUnmanagedFds: false });
@@ -109,12 +116,14 @@ export class Guard {
   }
 
   #newLane(name: LaneName): Lane {
-    const { examiners = EXAMINERS, patienceMs = PATIENCE_MS, ownProcesses = [] } = this.#options;
+    const { examiners = EXAMINERS, patienceMs = PATIENCE_MS } = this.#options;
     return new Lane({
       name,
+      ...this.#groups[name],
+      heart: name === 'local' ? this.#watchdog?.heart : undefined,
       examiners,
       patienceMs,
-      ownProcesses: [process.pid, ...ownProcesses],
+      ownProcesses: [process.pid, ...(this.#watchdog === undefined ? [] : [this.#watchdog.pid])],
       ownStates: ownStates(),
       onReport: (from, report) => this.#take(from, report),
       onFailure: (error) => this.#fail(error),
@@ -133,12 +142,13 @@ export class Guard {
   static async start(options: GuardOptions): Promise<Guard> {
     checkPlaces(options.places);
     ignoreLeaseSignal();
-    let guard: Guard;
+    let groups: Groups;
     try {
-      guard = new Guard(options);
+      groups = { local: openGroups(), remote: openGroups() };
     } catch (error) {
       throw error instanceof SysError ? cannotWatch(error) : error;
     }
+    const guard = new Guard(options, groups, await startWatchdog(options, groups, () => guard.#restartWatchdog()));
     try {
       await guard.#putInForce(options);
       if (guard.#watching.watched.length === 0 && coverageOf(options.rules).kinds.length > 0) {
@@ -199,7 +209,7 @@ export class Guard {
     const lane = this.#newLane('remote');
     this.#remote = lane;
     await this.#instruct(lane);
-    await this.#carriedOut((order) => ({ kind: 'remote', groups: groupsOf(lane), order }));
+    await this.#carriedOut((order) => ({ kind: 'remote', groups: descriptorsOf(this.#groups.remote), order }));
   }
 
   async #carriedOut(orderOf: (order: number) => MountOrder): Promise<void> {
@@ -261,6 +271,10 @@ export class Guard {
     if (!this.#isStopped) lane.measured(job, isDone);
   }
 
+  get watchdogPid(): number | undefined {
+    return this.#watchdog?.pid;
+  }
+
   get status(): GuardStatus {
     const { mode, rules } = this.#policy;
     const { watched, unwatched } = this.#watching;
@@ -274,12 +288,32 @@ export class Guard {
     };
   }
 
+  /** It ended by itself, or somebody ended it. */
+  #restartWatchdog(): void {
+    if (this.#isStopped) return;
+    this.#local.setHeart(undefined);
+    startWatchdog(this.#options, this.#groups, () => this.#restartWatchdog()).then(
+      (watchdog) => {
+        this.#watchdog = watchdog;
+        this.#local.setHeart(watchdog?.heart);
+        if (this.#isStopped) watchdog?.dismiss();
+      },
+      (error: unknown) => this.#options.onTrouble?.(`nobody looks after the guard: ${String(error)}`),
+    );
+  }
+
   /** Watches nothing any more; everybody who waits is let pass. */
   async stop(): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#mountOrder({ kind: 'stop' });
+    for (const { events } of Object.values(this.#groups)) events.unwatchAll();
+    this.#watchdog?.dismiss();
     await Promise.all(this.#lanes.map((lane) => lane.stop()));
+    if (this.#remote === undefined) {
+      this.#groups.remote.events.close();
+      this.#groups.remote.closed.close();
+    }
     this.#mountPort.close();
     this.#mountThread.unref();
     void this.#mountThread.terminate();
@@ -292,7 +326,23 @@ export class Guard {
   }
 }
 
-const groupsOf = ({ events, closed }: Lane): LaneGroups => ({ events: events.fd, closed: closed.fd });
+type Groups = Readonly<Record<LaneName, LaneEvents>>;
+
+const openGroups = (): LaneEvents => ({ events: PermissionEvents.open(), closed: CloseEvents.open() });
+
+const descriptorsOf = ({ events, closed }: LaneEvents): LaneGroups => ({ events: events.fd, closed: closed.fd });
+
+async function startWatchdog(
+  { watchdog, onWatchdog }: GuardOptions,
+  { local, remote }: Groups,
+  onEnd: () => void,
+): Promise<Watchdog | undefined> {
+  if (watchdog === undefined) return undefined;
+  const groups = { local: local.events.fd, remote: remote.events.fd };
+  const started = await Watchdog.start({ ...watchdog, groups, onEnd });
+  onWatchdog?.(started.pid);
+  return started;
+}
 
 function cannotWatch(cause: SysError): GuardError {
   const advice = cause.advice ?? 'the guard needs root (CAP_SYS_ADMIN) and CONFIG_FANOTIFY_ACCESS_PERMISSIONS';

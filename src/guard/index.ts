@@ -1,4 +1,5 @@
 /** The guard: IMA's policy held at the door of the file system, on fanotify, where the kernel has no IMA. */
+export { guardStatus, reloadGuard, stopGuard } from './ask.ts';
 export type { Counts } from './counters.ts';
 export { coverageOf, type NotEnforced, type PolicyCoverage } from './coverage.ts';
 export { GuardError, type GuardErrorCode } from './error.ts';
@@ -7,3 +8,12 @@ export type { FindingReport, GuardFault, Measurement } from './messages.ts';
 export { GUARD_MODES, type GuardMode } from './mode.ts';
 export type { UnwatchedMount } from './mounts/thread.ts';
 export type { LaneName, WatchedMount } from './mounts/watched-mounts.ts';
+export {
+  AUDIT_LOG,
+  type Denial,
+  GuardService,
+  type NamedPolicy,
+  type ServiceOptions,
+  type ServiceStatus,
+} from './service.ts';
+export { FAIL_MODES, type FailMode } from './watchdog/watchdog.ts';

@@ -1,6 +1,6 @@
 /** One group of file systems with the threads that answer for them. */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { CloseEvents, PermissionEvents, Waker } from '../sys/index.ts';
+import { type CloseEvents, type PermissionEvents, Waker } from '../sys/index.ts';
 import { Counters } from './counters.ts';
 import type { DeciderStart } from './decision/thread.ts';
 import { GuardError } from './error.ts';
@@ -16,8 +16,16 @@ const EXAMINER = entry('examine/thread');
 /** Beside those that it starts with, in place of what gives no answer. */
 const MAX_EXTRA_EXAMINERS = 8;
 
-export interface LaneOptions {
+/** What is asked of one group of file systems, and what is told of it. */
+export interface LaneEvents {
+  readonly events: PermissionEvents;
+  readonly closed: CloseEvents;
+}
+
+export interface LaneOptions extends LaneEvents {
   readonly name: LaneName;
+  /** See `DeciderStart`. */
+  readonly heart: number | undefined;
   readonly examiners: number;
   readonly patienceMs: number;
   readonly ownProcesses: readonly number[];
@@ -48,12 +56,12 @@ export class Lane {
   #setup: ExaminerSetup | undefined;
   #isEnding = false;
 
-  /** Nothing is watched yet. @throws {SysError} where the kernel has no permission events, or not for us */
+  /** Nothing is watched yet. The descriptors are taken over. @throws {SysError} */
   constructor(options: LaneOptions) {
     this.name = options.name;
     this.#options = options;
-    this.events = PermissionEvents.open();
-    this.closed = CloseEvents.open();
+    this.events = options.events;
+    this.closed = options.closed;
     this.#waker = Waker.open();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
@@ -67,6 +75,7 @@ export class Lane {
       unread: this.#unread,
       patienceMs: options.patienceMs,
       isRemote: options.name === 'remote',
+      heart: options.heart,
       ownProcesses: options.ownProcesses,
       ownStates: options.ownStates,
     };
@@ -124,6 +133,10 @@ export class Lane {
     const inForce = new Promise<void>((resolve) => this.#policies.set(order.policy, resolve));
     this.#order(order);
     await Promise.race([inForce, this.#stopped.promise]);
+  }
+
+  setHeart(heart: number | undefined): void {
+    this.#order({ kind: 'heart', heart });
   }
 
   measured(job: number, isDone: boolean): void {

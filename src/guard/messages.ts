@@ -39,6 +39,8 @@ export type DeciderOrder =
   | { readonly kind: 'device'; readonly device: number; readonly info: DeviceInfo }
   /** File systems may be writable now that were not. */
   | { readonly kind: 'remounted' }
+  /** There is another watchdog. */
+  | { readonly kind: 'heart'; readonly heart: number | undefined }
   /** What was to be measured stands in the list and in the PCR, or could not be put there. */
   | { readonly kind: 'measured'; readonly job: number; readonly isDone: boolean }
   | { readonly kind: 'stop' };

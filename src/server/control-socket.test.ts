@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { startService } from '../../test/fleet/service.ts';
-import { dashboardLinkFrom, openControlSocket } from './control-socket.ts';
+import { dashboardLinkFrom, openLinkSocket } from './control-socket.ts';
 import { ServerError, type ServerErrorCode } from './error.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'assay-control-'));
@@ -43,14 +43,14 @@ test('where no server runs, or none with a dashboard, the error says so', async 
   await assert.rejects(dashboardLinkFrom(folder('empty')), isError('server.not-running', 3));
   await assert.rejects(dashboardLinkFrom(join(root, 'nowhere')), isError('server.not-running', 3));
   const dataFolder = folder('no dashboard');
-  const control = await openControlSocket(dataFolder, async () => undefined);
+  const control = await openLinkSocket(dataFolder, async () => undefined);
   await assert.rejects(dashboardLinkFrom(dataFolder), isError('server.no-dashboard', 3));
   await control.close();
 });
 
 test('a folder whose name is longer than a socket’s may be serves too', async () => {
   const dataFolder = folder(join('a'.repeat(120), 'b'.repeat(120)));
-  const control = await openControlSocket(dataFolder, async () => LINK);
+  const control = await openLinkSocket(dataFolder, async () => LINK);
   assert.equal(await dashboardLinkFrom(dataFolder), LINK);
   await control.close();
 });
@@ -62,12 +62,12 @@ test('a socket that a killed server left is replaced; one that answers, or anyth
   await once(killed, 'listening');
   linkSync(join(dataFolder, 'first'), path); // closing removes only the name that was listened on
   await assert.rejects(
-    openControlSocket(dataFolder, async () => LINK),
+    openLinkSocket(dataFolder, async () => LINK),
     isError('server.control', 2),
   );
   await new Promise((resolve) => killed.close(resolve));
   await assert.rejects(dashboardLinkFrom(dataFolder), isError('server.not-running', 3));
-  await (await openControlSocket(dataFolder, async () => LINK)).close();
+  await (await openLinkSocket(dataFolder, async () => LINK)).close();
 
   writeFileSync(path, 'precious');
   await assert.rejects(startService({ dataFolder: dataFolder }), isError('server.control', 2));
@@ -76,7 +76,7 @@ test('a socket that a killed server left is replaced; one that answers, or anyth
 
 test('anything but the one request gets no link; what answers something else is no server', async () => {
   const dataFolder = folder('strangers');
-  const control = await openControlSocket(dataFolder, async () => LINK);
+  const control = await openLinkSocket(dataFolder, async () => LINK);
   for (const text of ['links\n', 'GET / HTTP/1.1\r\n\r\n', 'x'.repeat(100_000)]) {
     const socket = connect(join(dataFolder, 'control.sock'));
     let said = '';

@@ -3,10 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ReferenceManifest } from '../reference/index.ts';
-import { privateFolder } from '../sys/index.ts';
+import { type ControlSocket, privateFolder } from '../sys/index.ts';
 import { newToken, type TokenOptions } from './auth/token.ts';
 import type { ServerContext, Settings } from './context.ts';
-import { type ControlSocket, openControlSocket } from './control-socket.ts';
+import { openLinkSocket } from './control-socket.ts';
 import type { EkRoot, EnrolmentTpm } from './enrolment-tpm.ts';
 import { enrolmentWithTpm } from './enrolment-with-tpm.ts';
 import { ServerError } from './error.ts';
@@ -143,7 +143,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       apps.push(app);
       urls.push(await listen(app, listener));
     }
-    control = await openControlSocket(options.dataFolder, inside.dashboardLink);
+    control = await openLinkSocket(options.dataFolder, inside.dashboardLink);
   } catch (error) {
     await stopAll(apps, ctx);
     throw error;

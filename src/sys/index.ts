@@ -3,6 +3,7 @@ export { type AuditEvent, AuditSocket, decodeAuditMessage } from './audit.ts';
 export { type BeneathOptions, closeFile, FileStatus, openBeneath, requireOpenat2, STATE_SIZE } from './beneath.ts';
 export { CloseEvents } from './close-events.ts';
 export { type FileIdentity, type HashedContent, hashContent, identityKey, identityOf, MAX_HASHED } from './content.ts';
+export { askControlSocket, CONTROL_SOCKET, type ControlSocket, openControlSocket } from './control-socket.ts';
 export { type EntryType, readDirectory } from './directory.ts';
 export { type EcdsaSigner, type EcdsaVerifier, ecdsaSigner, ecdsaVerifier } from './ecdsa.ts';
 export { ecdsaVerifierOfMany } from './ecdsa-table.ts';
@@ -20,6 +21,7 @@ export { canHoldPrograms, type Mount, parseMountInfo } from './mounts.ts';
 export { isNativeAvailable } from './native.ts';
 export { type ListenAt, PassingServer, PassingSocket } from './passing-socket.ts';
 export { PermissionEvents, type PermissionKind } from './permission-events.ts';
+export { closePipeEnd, hearPipe, openPipe, tellPipe } from './pipe.ts';
 export { openPkcs11Key, type Pkcs11Key, type Pkcs11Options } from './pkcs11.ts';
 export { type PollKind, PollSet } from './poll.ts';
 export {

@@ -6,8 +6,17 @@ import type { PcrBank, PcrValues } from '../../evidence/index.ts';
 import { BOOT_AGGREGATE } from '../../ima/index.ts';
 import { privateFolder } from '../../sys/index.ts';
 import { AgentError } from '../error.ts';
-import { encodeEntry, entryKey, IMA_PCR, type NewEntry, readEntries, type WrittenEntry } from './entry.ts';
-import { banksOf, digestsOf, type PcrExtender, pcrValue, sha256BootAggregate, type TpmBoot } from './pcr-extender.ts';
+import { encodeEntry, IMA_PCR, type ListedEntry, type NewEntry, readEntries, type WrittenEntry } from './entry.ts';
+import {
+  banksOf,
+  digestsOf,
+  type PcrExtender,
+  pcrValue,
+  sha256BootAggregate,
+  type TpmBoot,
+  violationDigest,
+  violationDigests,
+} from './pcr-extender.ts';
 
 /** A list belongs to one boot of the TPM and says so in its name: there is no second file that could disagree. */
 const LIST_NAME = /^boot-(\d+)-(\d+)\.ima$/;
@@ -39,7 +48,8 @@ export class MeasurementLog {
   #path = '';
   #banks: readonly PcrBank[] = [];
   #bytes = 0;
-  #waiting: NewEntry[] = [];
+  #waiting: ListedEntry[] = [];
+  #count = 0;
   #commit: Promise<void> | undefined;
   /** The last that changes the PCR or wants it still. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -76,7 +86,7 @@ export class MeasurementLog {
 
   /** Number of entries, `boot_aggregate` among them. */
   get entries(): number {
-    return this.#listed.size;
+    return this.#count;
   }
 
   /** Bytes of the list that are synced: read after a quote, no fewer than that quote covers, and never part of an entry. */
@@ -91,8 +101,13 @@ export class MeasurementLog {
    * After a failure (a full disk, a TPM that does not answer) the next call first makes list and PCR agree again; files
    * of the failed call that did not get onto disk are to be given again.
    */
-  async add(files: Iterable<NewEntry>): Promise<void> {
-    this.#waiting.push(...files);
+  add(files: Iterable<NewEntry>): Promise<void> {
+    return this.addEntries(Array.from(files, encodeEntry));
+  }
+
+  /** The same for entries of any template and PCR. Each PCR agrees with the entries that are for it. */
+  async addEntries(entries: Iterable<ListedEntry>): Promise<void> {
+    this.#waiting.push(...entries);
     this.#commit ??= this.#commitAll();
     await this.#commit;
   }
@@ -125,22 +140,40 @@ export class MeasurementLog {
     }
   }
 
-  #take(): NewEntry[] {
-    const batch = new Map(this.#waiting.map((entry) => [entryKey(entry), entry]));
+  #take(): ListedEntry[] {
+    const batch = this.#waiting;
     this.#waiting = [];
-    return [...batch.values()];
+    return batch;
   }
 
-  async #append(file: FileHandle, batch: readonly NewEntry[]): Promise<void> {
-    const fresh = batch.filter((entry) => !this.#listed.has(entryKey(entry)));
+  async #append(file: FileHandle, batch: readonly ListedEntry[]): Promise<void> {
+    const fresh = this.#unlisted(batch);
     if (fresh.length === 0) return;
-    const encoded = fresh.map(encodeEntry);
-    const bytes = Buffer.concat(encoded.map((entry) => entry.bytes));
+    const bytes = Buffer.concat(fresh.map((entry) => entry.bytes));
     await writeAll(file, bytes, this.#bytes);
     await file.datasync();
     this.#bytes += bytes.length;
-    for (const { templateData } of encoded) await this.#tpm.extend(IMA_PCR, digestsOf(templateData, this.#banks));
-    for (const entry of fresh) this.#listed.add(entryKey(entry));
+    for (const entry of fresh) await this.#extend(entry.pcr, entry.templateData, entry.isViolation);
+    for (const { key, isViolation } of fresh) this.#note(key, isViolation);
+  }
+
+  #unlisted(batch: readonly ListedEntry[]): ListedEntry[] {
+    const taken = new Set<string>();
+    return batch.filter(({ key, isViolation }) => {
+      if (isViolation) return true;
+      const isNew = !this.#listed.has(key) && !taken.has(key);
+      taken.add(key);
+      return isNew;
+    });
+  }
+
+  #note(key: string, isViolation: boolean): void {
+    this.#count += 1;
+    if (!isViolation) this.#listed.add(key);
+  }
+
+  #extend(pcr: number, data: Uint8Array, isViolation: boolean): Promise<void> {
+    return this.#tpm.extend(pcr, isViolation ? violationDigests(this.#banks) : digestsOf(data, this.#banks));
   }
 
   /** Makes list and PCR agree, from whatever is there. */
@@ -148,9 +181,9 @@ export class MeasurementLog {
     const boot = await this.#tpm.boot();
     const values = await this.#tpm.read([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, IMA_PCR]);
     this.#banks = banksOf(values);
-    const aggregate = { path: Buffer.from(BOOT_AGGREGATE), sha256: sha256BootAggregate(values) };
+    const aggregate = encodeEntry({ path: Buffer.from(BOOT_AGGREGATE), sha256: sha256BootAggregate(values) });
     this.#path = join(this.#folder, listName(boot));
-    this.#chooseList(boot, values, entryKey(aggregate));
+    this.#chooseList(boot, values, aggregate.key);
     const file = await open(this.#path, 'a+', 0o600).then(async (made) => {
       await made.close();
       return open(this.#path, 'r+'); // not `a`: appending ignores the position, and a torn end may lie there
@@ -158,7 +191,7 @@ export class MeasurementLog {
     this.#file = file;
     syncFolder(this.#folder);
     await this.#complete(file, values);
-    if (this.#listed.size === 0) await this.#append(file, [aggregate]);
+    if (this.#count === 0) await this.#append(file, [aggregate]);
     this.#forgetOldLists();
     return file;
   }
@@ -166,13 +199,21 @@ export class MeasurementLog {
   /** Cuts a torn end off and extends what the PCR lacks. */
   async #complete(file: FileHandle, values: PcrValues): Promise<void> {
     const { entries, wholeBytes } = readEntries(await file.readFile());
-    const covered = coveredBy(values, this.#banks, entries);
-    if (covered === undefined) throw contradiction(this.#path, entries.length);
+    const others = [...new Set(entries.map(({ pcr }) => pcr))].filter((pcr) => pcr !== IMA_PCR);
+    const all = [values, ...(others.length === 0 ? [] : [await this.#tpm.read(others)])];
+    const missing: WrittenEntry[] = [];
+    for (const [index, pcr] of [IMA_PCR, ...others].entries()) {
+      const own = entries.filter((entry) => entry.pcr === pcr);
+      const covered = coveredBy(all[index === 0 ? 0 : 1] ?? values, this.#banks, own, pcr);
+      if (covered === undefined) throw contradiction(this.#path, own.length, pcr);
+      missing.push(...own.slice(covered));
+    }
     await file.truncate(wholeBytes);
     await file.sync();
-    for (const { data } of entries.slice(covered)) await this.#tpm.extend(IMA_PCR, digestsOf(data, this.#banks));
+    for (const { pcr, data, isViolation } of missing) await this.#extend(pcr, data, isViolation);
     this.#listed.clear();
-    for (const { key } of entries) this.#listed.add(key);
+    this.#count = 0;
+    for (const { key, isViolation } of entries) this.#note(key, isViolation);
     this.#bytes = wholeBytes;
   }
 
@@ -191,7 +232,8 @@ export class MeasurementLog {
       if (first !== undefined && first.key !== aggregateKey) renameSync(own.path, `${own.path}.other-tpm`);
     } else if (!isZero) {
       const kept = lists(this.#folder).find((list) => {
-        return coveredBy(values, this.#banks, readEntries(readFileSync(list.path)).entries) !== undefined;
+        const own = readEntries(readFileSync(list.path)).entries.filter(({ pcr }) => pcr === IMA_PCR);
+        return coveredBy(values, this.#banks, own, IMA_PCR) !== undefined;
       });
       if (kept !== undefined) renameSync(kept.path, this.#path);
     }
@@ -211,25 +253,34 @@ function lists(folder: string): { name: string; path: string }[] {
     .sort((a, b) => b.time - a.time);
 }
 
-/** How many of the entries the PCR holds, in every bank alike; undefined where no number of them gives its values. */
-function coveredBy(values: PcrValues, banks: readonly PcrBank[], entries: readonly WrittenEntry[]): number | undefined {
+/** How many of its entries a PCR holds, in every bank alike; undefined where no number of them gives its values. */
+function coveredBy(
+  values: PcrValues,
+  banks: readonly PcrBank[],
+  entries: readonly WrittenEntry[],
+  index: number,
+): number | undefined {
   const running: { bank: PcrBank; value: Buffer; wanted: Uint8Array }[] = banks.map((bank) => ({
     bank,
     value: Buffer.alloc(digestInfo(bank).size),
-    wanted: pcrValue(values, bank, IMA_PCR),
+    wanted: pcrValue(values, bank, index),
   }));
   for (let count = 0; ; count++) {
     if (running.every(({ value, wanted }) => value.equals(wanted))) return count;
     const entry = entries[count];
     if (entry === undefined) return undefined;
-    for (const pcr of running) pcr.value = digest(pcr.bank, pcr.value, digest(pcr.bank, entry.data));
+    for (const pcr of running) pcr.value = digest(pcr.bank, pcr.value, extendedWith(pcr.bank, entry));
   }
 }
 
-function contradiction(path: string, entries: number): AgentError {
+function extendedWith(bank: PcrBank, { data, isViolation }: WrittenEntry): Uint8Array {
+  return isViolation ? violationDigest(bank) : digest(bank, data);
+}
+
+function contradiction(path: string, entries: number, pcr: number): AgentError {
   return new AgentError(
     'agent.list-contradicts-pcr',
-    `PCR ${IMA_PCR} holds what no part of the measurement list ${path} (${entries} entries) replays to`,
+    `PCR ${pcr} holds what no part of the measurement list ${path} (${entries} entries) replays to`,
     {
       advice:
         'another program extends this PCR, or the list was changed or lost; see that only one agent uses this TPM, ' +

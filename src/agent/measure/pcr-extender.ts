@@ -1,4 +1,4 @@
-import { digest, toHex } from '../../bytes/index.ts';
+import { digest, digestInfo, toHex } from '../../bytes/index.ts';
 import type { PcrBank, PcrValues, TpmKind } from '../../evidence/index.ts';
 import { bootAggregate } from '../../ima/index.ts';
 
@@ -32,6 +32,15 @@ export function pcrValue(values: PcrValues, bank: PcrBank, pcr: number): Uint8Ar
 /** What an entry's template data does to a PCR, in each bank. */
 export function digestsOf(data: Uint8Array, banks: readonly PcrBank[]): Partial<Record<PcrBank, Uint8Array>> {
   return Object.fromEntries(banks.map((bank) => [bank, digest(bank, data)]));
+}
+
+/** What a violation is extended with: ones, so that no verifier can take the list for what was used (ima_queue.c). */
+export function violationDigest(bank: PcrBank): Buffer {
+  return Buffer.alloc(digestInfo(bank).size, 0xff);
+}
+
+export function violationDigests(banks: readonly PcrBank[]): Partial<Record<PcrBank, Uint8Array>> {
+  return Object.fromEntries(banks.map((bank) => [bank, violationDigest(bank)]));
 }
 
 /**

@@ -150,7 +150,9 @@ export class Decider {
     for (let index = 0; index < count; index++) {
       const look = this.#looks[index];
       const fd = events.events.fd(index);
-      if (look !== undefined) this.#decide(look, fd, events.events.id(index), events.isExec(index), now);
+      const isExec = events.isExec(index);
+      this.#parts.counters.add(isExec ? 'executions' : 'opens');
+      if (look !== undefined) this.#decide(look, fd, events.events.id(index), isExec, now);
     }
     return count > 0;
   }
@@ -201,7 +203,6 @@ export class Decider {
       counters.add('unopenable');
       return;
     }
-    counters.add(isExec ? 'executions' : 'opens');
     try {
       this.#decideOne(look, { fd, id, isExec }, now);
     } catch (error) {

@@ -2,10 +2,12 @@
  * The thread that decides, from its start to its end: waits, takes orders, results and events, and looks after what waits
  * too long. It says at each round that it is alive; who hears nothing for long ends it (`watchdog`).
  */
+import { setPriority } from 'node:os';
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { CloseEvents, PermissionEvents, PollSet, Waker } from '../../sys/index.ts';
+import { CloseEvents, PermissionEvents, PollSet, tellPipe, Waker } from '../../sys/index.ts';
 import { Counters } from '../counters.ts';
 import type { DeciderOrder, DeciderReport } from '../messages.ts';
+import { BEAT } from '../watchdog/watchdog.ts';
 import { AccessRules } from './access-rules.ts';
 import { Decider } from './decider.ts';
 import { OwnFiles } from './own-files.ts';
@@ -24,6 +26,8 @@ export interface DeciderStart {
   readonly unread: Int32Array;
   readonly patienceMs: number;
   readonly isRemote: boolean;
+  /** Where the watchdog hears that this thread is alive; told by an order where there is another one. */
+  readonly heart: number | undefined;
   /** Processes and files of the guard itself. */
   readonly ownProcesses: readonly number[];
   readonly ownStates: readonly string[];
@@ -31,6 +35,8 @@ export interface DeciderStart {
 
 /** How long a round may wait where nothing is to be looked after. */
 const IDLE_MS = 250;
+/** How often the watchdog is told. */
+const BEAT_MS = 200;
 /** How soon leases are given up and late answers given. */
 const BUSY_MS = 10;
 /** Reports that may wait to be taken; those that nobody waits for are dropped beyond. */
@@ -42,9 +48,12 @@ class DeciderThread {
   readonly #requesters = new Requesters();
   readonly #decider: Decider;
   #isStopped = false;
+  #heart: number | undefined;
+  #lastBeat = 0;
 
   constructor(start: DeciderStart) {
     this.#start = start;
+    this.#heart = start.heart;
     this.#counters = new Counters(start.counters);
     this.#decider = new Decider({
       events: PermissionEvents.of(start.events),
@@ -60,6 +69,7 @@ class DeciderThread {
 
   run(): void {
     const { events, closed, wake } = this.#start;
+    beforeOthers();
     const waker = Waker.of(wake);
     const everything = new PollSet([
       [wake, 'readable'],
@@ -78,7 +88,7 @@ class DeciderThread {
       const poll = hasRoom ? (this.#decider.followsContent ? everything : executions) : results;
       poll.wait(this.#decider.isBusy ? BUSY_MS : IDLE_MS);
       const now = performance.now();
-      this.#counters.add('beats');
+      this.#beat(now);
       if (poll.isReady(0)) {
         waker.clear();
         this.#takeOrders(now);
@@ -93,6 +103,13 @@ class DeciderThread {
     }
     this.#decider.releaseAll();
     this.#report({ kind: 'stopped' });
+  }
+
+  #beat(now: number): void {
+    this.#counters.add('beats');
+    if (this.#heart === undefined || now - this.#lastBeat < BEAT_MS) return;
+    this.#lastBeat = now;
+    tellPipe(this.#heart, BEAT);
   }
 
   #takeOrders(now: number): void {
@@ -116,6 +133,9 @@ class DeciderThread {
         case 'measured':
           this.#decider.slow.measured(order.job, order.isDone, now);
           break;
+        case 'heart':
+          this.#heart = order.heart;
+          break;
         case 'stop':
           this.#isStopped = true;
           break;
@@ -135,5 +155,16 @@ class DeciderThread {
     port.postMessage(report);
   }
 }
+
+/** Everybody waits for this thread: on Linux a priority is one thread's own (setpriority(2)). */
+function beforeOthers(): void {
+  try {
+    setPriority(PRIORITY);
+  } catch {
+    // without CAP_SYS_NICE it waits its turn
+  }
+}
+
+const PRIORITY = -15;
 
 new DeciderThread(workerData).run();

@@ -1,0 +1,41 @@
+/**
+ * The watchdog of a guard that has ended keeps refusing where that was chosen, until the next guard ends it. The guard's
+ * folder holds their numbers, one a line.
+ */
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const FILE = 'watchdog.pids';
+
+/** To be called as soon as there is a watchdog: who does not know it cannot end it. */
+export function noteWatchdog(folder: string, pid: number): void {
+  appendFileSync(join(folder, FILE), `${pid}\n`, { mode: 0o600 });
+}
+
+/** Ends every watchdog of the folder but this one. */
+export function endPredecessors(folder: string, current: number | undefined): void {
+  for (const pid of noted(folder)) if (pid !== current && isWatchdog(pid)) process.kill(pid, 'SIGTERM');
+  writeFileSync(join(folder, FILE), current === undefined ? '' : `${current}\n`, { mode: 0o600 });
+}
+
+export function forgetWatchdogs(folder: string): void {
+  rmSync(join(folder, FILE), { force: true });
+}
+
+function noted(folder: string): number[] {
+  try {
+    const lines = readFileSync(join(folder, FILE), 'latin1').split('\n');
+    return lines.filter((line) => /^\d{1,10}$/.test(line)).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** The number may be another process's by now. */
+function isWatchdog(pid: number): boolean {
+  try {
+    return /\/guard\/watchdog\/process\.[jt]s\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
+  } catch {
+    return false;
+  }
+}
