@@ -1,7 +1,16 @@
 /** `assay vtpm socket` where swtpm's own tools expect `swtpm socket`. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -60,6 +69,54 @@ async function serve(
 }
 
 const NEEDED = requires('swtpm_ioctl');
+
+test(
+  'after a kill it starts again where it was: socket, lock and process file of the dead are taken over',
+  NEEDED,
+  async () => {
+    const folder = join(root, 'killed');
+    const pid = `${folder}.pid`;
+    const options = ['--pid', `file=${pid}`];
+    await serve(
+      async ({ ioctl, process, control }) => {
+        await ioctl('-i');
+        await process.kill('SIGKILL');
+        assert.deepEqual([existsSync(control), existsSync(pid)], [true, true]);
+        assert.ok(existsSync(join(folder, 'tpm2-00.permall.lock')));
+      },
+      options,
+      folder,
+    );
+    await serve(
+      async ({ ioctl, process }) => {
+        await ioctl('-i');
+        assert.equal(readFileSync(pid, 'latin1'), String(process.child.pid));
+      },
+      options,
+      folder,
+    );
+  },
+);
+
+const isRoot = process.getuid?.() === 0;
+
+test('as another user it opens everything as that user', { skip: isRoot ? NEEDED.skip : 'needs root' }, async () => {
+  const folder = join(root, 'other');
+  chmodSync(root, 0o755);
+  await run('install', ['-d', '-o', 'nobody', '-m', '0700', folder]);
+  const log = join(folder, 'log');
+  const control = join(folder, 'ctrl');
+  const place = ['--tpmstate', `dir=${folder}`, '--ctrl', `type=unixio,path=${control}`, '--log', `file=${log}`];
+  const started = new Spawned([SWTPM, 'socket', '--tpm2', '--runas', 'nobody', ...place, '--json']);
+  await started.says(/"pid"/);
+  await run('swtpm_ioctl', ['--unix', control, '-i']);
+  for (const file of [log, control, join(folder, 'tpm2-00.permall')]) {
+    assert.equal(statSync(file).uid, statSync(folder).uid, file);
+  }
+  await started.kill('SIGTERM');
+  const unknown = await assay(['vtpm', 'socket', '--tpm2', '--runas', 'no-such-user', ...place]);
+  assert.deepEqual([unknown.status, /--runas no-such-user: no such user/.test(unknown.stderr)], [2, true]);
+});
 
 test('swtpm_ioctl takes a TPM through its life: power, a launch, states out and in, the end', NEEDED, async () => {
   await serve(async ({ folder, ioctl, process, control, data }) => {

@@ -70,7 +70,7 @@ test('what it offers is what it does: all of swtpm’s commands on a Unix socket
   await withServed(async ({ path }) => assert.equal(await Client.to(path).ask('00000001', 8), `${SUCCESS}0001ffff`), {
     info: () => '{}',
   });
-  const port = 40_000 + (process.pid % 20_000);
+  const port = await freePort();
   await withServed(
     async () => {
       const client = new Client(connect(port, '127.0.0.1'));
@@ -255,6 +255,15 @@ test('a flood and many connections are bounded: who comes late is refused, and l
     assert.equal(await Client.to(path).ask('0000000f', 8), `${SUCCESS}${word(0)}`);
   });
 });
+
+/** One that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
 
 interface Pair {
   readonly ours: Socket;
