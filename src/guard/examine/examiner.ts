@@ -148,7 +148,8 @@ export class FileExaminer {
           this.#appraise(bit, task, order, file, found);
           break;
         case 'measure':
-          this.#measure(bit, task, file, hasWriters && !order.isViolationTold, found);
+          // Who opens it to write is a writer already, and no violation by itself (ima_main.c:ima_rdwr_violation_check).
+          this.#measure(bit, task, file, hasWriters && !order.isWriting && !order.isViolationTold, found);
           break;
         case 'audit': {
           const algorithm = this.#algorithmOf(file);
