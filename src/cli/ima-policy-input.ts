@@ -1,5 +1,6 @@
 /** The policy that a command names: a file, or out of the kernel's own. */
 import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import {
   type BuiltInOptions,
   builtInRules,
@@ -20,7 +21,8 @@ import { inFile } from './in-file.ts';
 import { readInput } from './read-input.ts';
 import { UsageError } from './usage-error.ts';
 
-export const KERNEL_HELP = 'kernel whose policy language it is, as 6.12 (left out: the newest that is known)';
+export const KERNEL_HELP =
+  'whose policy language it is, as 6.12, or `running` (left out: the newest kernel that is known)';
 export const BUILT_IN_HELP = 'policies built into the kernel, as tcb|appraise_tcb, instead of a file';
 
 export interface PolicyFlags {
@@ -31,8 +33,11 @@ export interface PolicyFlags {
   readonly secureBoot?: boolean;
 }
 
-export const kernelOf = ({ kernel }: PolicyFlags): KernelVersion =>
-  kernel === undefined ? NEWEST_KERNEL : parseKernelVersion(kernel);
+/** @throws {PolicyError} `policy.invalid-argument` */
+export function kernelOf({ kernel }: PolicyFlags): KernelVersion {
+  if (kernel === undefined) return NEWEST_KERNEL;
+  return parseKernelVersion(kernel === 'running' ? release() : kernel);
+}
 
 type Named = { readonly file: string } | { readonly builtin: string };
 

@@ -76,6 +76,8 @@ describe('decisions of the judge kernel', {
     truth = linesOfPaths(parseMeasurementList(marked.file('list')), lineOfPcr);
     plain = await guest.boot({
       commandLine: [],
+      // Node starts three times.
+      seconds: 400,
       files: { policy: plainPolicy(), 'accesses.json': JSON.stringify(accesses) },
       script: [
         ...work,

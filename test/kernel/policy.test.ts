@@ -7,8 +7,10 @@ import { after, before, describe, test } from 'node:test';
 import {
   builtInRules,
   formatRule,
+  generatePolicy,
   NEWEST_KERNEL,
   type PlacedRule,
+  POLICY_AIMS,
   type PolicyRule,
   parseKernelVersion,
   parsePolicy,
@@ -63,6 +65,13 @@ const WRITTEN: readonly (readonly [name: string, text: string])[] = [
   ['written-bad', 'measure func=NO_CHECK\n'],
 ];
 
+const GENERATED = POLICY_AIMS.flatMap((aim) =>
+  [false, true].map((dmVerity): [string, string] => [
+    `generated-${aim}-${dmVerity}`,
+    generatePolicy(aim, { fsuuid: '8bcbe394-4f13-4144-be8e-5aa9ea2ce2f6', dmVerity }).text,
+  ]),
+);
+
 const named = (prefix: string, rules: readonly string[]): [string, string][] =>
   rules.map((rule, index) => [`${prefix}-${index}`, `${rule}\n`]);
 
@@ -90,6 +99,7 @@ describe('policies before the judge kernel', { skip: machine.skip || kernel.skip
         ...labelledLater,
         ...FILES,
         ...WRITTEN,
+        ...GENERATED,
         ...added,
         ['shield', `${SHIELD.join('\n')}\n`],
       ]),
@@ -101,6 +111,7 @@ describe('policies before the judge kernel', { skip: machine.skip || kernel.skip
         each('load', labelledLater),
         each('load', FILES),
         each('written', WRITTEN),
+        each('load', GENERATED),
         keep(POLICY, 'before'),
         each('load', added),
         keep(POLICY, 'after'),
@@ -173,6 +184,10 @@ describe('policies before the judge kernel', { skip: machine.skip || kernel.skip
       'written-bad': 'no',
     });
     for (const [name, text] of WRITTEN) assert.equal(isTaken(text), answers.get(name) === 'yes', name);
+  });
+
+  test('it takes the policies that are generated', () => {
+    for (const [name] of GENERATED) assert.equal(answers.get(name), 'yes', name);
   });
 
   test('its built-in policies are ours, rule for rule', async () => {
