@@ -31,7 +31,10 @@ export interface GuardPolicy {
   readonly template?: string;
 }
 
-/** Where measurements go. */
+/**
+ * Where measurements go. Asked in this thread, for which the access waits: a thread that blocks (spawnSync) makes every
+ * measured access wait until the guard's patience is at its end.
+ */
 export interface MeasurementSink {
   /** Resolves when they are in the list and the PCR. */
   add(measurements: readonly Measurement[]): Promise<void>;
