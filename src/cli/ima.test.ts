@@ -87,6 +87,7 @@ test('boot replay prints what the log adds up to', () => {
     format: 'agile',
     events: 2,
     pcrs: { sha256: { 4: extendAll('sha256', [value]) } },
+    warnings: [],
   });
   const missing = assay(['boot', 'replay', join(folder, 'absent'), '--json']);
   assert.deepEqual([missing.status, JSON.parse(missing.stdout).error.code], [2, 'system.enoent']);
