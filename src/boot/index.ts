@@ -90,6 +90,7 @@ export {
 } from './pe/index.ts';
 export { BOOT_PHASES, isReachedByPhases, PHASE_PCR } from './phases.ts';
 export {
+  appendedVariable,
   type BootDescription,
   type BootFile,
   type BootWay,
@@ -97,6 +98,7 @@ export {
   type GrubDisk,
   type GrubEntry,
   imageSigners,
+  isStubCompanion,
   type Measurement,
   measurementDigest,
   type Prediction,
@@ -104,6 +106,8 @@ export {
   predictEntries,
   predictUki,
   type SignedPolicies,
+  STUB_FOLDER_OF_IMAGE,
+  STUB_FOLDERS,
   sealingPolicy,
   signPolicies,
 } from './predict/index.ts';

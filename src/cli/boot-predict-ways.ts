@@ -1,7 +1,16 @@
 /** The boots that `boot predict` is asked for, read from the files that they will load. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { type BootFile, type BootLog, type BootWay, type GrubDisk, predictEntries } from '../boot/index.ts';
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, sep } from 'node:path';
+import {
+  type BootFile,
+  type BootLog,
+  type BootWay,
+  type GrubDisk,
+  isStubCompanion,
+  predictEntries,
+  STUB_FOLDER_OF_IMAGE,
+  STUB_FOLDERS,
+} from '../boot/index.ts';
 import { UsageError } from './usage-error.ts';
 
 export const WAYS = ['shim-grub', 'grub', 'systemd-boot', 'uki', 'qemu-kernel'] as const;
@@ -10,7 +19,7 @@ export const WAYS = ['shim-grub', 'grub', 'systemd-boot', 'uki', 'qemu-kernel'] 
 export interface WayOptions {
   readonly esp?: string;
   readonly loader: string;
-  readonly grub: string;
+  readonly grub?: string;
   readonly device: string;
   readonly disk?: readonly string[];
   readonly display?: 'yes' | 'no';
@@ -20,8 +29,9 @@ export interface WayOptions {
   readonly initrd?: string;
   readonly cmdline?: string;
   readonly cmdlineFile?: string;
-  readonly memory: string;
+  readonly memory?: string;
   readonly mokList?: string;
+  readonly mokListX?: string;
 }
 
 export const needed = (value: string | undefined, option: string): string => {
@@ -46,7 +56,7 @@ export function waysOf(
 ): NamedWay[] {
   switch (way) {
     case 'uki':
-      return [{ name: 'uki', boot: { way, uki: read(needed(options.uki, '--uki')) } }];
+      return [{ name: 'uki', boot: unifiedImage(needed(options.uki, '--uki'), options) }];
     case 'qemu-kernel':
       return [{ name: way, boot: qemuKernel(options) }];
     case 'shim-grub':
@@ -65,12 +75,32 @@ export function waysOf(
   }
 }
 
+/** What lies where the stub will look: beside the image, and on the partition where that is named. */
+function unifiedImage(path: string, { esp }: WayOptions): BootWay {
+  const beside = companionsIn(dirname(path), [`${basename(path)}${STUB_FOLDER_OF_IMAGE}`]);
+  return { way: 'uki', uki: read(path), companions: [...beside, ...(esp === undefined ? [] : companionsIn(esp))] };
+}
+
+function companionsIn(folder: string, places = STUB_FOLDERS): string[] {
+  return places.flatMap((place) =>
+    namesIn(join(folder, place))
+      .filter(isStubCompanion)
+      .map((name) => `${place}/${name}`),
+  );
+}
+
+const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+
+const SMALLEST_MEMORY = 1;
+
 function qemuKernel(options: WayOptions): BootWay {
-  const memoryMiB = Number(options.memory);
-  if (!Number.isInteger(memoryMiB) || memoryMiB < 1)
-    throw new UsageError('--memory is no number of MiB', 'give what -m has');
   const initrd = options.initrd === undefined ? undefined : read(options.initrd);
   const kernel = read(needed(options.kernel, '--kernel'));
+  // Without an initrd nothing is placed by it.
+  const memory = initrd === undefined ? (options.memory ?? `${SMALLEST_MEMORY}`) : needed(options.memory, '--memory');
+  const memoryMiB = Number(memory);
+  if (!Number.isInteger(memoryMiB) || memoryMiB < SMALLEST_MEMORY)
+    throw new UsageError('--memory is no number of MiB', 'give what -m has');
   return { way: 'qemu-kernel', kernel, initrd, commandLine: commandLine(options), memoryMiB };
 }
 
@@ -107,17 +137,35 @@ function grubEntries(
 
 function shimGrub(options: WayOptions): GrubWay {
   const esp = partition(needed(options.esp, '--esp'));
-  const { mokList } = options;
+  refuseFallback(esp, options.loader);
+  const { mokList, mokListX } = options;
   return {
     way: 'shim-grub',
     shim: esp.required(options.loader),
     ...grubPart(esp, options),
-    owner: mokList === undefined ? undefined : { mokList: readFileSync(mokList), mokListX: new Uint8Array() },
+    owner: {
+      ...(mokList === undefined ? {} : { mokList: readFileSync(mokList) }),
+      ...(mokListX === undefined ? {} : { mokListX: readFileSync(mokListX) }),
+    },
   };
 }
 
+const DEFAULT_FOLDER = /^[\\/]*EFI[\\/]+BOOT[\\/]/i;
+
+/** From there shim starts what makes boot options (shim: shim.c, should_use_fallback). */
+function refuseFallback(esp: Partition, loader: string): void {
+  if (!DEFAULT_FOLDER.test(loader)) return;
+  const found = ['fbx64.efi', 'FBX64.EFI'].find((name) => esp.file(join(dirname(loader), name)) !== undefined);
+  if (found === undefined) return;
+  throw new UsageError(
+    `beside ${loader} lies ${found}, which shim starts from there instead of GRUB`,
+    'name the shim that the boot option starts: --loader EFI/debian/shimx64.efi',
+  );
+}
+
 function grubPart(esp: Partition, options: WayOptions): Omit<Extract<BootWay, { way: 'grub' }>, 'way'> {
-  const { grub, device, display } = options;
+  // shim and a boot option of GRUB's own name it in the loader's folder.
+  const { loader, grub = join(dirname(loader), 'grubx64.efi'), device, display } = options;
   return {
     grub: esp.required(grub),
     disks: grubDisks(esp, options),
@@ -152,7 +200,8 @@ function systemdBoot(options: WayOptions): NamedWay[] {
     )
     .map(({ path, isFound }) => {
       const file = esp.required(path);
-      const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file };
+      const companions = companionsIn(folder, [...STUB_FOLDERS, `${path}${STUB_FOLDER_OF_IMAGE}`]);
+      const loads = path.endsWith('.conf') ? { entry: file, file: esp.file } : { uki: file, companions };
       return { name: path, boot: { way: 'systemd-boot', loader, loads }, isFound };
     });
 }
@@ -163,8 +212,7 @@ function entriesOn(folder: string): string[] {
     ['loader/entries', '.conf'],
     ['EFI/Linux', '.efi'],
   ].flatMap(([place = '', ending = '']) => {
-    const names = existsSync(join(folder, place)) ? readdirSync(join(folder, place)) : [];
-    return names
+    return namesIn(join(folder, place))
       .filter((name) => name.toLowerCase().endsWith(ending))
       .sort()
       .map((name) => `${place}/${name}`);
@@ -183,14 +231,33 @@ interface Partition {
   required(path: string): BootFile;
 }
 
+/** Each file is read once, however often GRUB reads it. */
 function partition(folder: string): Partition {
+  const files = new Map<string, BootFile>();
   const kind = (path: string): ReturnType<typeof statSync> | undefined =>
     statSync(join(folder, path), { throwIfNoEntry: false });
-  const file = (path: string): BootFile | undefined =>
-    kind(path)?.isFile() === true ? read(join(folder, path)) : undefined;
+  const file = (path: string): BootFile | undefined => {
+    const known = files.get(path);
+    if (known !== undefined) return known;
+    if (kind(path)?.isFile() !== true) return undefined;
+    refuseOutside(folder, path);
+    const found = read(join(folder, path));
+    files.set(path, found);
+    return found;
+  };
   return {
     file,
     isDirectory: (path) => kind(path)?.isDirectory() === true,
     required: (path) => file(path) ?? read(join(folder, path)),
   };
+}
+
+/** A link that starts from the root means another file here than on the machine that boots. */
+function refuseOutside(folder: string, path: string): void {
+  const [root, place] = [realpathSync(folder), realpathSync(join(folder, path))];
+  if (place.startsWith(root.endsWith(sep) ? root : `${root}${sep}`)) return;
+  throw new UsageError(
+    `${join(folder, path)}: lies outside of ${folder}, and not on that partition`,
+    'a link may lead elsewhere here than on the machine that boots: put the file itself there',
+  );
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -94,11 +94,21 @@ test('an entry that was found and starts no Linux is left out, and said', () => 
 });
 
 test('what is wrong with the way is said in one line, with what to do', () => {
-  const empty = join(esp, 'loader');
+  const bare = join(esp, 'bare');
+  const place = (...names: readonly string[]): string => join(bare, ...names);
+  mkdirSync(place('EFI/BOOT'), { recursive: true });
+  mkdirSync(place('EFI/debian'), { recursive: true });
+  for (const name of ['EFI/BOOT/BOOTX64.EFI', 'EFI/BOOT/fbx64.efi'])
+    writeFileSync(place(name), makePe([magic('systemd-boot')]));
+  symlinkSync(join(esp, 'vmlinuz'), place('EFI/debian/shimx64.efi'));
   const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
     [['morse'], /no way to boot 'morse'; use one of shim-grub/],
     [['systemd-boot'], /needs --esp/],
-    [['systemd-boot', '--esp', empty, '--loader', '../EFI/BOOT/BOOTX64.EFI'], /nothing that systemd-boot starts/],
+    [['systemd-boot', '--esp', bare], /nothing that systemd-boot starts/],
+    [['shim-grub', '--esp', bare], /beside EFI\/BOOT\/BOOTX64\.EFI lies fbx64\.efi, which shim starts from there/],
+    [['shim-grub', '--esp', bare, '--loader', 'EFI/debian/shimx64.efi'], /shimx64\.efi: lies outside of/],
+    [['shim-grub', '--esp', esp, '--phase', ':'], /--phase is about PCR 11, which way shim-grub does not extend/],
+    [['qemu-kernel', '--kernel', join(esp, 'vmlinuz'), '--initrd', join(esp, 'vmlinuz')], /needs --memory/],
     [['shim-grub', '--esp', esp, '--grub', 'vmlinuz', '--disk', 'hd0,gpt2'], /--disk hd0,gpt2 is no partition/],
     [['shim-grub', '--esp', esp, '--grub', 'vmlinuz', '--disk', '(hd0,gpt2)=/none/x'], /\/none\/x is no folder/],
     [['shim-grub', '--esp', esp, '--grub', 'vmlinuz'], /BOOTX64\.EFI: no section \.vendor_cert, so this is no shim/],
@@ -111,4 +121,16 @@ test('what is wrong with the way is said in one line, with what to do', () => {
     assert.match(stderr, message);
     assert.equal(stderr.trim().split('\n').length, 1);
   }
+  rmSync(bare, { recursive: true });
+});
+
+test('credentials and add-ons on the partition keep PCRs 9, 12 and 13 from being told', () => {
+  mkdirSync(join(esp, 'EFI/Linux/one.efi.extra.d'));
+  writeFileSync(join(esp, 'EFI/Linux/one.efi.extra.d/key.cred'), 'secret');
+  const { stdout } = predict('systemd-boot', '--esp', esp, '--json');
+  const pcrs = JSON.parse(stdout).variants.map((one: { pcrs: { sha256: object } }) => Object.keys(one.pcrs.sha256));
+  assert.deepEqual(pcrs, [['9', '12'], ['11'], ['9', '11']]);
+  const alone = predict('uki', '--uki', join(esp, 'EFI/Linux/one.efi'), '--phase', ':', '--json');
+  assert.equal(alone.status, 0, alone.stderr);
+  rmSync(join(esp, 'EFI/Linux/one.efi.extra.d'), { recursive: true });
 });

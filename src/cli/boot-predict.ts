@@ -4,27 +4,35 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
+  appendedVariable,
   type BootFile,
+  type BootLog,
   DEFAULT_PHASES,
+  logBanks,
   measurementDigest,
   type Prediction,
   predictBoot,
   predictUki,
+  replayBootLog,
   sealingPolicy,
   signPolicies,
 } from '../boot/index.ts';
 import { AssayError, type DigestAlgorithm } from '../bytes/index.ts';
+import { encodePolicyFile } from '../keys/index.ts';
 import { BootMerger, type BootReference, predictedEvents } from '../reference/index.ts';
 import { policyDigest } from '../tpm/index.ts';
-import { readPcrLog } from './boot-log-input.ts';
+import { MACHINE_BOOT_LOG, readPcrLog } from './boot-log-input.ts';
 import { needed, read, WAYS, type WayOptions, waysOf } from './boot-predict-ways.ts';
+import { machinePcrs } from './machine-pcrs.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 import { variableData } from './variable-file.ts';
+import { writeOutput } from './write-output.ts';
 
 const BANKS = ['sha1', 'sha256', 'sha384', 'sha512'] as const;
 type Bank = (typeof BANKS)[number];
+const DEFAULT_BANK = 'sha256' satisfies Bank;
 /** `(hd0,gpt1)`: where GRUB finds the disk that firmware booted it from, if that is the first. */
 const FIRST_PARTITION = '(hd0,gpt1)';
 
@@ -33,10 +41,11 @@ interface Options extends WayOptions {
   readonly gpt?: string;
   readonly phase?: readonly string[];
   readonly variable?: readonly string[];
-  readonly bank: Bank;
+  readonly bank?: Bank;
   readonly pcrs?: number[];
   readonly format: 'values' | 'reference' | 'signed' | 'policy';
   readonly privateKey?: string;
+  readonly policyFile?: string;
   readonly json?: boolean;
 }
 
@@ -54,7 +63,7 @@ shim-grub and grub follow GRUB through its configuration, as grub-mkconfig write
 file that it reads (PCR 9). GRUB's saved environment is taken as it lies there. It boots the default entry; --entry names
 others as grub-reboot does ('1>0', an id or a title), '--entry every' gives a variant for each that starts Linux.
 --variable takes what a Secure Boot variable will hold: signature lists (.esl), a signed update (.auth) or a file of
-efivarfs; where Secure Boot is switched, SecureBoot (one byte), PK, KEK and db together. --gpt takes the disk that the
+efivarfs. Updates of dbx as fwupd and Windows bring them are appended: dbx+=FILE. Where Secure Boot is switched, SecureBoot (one byte), PK, KEK and db together. --gpt takes the disk that the
 firmware starts from (OVMF measures the table of that one alone).
 systemd-boot without --entry gives a variant for each entry and image on the partition.
 
@@ -63,8 +72,11 @@ Examples:
     --disk '(hd0,gpt2),5a5a0e10-0000-4000-8000-000000000005=/' --entry every \\
     --base /sys/kernel/security/tpm0/binary_bios_measurements
   assay boot predict systemd-boot --esp /boot --entry EFI/Linux/new.efi --base LOG --json
-  assay boot predict qemu-kernel --kernel vmlinuz --initrd initrd --cmdline-file /etc/kernel/cmdline --base LOG
-  assay boot predict uki --uki new.efi --format signed --private-key key.pem`;
+  assay boot predict qemu-kernel --kernel vmlinuz --initrd initrd --memory 2048 \\
+    --cmdline-file /etc/kernel/cmdline --base LOG
+  assay boot predict uki --uki new.efi --format signed --private-key key.pem
+  assay boot predict systemd-boot --esp /boot --base LOG --json > next.json && \\
+    assay key reseal kmk.blob --pcrs sha256:4,7,11 --pcr-values next.json --now`;
 
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
@@ -80,7 +92,7 @@ export function registerPredict(boot: Command): void {
       'what the firmware starts (shim, systemd-boot), on that partition',
       'EFI/BOOT/BOOTX64.EFI',
     )
-    .option('--grub <path>', 'GRUB, on that partition', 'EFI/BOOT/grubx64.efi')
+    .option('--grub <path>', 'GRUB, on that partition; left out: grubx64.efi beside the loader')
     .option('--device <device>', "GRUB's name of that partition", FIRST_PARTITION)
     .option(
       '--disk <device[,uuid]=folder>',
@@ -98,12 +110,17 @@ export function registerPredict(boot: Command): void {
     .option('--initrd <file>', 'initrd, for way qemu-kernel')
     .option('--cmdline <text>', 'whole command line, for way qemu-kernel')
     .option('--cmdline-file <file>', 'file with that command line, as /etc/kernel/cmdline')
-    .option('--memory <MiB>', "QEMU's memory, for way qemu-kernel", '1024')
-    .option('--mok-list <file>', "data of shim's variable MokList")
+    .option('--memory <MiB>', "QEMU's memory (-m), for way qemu-kernel with an initrd, whose place follows from it")
+    .option('--mok-list <file>', "data of shim's variable MokList, where the machine's owner has keys")
+    .option('--mok-list-x <file>', 'and of MokListX, of revoked ones')
     .option('--gpt <disk>', 'disk that the firmware starts from, or its image, where its partitions change')
-    .option('--variable <name=file>', "new data of a Secure Boot variable ('db=new-db')", collect)
+    .option(
+      '--variable <name=file>',
+      "new data of a Secure Boot variable ('db=new-db'), or what is appended to it ('dbx+=update')",
+      collect,
+    )
     .option('--phase <path>', 'boot phases for PCR 11, as of systemd-measure; several are several variants', collect)
-    .addOption(new Option('--bank <bank>', 'bank').choices(BANKS).default('sha256'))
+    .addOption(new Option('--bank <bank>', `left out: ${DEFAULT_BANK}; of signed policies, every bank`).choices(BANKS))
     .option('--pcrs <list>', 'PCRs of a policy or reference', parsePcrs)
     .addOption(
       new Option(
@@ -114,6 +131,10 @@ export function registerPredict(boot: Command): void {
         .default('values'),
     )
     .option('--private-key <pem>', 'signs the policies')
+    .option(
+      '--policy-file <file>',
+      'with --format policy: write what the digest stands for, as key unseal --policy reads it',
+    )
     .option(
       '--json',
       'print {"variants":[{"name","pcrs","refusals","warnings","measurements"}],"skipped":[{"name","reason"}]}',
@@ -136,9 +157,9 @@ function predict(way: string, options: Options): void {
   else if (options.format === 'signed') printJson(signed(variants, options));
   else if (options.format === 'policy') printPolicy(variants, options);
   else if (options.json === true)
-    printJson({ variants: variants.map((variant) => shown(variant, options.bank)), skipped });
+    printJson({ variants: variants.map((variant) => shown(variant, options.bank ?? DEFAULT_BANK)), skipped });
   else {
-    printVariants(variants, options.bank);
+    printVariants(variants, options.bank ?? DEFAULT_BANK);
     for (const { name, reason } of skipped) printLine(escapeControls(`${name}\nnot predicted: ${reason}`, true));
   }
 }
@@ -149,9 +170,33 @@ interface Outcome {
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
 
+/** As systemd-measure signs: which banks the machine has need not be known. */
+function banksOf({ bank, format }: Options): readonly DigestAlgorithm[] {
+  return bank === undefined && format === 'signed' ? BANKS : [bank ?? DEFAULT_BANK];
+}
+
+/** This machine's own log must lead to what its TPM holds: else nothing that is taken from it will be so again. */
+function notOfThisMachine(base: BootLog, { base: path, bank = DEFAULT_BANK }: Options): string[] {
+  const held = path === MACHINE_BOOT_LOG ? machinePcrs()?.[bank] : undefined;
+  if (held === undefined || !logBanks(base).includes(bank)) return [];
+  const replayed = replayBootLog(base, [bank])[bank] ?? {};
+  const others = FIRMWARE_PCRS.filter((pcr) => replayed[pcr] !== undefined && replayed[pcr] !== held[pcr]);
+  return others.length === 0
+    ? []
+    : [`base log: it does not lead to this TPM’s PCR ${others.join(', ')}: what is predicted of these will not be so`];
+}
+
+/** From 10 on the running system extends. */
+const FIRMWARE_PCRS = Array.from({ length: 10 }, (_, pcr) => pcr);
+
+/** systemd measures phases where a stub of its own has measured the image. */
+const HAS_PHASES: ReadonlySet<string> = new Set(['uki', 'systemd-boot']);
+
 function variantsOf(way: string, options: Options): Outcome {
   const phases = options.phase ?? [''];
-  const banks: DigestAlgorithm[] = [options.bank];
+  if (options.phase !== undefined && !HAS_PHASES.has(way))
+    throw new UsageError(`--phase is about PCR 11, which way ${way} does not extend`, 'leave it out');
+  const banks = banksOf(options);
   if (way === 'uki' && options.base === undefined) {
     const file = read(needed(options.uki, '--uki'));
     const paths = options.phase ?? DEFAULT_PHASES;
@@ -162,7 +207,9 @@ function variantsOf(way: string, options: Options): Outcome {
     };
   }
   const base = options.base === undefined ? undefined : readPcrLog(options.base);
-  const variables = Object.fromEntries((options.variable ?? []).map(variableOf));
+  const inBase = base === undefined ? banks : banks.filter((bank) => logBanks(base).includes(bank));
+  const doubts = base === undefined ? [] : notOfThisMachine(base, options);
+  const variables = Object.fromEntries((options.variable ?? []).map((text) => variableOf(text, base)));
   const disk = options.gpt === undefined ? {} : { disk: beginningOf(options.gpt) };
   const variants: Variant[] = [];
   const skipped: { name: string; reason: string }[] = [];
@@ -170,7 +217,15 @@ function variantsOf(way: string, options: Options): Outcome {
   for (const { name, boot, isFound } of found) {
     try {
       for (const path of phases) {
-        const prediction = predictBoot({ boot, base, banks, phases: path, variables, ...disk });
+        const made = predictBoot({
+          boot,
+          base,
+          banks: inBase.length > 0 ? inBase : banks,
+          phases: path,
+          variables,
+          ...disk,
+        });
+        const prediction = { ...made, warnings: [...made.warnings, ...doubts] };
         variants.push({ name: path === '' ? name : `${name} ${path}`, prediction });
       }
     } catch (error) {
@@ -181,10 +236,15 @@ function variantsOf(way: string, options: Options): Outcome {
   return { variants, skipped };
 }
 
-function variableOf(text: string): [string, Uint8Array] {
-  const [name = '', path] = text.split(/=(.*)/s, 2);
-  if (path === undefined) throw new UsageError(`--variable ${text} names no file`, 'write NAME=FILE');
-  return [name, variableData(path, readFileSync(path))];
+function variableOf(text: string, base: BootLog | undefined): [string, Uint8Array] {
+  const [, name, plus, path] = /^([^=+]*)(\+?)=(.+)$/s.exec(text) ?? [];
+  if (name === undefined || path === undefined)
+    throw new UsageError(`--variable ${text} names no file`, 'write NAME=FILE, or NAME+=FILE for what is appended');
+  const data = variableData(path, readFileSync(path));
+  if (plus === '') return [name, data];
+  if (base === undefined)
+    throw new UsageError(`--variable ${text}: to what it is appended, a log tells`, 'give --base');
+  return [name, appendedVariable(base, name, data)];
 }
 
 /** The partition table lies there. */
@@ -235,7 +295,7 @@ function byReason({ refusals }: Prediction): Map<string, number[]> {
 }
 
 /** The boot section of a reference manifest that allows each of these boots; nothing of PCRs that do not follow. */
-function referenceOf(variants: readonly Variant[], { bank, pcrs, base }: Options): BootReference {
+function referenceOf(variants: readonly Variant[], { bank = DEFAULT_BANK, pcrs, base }: Options): BootReference {
   const merger = new BootMerger();
   const log = base === undefined ? undefined : readPcrLog(base);
   for (const { prediction } of variants) merger.addEvents(predictedEvents(prediction, [bank], log), log);
@@ -272,13 +332,15 @@ function signed(variants: readonly Variant[], { pcrs = DEFAULT_POLICY_PCRS, priv
   );
 }
 
-function printPolicy(variants: readonly Variant[], { bank, pcrs = DEFAULT_POLICY_PCRS, json }: Options): void {
+function printPolicy(variants: readonly Variant[], options: Options): void {
+  const { bank = DEFAULT_BANK, pcrs = DEFAULT_POLICY_PCRS, json, policyFile } = options;
   const policy = sealingPolicy(
     variants.map(({ prediction }) => prediction),
     bank,
     pcrs,
   );
   const hex = policyDigest(policy, 'sha256').toString('hex');
+  if (policyFile !== undefined) writeOutput(policyFile, encodePolicyFile([policy]));
   if (json === true)
     printJson({ policyDigest: hex, nameAlg: 'sha256', bank, pcrs, variants: variants.map(({ name }) => name) });
   else printLine(hex);

@@ -1,11 +1,12 @@
 /** What is built into a GRUB image: modules, its prefix and the configuration with which it begins (include/grub/kernel.h, grub_module_header). */
 import { ByteReader, withoutFinalNuls } from '../../bytes/index.ts';
-import { findSection, sectionBytes } from '../pe/index.ts';
 import { fatFile } from './fat-volume.ts';
 import { moduleName } from './grub-module.ts';
 import { type BootFile, notPredictable } from './measurement.ts';
-import { parseNamed } from './uki.ts';
+import { namedSection, naming, parseNamed } from './named-image.ts';
 
+/** IMAGE_FILE_MACHINE_AMD64: its modules lie in x86_64-efi. */
+const X86_64 = 0x8664;
 const MAGIC = 0x676d696d;
 const HEADER = 24;
 const OBJECT = { elf: 0, memdisk: 1, config: 2, prefix: 3 } as const;
@@ -27,9 +28,13 @@ export interface GrubImage {
 /** @throws {BootError} `boot.not-predictable` where the image does not say how it begins */
 export function openGrub(file: BootFile): GrubImage {
   const image = parseNamed(file);
-  const section = findSection(image, 'mods');
+  if (image.machine !== X86_64)
+    throw notPredictable(
+      `${file.name}: is for machine 0x${image.machine.toString(16)}, and GRUB is followed on x86-64 alone`,
+    );
+  const section = namedSection(file, image, 'mods');
   if (section === undefined) throw notPredictable(`${file.name}: no section mods, so this is no GRUB image`);
-  const objects = moduleObjects(new ByteReader(sectionBytes(image, section), section.fileOffset), file.name);
+  const objects = naming(file, () => moduleObjects(new ByteReader(section), file.name));
   const only = (type: number): Uint8Array | undefined => objects.find((object) => object.type === type)?.bytes;
   const [prefix, config, memdisk] = [OBJECT.prefix, OBJECT.config, OBJECT.memdisk].map(only);
   if (prefix === undefined) throw notPredictable(`${file.name}: says no prefix`);
@@ -43,13 +48,12 @@ export function openGrub(file: BootFile): GrubImage {
   if (fromDisk === undefined)
     throw notPredictable(`${file.name}: has no grub.cfg on a FAT memdisk, so how it begins is not known`);
   const modules = objects.filter(({ type }) => type === OBJECT.elf).map(({ bytes }) => moduleName(bytes));
-  const sbat = findSection(image, '.sbat');
+  const sbat = namedSection(file, image, '.sbat');
   return {
     prefix: text(prefix),
     configuration: { name: `${file.name}:(memdisk)/grub.cfg`, text: text(fromDisk) },
     modules: new Set(modules.filter((name) => name !== undefined)),
-    version:
-      sbat === undefined ? undefined : /^grub,\d+,[^,]*,[^,]*,([^,\s]+)/m.exec(text(sectionBytes(image, sbat)))?.[1],
+    version: sbat === undefined ? undefined : /^grub,\d+,[^,]*,[^,]*,([^,\s]+)/m.exec(text(sbat))?.[1],
     memdiskFile,
   };
 }

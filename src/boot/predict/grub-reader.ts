@@ -10,6 +10,11 @@ import { GrubVariables, parseEnvironmentBlock } from './grub-variables.ts';
 import { type BootFile, type Measurement, notPredictable } from './measurement.ts';
 
 const FILE_PCR = 9;
+/** As often as they are read; a boot reads some hundred files. */
+const MAX_FILES = 10_000;
+const MAX_FILE_BYTES = 8 * 2 ** 30;
+/** Modules that need one another. */
+const MAX_MODULES = 1000;
 /** Modules that name disks anew, measure, or set variables by themselves. */
 const REFUSED_MODULES = /^(nativedisk|ahci|ata|pata|[oue]hci|usb\w*|datehook|gettext|tpm|normal|shim_lock|net|efinet)$/;
 /** grub-core/normal/main.c:read_lists. */
@@ -44,6 +49,8 @@ export class GrubReader {
   readonly #options: GrubOptions;
   readonly #modules: Set<string>;
   #knowsFileSystems = false;
+  #files = 0;
+  #fileBytes = 0;
   /** If the firmware has a display. */
   #isGraphical = false;
 
@@ -137,6 +144,7 @@ export class GrubReader {
     if (this.#isSecureBoot()) return;
     if (REFUSED_MODULES.test(module))
       this.refuse(`module ${module} changes what GRUB does in ways that are not followed`);
+    if (this.#modules.size >= MAX_MODULES) this.refuse(`more than ${MAX_MODULES} modules`);
     this.#modules.add(module);
     for (const needed of moduleDependencies(bytes)) this.load(needed);
   }
@@ -207,6 +215,9 @@ export class GrubReader {
 
   measureFile(path: string): BootFile {
     const file = this.fileAt(path);
+    this.#fileBytes += file.bytes.length;
+    if (++this.#files > MAX_FILES || this.#fileBytes > MAX_FILE_BYTES)
+      this.refuse(`more than ${MAX_FILES} files, or ${MAX_FILE_BYTES} bytes of them`);
     this.measurements.push({ pcr: FILE_PCR, what: path, source: file.name, over: { bytes: file.bytes } });
     return file;
   }

@@ -170,7 +170,8 @@ class GrubParser {
       if (char === '' || /[\s;{}]/.test(char)) return { parts, quoted };
       if (char === "'" || char === '"') {
         quoted = true;
-        parts.push(...(char === "'" ? this.#singleQuoted() : this.#doubleQuoted()));
+        // Not spread: a quotation may have more parts than a call has arguments.
+        for (const part of char === "'" ? this.#singleQuoted() : this.#doubleQuoted()) parts.push(part);
       } else if (char === '$') {
         parts.push(this.#variable(false));
       } else if (char === '\\') {
@@ -199,22 +200,29 @@ class GrubParser {
 
   #doubleQuoted(): WordPart[] {
     const parts: WordPart[] = [];
+    let text = '';
+    const endText = (): void => {
+      if (text !== '') parts.push({ kind: 'text', text });
+      text = '';
+    };
     this.#at++;
     for (;;) {
       const char = this.#peek();
       if (char === '') this.#refuse('a quotation without an end');
       if (char === '"') {
+        endText();
         this.#at++;
         return parts;
       }
       if (char === '$') {
+        endText();
         parts.push(this.#variable(true));
         continue;
       }
       const next = this.#source[this.#at + 1] ?? '';
       const escaped = char === '\\' && '"\\$'.includes(next) && next !== '';
       if (char === '\n') this.#line++;
-      parts.push({ kind: 'text', text: escaped ? next : char });
+      text += escaped ? next : char;
       this.#at += escaped ? 2 : 1;
     }
   }

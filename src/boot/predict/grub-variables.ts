@@ -84,16 +84,33 @@ export class GrubVariables {
 
 const SIGNATURE = '# GRUB Environment Block\n';
 
-/** Lines `name=value` of grubenv, a backslash before what is meant literally; undefined where it is none (grub-core/lib/envblk.c). */
+/**
+ * Lines `name=value` of grubenv, a backslash before what is meant literally; undefined where it is none.
+ * Source: grub-core/lib/envblk.c, grub_envblk_iterate and find_next_line; a name goes on to the next `=`, over lines.
+ */
 export function parseEnvironmentBlock(
   bytes: Uint8Array,
 ): readonly (readonly [name: string, value: string])[] | undefined {
   const text = Buffer.from(bytes).toString('utf8');
   if (!text.startsWith(SIGNATURE)) return undefined;
   const found: [string, string][] = [];
-  for (const match of text.slice(SIGNATURE.length).matchAll(/#[^\n]*\n?|([^=]*)=((?:\\.|[^\\\n])*)\n/gs)) {
-    const [, name, value] = match;
-    if (name !== undefined && value !== undefined) found.push([name, value.replace(/\\(.)/gs, '$1')]);
+  for (let at = SIGNATURE.length; at < text.length; at++) {
+    if (text[at] === '#') {
+      at = endOfLine(text, at);
+      continue;
+    }
+    const equals = text.indexOf('=', at);
+    const end = equals < 0 ? text.length : endOfLine(text, equals + 1);
+    if (end >= text.length) break;
+    found.push([text.slice(at, equals), text.slice(equals + 1, end).replace(/\\(.)/gs, '$1')]);
+    at = end;
   }
   return found;
+}
+
+/** Of the newline that no backslash stands before; the text's end where there is none. */
+function endOfLine(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && text[at] !== '\n') at += text[at] === '\\' ? 2 : 1;
+  return at;
 }

@@ -279,3 +279,32 @@ test('any script gives a boot or a refusal', () => {
     { numRuns: 300 },
   );
 });
+
+test('a configuration that grows without an end, or that reads without an end, is refused and not followed', () => {
+  const doubled = `set a=xxxxxxxx\n${'set a=$a$a\n'.repeat(16)}`;
+  assert.throws(
+    () => follow(`${doubled}${'echo $a\n'.repeat(2000)}${ENTRY}`),
+    /commands of more than 67108864 letters/,
+  );
+  assert.throws(() => follow(`function f { f; }\nf\n${ENTRY}`), /without an end/);
+  assert.throws(() => follow(`source /a\n${ENTRY}`, { '/a': 'source /a\n' }), /without an end/);
+  const twice = 'function a { true; true; }\n';
+  const fans = Array.from({ length: 12 }, (_, i) =>
+    `function f${i} { ${i === 0 ? 'a' : `f${i - 1}`}; `.concat(`${i === 0 ? 'a' : `f${i - 1}`}; }\n`),
+  );
+  assert.throws(() => follow(`${twice}${fans.join('')}${'f11\n'.repeat(8)}${ENTRY}`), /more than 20000 commands/);
+  const large = `#${'x'.repeat(1 << 20)}\n`;
+  assert.throws(
+    () => follow(`${'source /large\n'.repeat(20)}${ENTRY}`, { '/large': large }),
+    /letters of configuration/,
+  );
+  const many = `initrd ${'/initrd.img '.repeat(11_000)}`;
+  assert.throws(() => follow(`menuentry x {\n linux /vmlinuz\n ${many}\n}\n`), /more than 10000 files/);
+  assert.throws(
+    () => follow(`menuentry x {\n linux /vmlinuz ${'x'.repeat(3000)}\n}\n`),
+    /of which a kernel takes 2047/,
+  );
+  assert.throws(() => follow(`${'if true; then '.repeat(40)}${ENTRY}`), /nested too deeply/);
+  const quoted = follow(`set a=b\necho "${'x'.repeat(200_000)}"\necho "${'$a'.repeat(200_000)}"\n${ENTRY}`);
+  assert.equal(measured(quoted, 8)[1]?.length, 'grub_cmd: echo '.length + 200_000);
+});

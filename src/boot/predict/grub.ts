@@ -13,6 +13,12 @@ import { type BootFile, type Measurement, notPredictable } from './measurement.t
 
 const COMMAND_PCR = 8;
 const MAX_COMMANDS = 20_000;
+/** Of all commands and command lines together; GRUB's own memory would not hold them. */
+const MAX_TEXT = 64 * 2 ** 20;
+/** Of all configurations, each as often as it is read; grub-mkconfig's has some ten KiB. */
+const MAX_SCRIPT = 4 * 2 ** 20;
+/** Linux on x86: COMMAND_LINE_SIZE, with its NUL. GRUB cuts what is longer. */
+const MAX_COMMAND_LINE = 2047;
 const MAX_DEPTH = 16;
 /** A line that GRUB has no room for; variables that repeat one another grow fast. */
 const MAX_LINE = 2 ** 20;
@@ -107,6 +113,8 @@ class GrubRun {
   #kernel: BootFile | undefined;
   #isBooted = false;
   #commands = 0;
+  #text = 0;
+  #scriptText = 0;
   #depth = 0;
 
   /** @param isForMenu what is wanted names no entry but the submenu whose entries are asked for; empty: the first menu */
@@ -190,6 +198,8 @@ class GrubRun {
   }
 
   #script(text: string, file: string, firstLine = 1): void {
+    this.#scriptText += text.length;
+    if (this.#scriptText > MAX_SCRIPT) this.#reader.refuse(`more than ${MAX_SCRIPT} letters of configuration`);
     if (++this.#depth > MAX_DEPTH) this.#reader.refuse('configuration files that read one another without an end');
     this.#run(parseGrubScript(text, file, firstLine), file);
     this.#depth--;
@@ -234,7 +244,8 @@ class GrubRun {
         const text = value(part.name);
         if (/[*?\\]/.test(text)) this.#reader.refuse(`'$${part.name}' has characters that GRUB may expand`);
         const [first = '', ...others] = text.split(/\s+/);
-        fields.push(fields.pop() + first, ...others);
+        fields.push(fields.pop() + first);
+        for (const field of others) fields.push(field);
       }
       return isThere || fields.some((field) => field !== '') ? fields : [];
     });
@@ -251,6 +262,8 @@ class GrubRun {
   #measureCommand(words: readonly string[], source: string): void {
     if (++this.#commands > MAX_COMMANDS) this.#reader.refuse(`more than ${MAX_COMMANDS} commands`);
     const text = words.join(' ');
+    this.#text += text.length;
+    if (this.#text > MAX_TEXT) this.#reader.refuse(`commands of more than ${MAX_TEXT} letters`);
     const what = `grub_cmd: ${text}`;
     this.#reader.measurements.push({ pcr: COMMAND_PCR, what, source, over: { bytes: Buffer.from(text) } });
   }
@@ -403,6 +416,8 @@ class GrubRun {
       return word.includes(' ') ? `"${escaped}"` : escaped;
     });
     const bytes = Buffer.from(text.join(' '));
+    if (bytes.length > MAX_COMMAND_LINE)
+      this.#reader.refuse(`a command line of ${bytes.length} bytes, of which a kernel takes ${MAX_COMMAND_LINE}`);
     const what = `kernel_cmdline: ${text.join(' ')}`;
     this.#reader.measurements.push({ pcr: COMMAND_PCR, what, source: this.#reader.place, over: { bytes } });
     return true;

@@ -1,4 +1,4 @@
-import { type DigestAlgorithm, digest, digestInfo } from '../../bytes/index.ts';
+import { type DigestAlgorithm, digest, digestInfo, ParseError } from '../../bytes/index.ts';
 import { BootError } from '../error.ts';
 import type { BootEvent } from '../log.ts';
 import { authenticodeDigest } from '../pe/index.ts';
@@ -25,13 +25,22 @@ export interface BootFile {
   readonly bytes: Uint8Array;
 }
 
-/** @throws {BootError} `boot.not-predictable` where the base log has no digest in that bank */
+/** @throws {BootError} `boot.not-predictable` where the base log has no digest in that bank, or an image is none */
 export function measurementDigest({ over, source }: Measurement, bank: DigestAlgorithm): Uint8Array {
   if ('bytes' in over) return digest(bank, over.bytes);
-  if ('image' in over) return authenticodeDigest(over.image, bank);
+  if ('image' in over) return imageDigest(over.image, source, bank);
   const value = over.digests[bank];
   if (value === undefined) throw notPredictable(`${source}: has no ${bank} digest`);
   return value;
+}
+
+function imageDigest(image: Uint8Array, source: string, bank: DigestAlgorithm): Uint8Array {
+  try {
+    return authenticodeDigest(image, bank);
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    throw notPredictable(`${source}: ${error.message}`);
+  }
 }
 
 /** The PCR's value after these extends, from zero. */

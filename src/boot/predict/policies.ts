@@ -17,7 +17,10 @@ interface SignedPolicy {
   readonly pkfp: string;
   /** The policy's digest in hex. */
   readonly pol: string;
-  /** Over the policy's digest, in base64: RSA PKCS#1 v1.5 with SHA-256. */
+  /**
+   * Over the policy's digest, in base64: RSA PKCS#1 v1.5 with SHA-256, in whichever bank, since TPM2_PolicyAuthorize hashes
+   * with the name algorithm of the key (Part 3, 23.16). systemd-measure 252 takes the bank's: only for SHA-256 is it of use.
+   */
   readonly sig: string;
 }
 

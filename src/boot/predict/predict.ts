@@ -1,20 +1,25 @@
 /** A boot before it happens: the firmware's part from a log of the same machine, the rest from the files that it will load. */
-import { AssayError, type DigestAlgorithm, digestInfo, withoutFinalNuls } from '../../bytes/index.ts';
-import { EventType, eventTypeName } from '../event-types.ts';
+import { AssayError, type DigestAlgorithm, digestInfo } from '../../bytes/index.ts';
+import { decodeLog } from '../decode/decode-event.ts';
+import { EventType } from '../event-types.ts';
 import type { BootEvent, BootLog } from '../log.ts';
-import { digestMatchesPayload } from '../payload.ts';
+import { payloadText } from '../payload.ts';
 import { isExtended, logBanks, startupLocality } from '../replay.ts';
+import { replayWarnings } from '../replay-warnings.ts';
+import { lostSignatures } from './appended-variable.ts';
+import { kept, measuredVariable, nameOf } from './base-log.ts';
 import type { GrubEntry } from './grub.ts';
-import {
-  type BankDigests,
-  type BootFile,
-  extendAll,
-  type Measurement,
-  measurementDigest,
-  notPredictable,
-} from './measurement.ts';
+import { type BootFile, extendAll, type Measurement, notPredictable } from './measurement.ts';
+import { naming } from './named-image.ts';
 import { partitionTableMeasurement } from './partition-table.ts';
-import { firmwareAuthorities, sbatDate, shimAuthorities, shimSbatLevel, variableData } from './secure-boot.ts';
+import {
+  checkVariables,
+  isSecureBoot,
+  machineOwner,
+  type NewVariables,
+  secureBoot,
+  secureBootState,
+} from './secure-boot-pcrs.ts';
 import { openUki, phaseMeasurements, sectionMeasurements } from './uki.ts';
 import { type BootModel, type BootWay, menuEntries, modelBoot } from './ways.ts';
 
@@ -27,7 +32,7 @@ export interface BootDescription {
   /** As systemd-measure's `--phase`, for PCR 11; left out: before user space. */
   readonly phases?: string;
   /** What replaces variables of the base log, by name (`db`): their data. */
-  readonly variables?: Readonly<Record<string, Uint8Array>>;
+  readonly variables?: NewVariables;
   /** The beginning of the disk that the firmware starts from, where its partitions are not those of the base log. */
   readonly disk?: BootFile;
 }
@@ -53,6 +58,7 @@ const EV_EFI_BOOT_SERVICES_APPLICATION = 0x80000003;
  */
 export function predictBoot(description: BootDescription): Prediction {
   const { boot, base, phases = '', variables = {} } = description;
+  checkVariables(base, variables);
   const banks = description.banks ?? (base === undefined ? (['sha256'] as const) : logBanks(base));
   const model = modelBoot(boot, secureBootState(base, variables), phases);
   const wasOn = base !== undefined && isSecureBoot(base, {});
@@ -64,14 +70,55 @@ export function predictBoot(description: BootDescription): Prediction {
     if (refusals.some((refusal) => refusal.pcr === pcr)) continue;
     try {
       const ofPcr = base === undefined ? withoutBase(model, pcr) : withBase(model, then, base, pcr, description);
-      measurements.push(...ofPcr);
+      // Not spread: a base log may have more events than a call has arguments.
+      for (const measurement of ofPcr) measurements.push(measurement);
     } catch (error) {
       if (!(error instanceof AssayError)) throw error;
       refusals.push({ pcr, reason: error.message });
     }
   }
   const pcrs = Object.fromEntries(banks.map((bank) => [bank, values(measurements, bank, base)] as const));
-  return { measurements, pcrs, refusals, warnings: model.warnings };
+  return { measurements, pcrs, refusals, warnings: [...model.warnings, ...doubtsOf(model, base, variables)] };
+}
+
+/** What does not keep the values from being told, and may make them others. */
+function doubtsOf(model: BootModel, base: BootLog | undefined, variables: NewVariables): string[] {
+  if (base === undefined) return [];
+  const ofBase = replayWarnings(base).map((warning) => `base log: ${warning}`);
+  return [
+    ...ofBase,
+    ...loadersElsewhere(model, base),
+    ...partitionsElsewhere(model, base),
+    ...lostRevocations(base, variables),
+  ];
+}
+
+/** An update of dbx is appended: one that was taken for the whole loses what there is. */
+function lostRevocations(base: BootLog, { dbx }: NewVariables): string[] {
+  if (dbx === undefined) return [];
+  const lost = naming({ name: 'dbx' }, () => lostSignatures(measuredVariable(base, 'dbx') ?? dbx, dbx));
+  return lost === 0
+    ? []
+    : [
+        `${lost} of the signatures that are revoked now would no longer be: write dbx+=FILE for an update that is appended`,
+      ];
+}
+
+const PARTITION = /\((hd\d+,(?:gpt|msdos)\d+)\)/g;
+
+/** GRUB's names of partitions are given by people; the base log shows those that it used. */
+function partitionsElsewhere({ measurements }: BootModel, base: BootLog): string[] {
+  const named = (texts: readonly string[]): Set<string> =>
+    new Set(texts.flatMap((text) => [...text.matchAll(PARTITION)].flatMap(([, partition]) => partition ?? [])));
+  const isOfGrub = (pcr: number): boolean => pcr === 8 || pcr === 9;
+  const ours = named(measurements.filter(({ pcr }) => isOfGrub(pcr)).map(({ what }) => what));
+  const theirs = named(base.events.filter(({ pcr }) => isOfGrub(pcr)).map((event) => payloadText(event) ?? ''));
+  const other = theirs.size === 0 ? undefined : [...ours].find((partition) => !theirs.has(partition));
+  return other === undefined
+    ? []
+    : [
+        `GRUB would use partition ${other}, and in the base log it used ${[...theirs].join(', ')}: see --device and --disk`,
+      ];
 }
 
 function values(
@@ -112,7 +159,7 @@ function withBase(
     case 5:
       return partitions(events, description.disk);
     case 7:
-      return secureBoot(model, base, events, description);
+      return secureBoot(model, base, description.variables ?? {});
     case 8:
     case 9:
     case 11:
@@ -122,7 +169,7 @@ function withBase(
         expected: then.measurements.filter((found) => found.pcr === pcr).length,
       });
     case 14:
-      return machineOwner(model, own, events);
+      return machineOwner(model, base);
     case 13:
     case 15:
       return events.map((event) => kept(event, true));
@@ -143,17 +190,6 @@ function partitions(events: readonly BootEvent[], disk: BootFile | undefined): M
       ? partitionTableMeasurement(disk)
       : kept(event, event.type === EventType.EV_EVENT_TAG),
   );
-}
-
-const nameOf = (event: BootEvent): string => `base log, event ${event.index}`;
-
-function kept(event: BootEvent, isUnknown: boolean): Measurement {
-  const name = eventTypeName(event.type);
-  if (isUnknown) throw notPredictable(`${nameOf(event)}: ${name} is of nothing that was described`);
-  const digests: BankDigests = Object.fromEntries(
-    event.digests.flatMap(({ algorithm, value }) => (algorithm === undefined ? [] : [[algorithm, value] as const])),
-  );
-  return { pcr: event.pcr, what: name, source: nameOf(event), over: { digests }, event };
 }
 
 /**
@@ -179,6 +215,30 @@ function images(model: BootModel, then: BootModel, events: readonly BootEvent[])
   return [...measurements, ...model.images.slice(next + 1).map(({ file }) => imageMeasurement(file))];
 }
 
+/** A loader that the base log's boot started from elsewhere is perhaps not the one that the next boot will start. */
+function loadersElsewhere(model: BootModel, base: BootLog): string[] {
+  const started = decodeLog(base).filter(
+    ({ pcr, type }, i) =>
+      pcr === 4 && type === EV_EFI_BOOT_SERVICES_APPLICATION && !isFromFirmware(base.events[i] ?? NO_EVENT),
+  );
+  return model.images.flatMap(({ file, isNamedByPath }, i) => {
+    const event = started[i];
+    const path = event?.payload.kind === 'image-load' ? event.payload.devicePath.file : undefined;
+    if (isNamedByPath !== true || event === undefined || path === undefined || isAt(file.name, path)) return [];
+    return [
+      `base log, event ${event.index}: started ${path}, and not ${file.name}: see that this is what will be started`,
+    ];
+  });
+}
+
+const NO_EVENT = { data: new Uint8Array() };
+
+/** FAT takes letters of either case. */
+function isAt(name: string, path: string): boolean {
+  const plain = (text: string): string => text.replaceAll('\\', '/').replaceAll(/\/+/g, '/').toLowerCase();
+  return `/${plain(name)}`.endsWith(`/${plain(path).replace(/^\//, '')}`);
+}
+
 const OF_BOOT_MANAGER: ReadonlySet<number> = new Set([
   EventType.EV_SEPARATOR,
   EventType.EV_EFI_ACTION,
@@ -198,7 +258,7 @@ function sameDigests(a: BootEvent, b: BootEvent): boolean {
 }
 
 /** A device path that begins with PIWG firmware volume (UEFI PI 1.8, volume 3): media path, subtype 7, and a file, 6. */
-function isFromFirmware({ data }: BootEvent): boolean {
+function isFromFirmware({ data }: Pick<BootEvent, 'data'>): boolean {
   return data[32] === 0x04 && data[33] === 0x07;
 }
 
@@ -220,153 +280,13 @@ function loaders(
   return [...own];
 }
 
-function machineOwner(model: BootModel, own: readonly Measurement[], events: readonly BootEvent[]): Measurement[] {
-  if (model.shim === undefined) return events.map((event) => kept(event, true));
-  const [list, listX, ...others] = events;
-  if (list === undefined || listX === undefined)
-    throw notPredictable('the base log has no machine owner lists: it booted without this shim');
-  if (!model.shim.isOwnerGiven) assumeNoOwnerKeys(own, [list, listX]);
-  const names = others.map((event) => withoutFinalNuls(Buffer.from(event.data).toString('latin1')));
-  const unknown = others[names.findIndex((name) => name !== 'MokListTrusted')];
-  if (unknown !== undefined) kept(unknown, true);
-  return [...own, ...others.map((event) => kept(event, false))];
-}
-
-/** Without the lists, the base log has to show that they are empty. */
-function assumeNoOwnerKeys(own: readonly Measurement[], events: readonly BootEvent[]): void {
-  for (const [i, event] of events.entries()) {
-    const { algorithm, value } = event.digests.find((digest) => digest.algorithm !== undefined) ?? {};
-    const ours = own[i];
-    if (ours === undefined || algorithm === undefined || value === undefined) continue;
-    if (Buffer.from(measurementDigest(ours, algorithm)).equals(value)) continue;
-    throw notPredictable(
-      `${nameOf(event)}: ${ours.what} holds more than shim’s own, or that of another shim`,
-      'give the machine owner lists',
-    );
-  }
-}
-
-function variableEvent(
-  log: BootLog | undefined,
-  name: string,
-): { readonly event: BootEvent; readonly data: Uint8Array } | undefined {
-  for (const event of log?.events ?? []) {
-    if (event.type !== EventType.EV_EFI_VARIABLE_DRIVER_CONFIG || event.data.length < 32) continue;
-    const length = Buffer.from(event.data).readUInt32LE(16);
-    const found = Buffer.from(event.data.subarray(32, 32 + length * 2)).toString('utf16le');
-    if (found === name) return { event, data: event.data.subarray(32 + length * 2) };
-  }
-  return undefined;
-}
-
-/** Undefined where neither a log nor the variable is given. */
-function secureBootState(
-  base: BootLog | undefined,
-  variables: Readonly<Record<string, Uint8Array>>,
-): boolean | undefined {
-  const data = variables.SecureBoot ?? variableEvent(base, 'SecureBoot')?.data;
-  return base === undefined && data === undefined ? undefined : data?.[0] === 1;
-}
-
-const isSecureBoot = (base: BootLog, variables: Readonly<Record<string, Uint8Array>>): boolean =>
-  secureBootState(base, variables) === true;
-
 /** Every entry that GRUB's menus will have, each a boot that predictBoot's `entry` describes. */
 export function predictEntries(
   boot: Extract<BootWay, { readonly way: 'grub' | 'shim-grub' }>,
   base: BootLog | undefined,
-  variables: Readonly<Record<string, Uint8Array>> = {},
+  variables: NewVariables = {},
 ): GrubEntry[] {
   return menuEntries(boot, secureBootState(base, variables));
-}
-
-function secureBoot(
-  model: BootModel,
-  base: BootLog,
-  events: readonly BootEvent[],
-  description: BootDescription,
-): Measurement[] {
-  const { variables = {} } = description;
-  const isOn = isSecureBoot(base, variables);
-  const wasOn = isSecureBoot(base, {});
-  if (isOn !== wasOn) assumeSwitch(model, variables);
-  const authorityAt = events.findIndex(({ type }) => type === EventType.EV_EFI_VARIABLE_AUTHORITY);
-  const firmware = (authorityAt < 0 ? events : events.slice(0, authorityAt)).map((event) => replaced(event, variables));
-  const authorities = authorityAt < 0 ? [] : events.slice(authorityAt);
-  const foreign = authorities.find(({ type }) => type !== EventType.EV_EFI_VARIABLE_AUTHORITY);
-  if (foreign !== undefined) kept(foreign, true);
-  const level = authorities
-    .filter(({ data }) => authorityName(data) === 'SbatLevel')
-    .map((event) => sbatLevel(event, model, base));
-  if (!isOn && wasOn) return firmware;
-  if (!isOn) {
-    const other = authorities.find(({ data }) => authorityName(data) !== 'SbatLevel');
-    if (other !== undefined) kept(other, true);
-    return [...firmware, ...level];
-  }
-  if (model.shim !== undefined && !model.shim.isOwnerGiven) {
-    const own = model.measurements.filter(({ pcr }) => pcr === 14);
-    assumeNoOwnerKeys(own, base.events.filter(({ pcr }) => pcr === 14).slice(0, own.length));
-  }
-  const db = variables.db ?? vouchedDb(base);
-  const by = (who: 'firmware' | 'shim'): BootModel['images'][number]['file'][] =>
-    model.images.filter((image) => image.by === who).map(({ file }) => file);
-  const ofShim = model.shim === undefined ? [] : shimAuthorities(by('shim'), db, model.shim.lists, model.shim.owner);
-  return [...firmware, ...firmwareAuthorities(by('firmware'), db), ...level, ...ofShim];
-}
-
-const KEYS = ['SecureBoot', 'PK', 'KEK', 'db'];
-
-/** What else changes with Secure Boot has to be known; shim measures SbatLevel then, which no file has. */
-function assumeSwitch(model: BootModel, variables: Readonly<Record<string, Uint8Array>>): void {
-  if (model.shim !== undefined)
-    throw notPredictable('Secure Boot is to be switched: shim needs a log of a boot with it as it will be');
-  const missing = KEYS.filter((name) => variables[name] === undefined);
-  if (missing.length > 0)
-    throw notPredictable(`Secure Boot is to be switched: ${missing.join(', ')} will be others too`, 'give their data');
-}
-
-function authorityName(data: Uint8Array): string {
-  if (data.length < 32) return '';
-  const length = Math.min(Buffer.from(data).readUInt32LE(16), 64);
-  return Buffer.from(data.subarray(32, 32 + length * 2)).toString('utf16le');
-}
-
-/** A newer shim raises the level: what it then writes is measured. */
-function sbatLevel(event: BootEvent, { shim, images: [first] }: BootModel, base: BootLog): Measurement {
-  const ours = shim === undefined || first === undefined ? undefined : shimSbatLevel(first.file);
-  if (ours === undefined) return kept(event, false);
-  const [bank] = logBanks(base);
-  const name = 'SbatLevel';
-  const date = sbatDate(event.data.subarray(32 + name.length * 2));
-  if (date === undefined || bank === undefined || digestMatchesPayload(event, bank) !== 'matches')
-    throw notPredictable(`${nameOf(event)}: does not vouch for a level of SBAT that is understood`);
-  if ((sbatDate(ours) ?? '') <= date) return kept(event, false);
-  const bytes = variableData(event.data.subarray(0, 16), name, ours);
-  return { pcr: event.pcr, what: `authority ${name}`, source: first?.file.name ?? '', over: { bytes } };
-}
-
-function vouchedDb(base: BootLog): Uint8Array {
-  const db = variableEvent(base, 'db');
-  const [bank] = logBanks(base);
-  if (db === undefined || bank === undefined || digestMatchesPayload(db.event, bank) !== 'matches') {
-    throw notPredictable('the base log does not vouch for the variable db', 'give its data');
-  }
-  return db.data;
-}
-
-function replaced(event: BootEvent, variables: Readonly<Record<string, Uint8Array>>): Measurement {
-  const name = event.type === EventType.EV_EFI_VARIABLE_DRIVER_CONFIG ? authorityName(event.data) : '';
-  const data = variables[name];
-  if (data === undefined) return kept(event, false);
-  const head = Buffer.from(event.data.subarray(0, 32 + name.length * 2));
-  head.writeBigUInt64LE(BigInt(data.length), 24);
-  return {
-    pcr: event.pcr,
-    what: `variable ${name}`,
-    source: 'given variable',
-    over: { bytes: Buffer.concat([head, data]) },
-  };
 }
 
 /** PCR 11 of a unified kernel image alone, as systemd-measure calculates it: nothing of the machine is needed. */

@@ -1,12 +1,12 @@
 /** Secure Boot's part: who authorised an image, as firmware and shim put it into PCR 7, and shim's lists in PCR 14. */
 import { X509Certificate } from 'node:crypto';
 import { ByteReader, bytesEqual, ParseError } from '../../bytes/index.ts';
-import { findSection, imageSignatures, type PeImage, sectionBytes } from '../pe/index.ts';
+import { imageSignatures, type PeImage } from '../pe/index.ts';
 import { type BootFile, type Measurement, notPredictable } from './measurement.ts';
-import { parseNamed } from './uki.ts';
+import { namedSection, naming, parseNamed } from './named-image.ts';
 
 export const SECURE_BOOT_PCR = 7;
-const MOK_PCR = 14;
+export const MOK_PCR = 14;
 const X509_LIST = Buffer.from('a159c0a5e494a74a87b5ab155c2bf072', 'hex');
 const SHIM_LOCK = Buffer.from('50ab5d6046e00043abb63dd810dd8b23', 'hex');
 const IMAGE_SECURITY_DATABASE = Buffer.from('cbb219d73a3d9645a3bcdad00e67656f', 'hex');
@@ -87,15 +87,20 @@ function children(bytes: Uint8Array): ReturnType<typeof element>[] {
 }
 
 const CONTEXT_0 = 0xa0;
+/** A chain has some three. */
+const MAX_CARRIED = 32;
 
 /** The certificates that a PKCS #7 signature brings (RFC 2315, 9.1). */
 function signatureCertificates(pkcs7: Uint8Array): X509Certificate[] {
   const [, content] = children(element(pkcs7).content);
   const signedData = content === undefined ? [] : children(element(content.content).content);
   const certificates = signedData.find(({ tag }) => tag === CONTEXT_0);
-  return certificates === undefined
-    ? []
-    : children(certificates.content).flatMap(({ whole }) => certificateOf(whole) ?? []);
+  const carried = certificates === undefined ? [] : children(certificates.content);
+  // Each is compared with each, and with every key of the firmware's.
+  if (carried.length > MAX_CARRIED) {
+    throw new ParseError('parse.too-large', 'signature', 0, `it carries ${carried.length} certificates`);
+  }
+  return carried.flatMap(({ whole }) => certificateOf(whole) ?? []);
 }
 
 /** Whose certificates an image's signatures were made with: one of each signature that names its certificate. */
@@ -117,16 +122,13 @@ function authorises({ certificate }: Authority, carried: readonly X509Certificat
 
 /** In the order of signatures, then of the lists. A signature itself is taken to be good: else the image does not start. */
 function authorityOf(file: BootFile, authorities: readonly Authority[]): Authority {
-  try {
-    for (const signature of imageSignatures(parseNamed(file))) {
-      const carried = signatureCertificates(signature);
-      const found = authorities.find((authority) => authorises(authority, carried));
-      if (found !== undefined) return found;
-    }
-  } catch (error) {
-    if (!(error instanceof ParseError)) throw error;
-    throw notPredictable(`${file.name}, certificate table: ${error.message}`);
-  }
+  const found = naming({ name: `${file.name}, certificate table` }, () =>
+    imageSignatures(parseNamed(file))
+      .map(signatureCertificates)
+      .map((carried) => authorities.find((authority) => authorises(authority, carried)))
+      .find((authority) => authority !== undefined),
+  );
+  if (found !== undefined) return found;
   throw notPredictable(
     `${file.name}: no certificate of ${[...new Set(authorities.map(({ variable }) => variable))].join(' or ')} authorises it`,
     'sign it, or give the lists that the machine will have; one that is allowed by its digest is not followed',
@@ -146,12 +148,12 @@ export interface ShimLists {
 }
 
 export function shimLists(shim: BootFile, image: PeImage = parseNamed(shim)): ShimLists {
-  const section = findSection(image, '.vendor_cert');
-  if (section === undefined) throw notPredictable(`${shim.name}: no section .vendor_cert, so this is no shim`);
-  const bytes = sectionBytes(image, section);
-  const reader = new ByteReader(bytes);
-  const [allowedSize, deniedSize] = [reader.u32le('cert_table'), reader.u32le('cert_table')];
-  const [allowedAt, deniedAt] = [reader.u32le('cert_table'), reader.u32le('cert_table')];
+  const bytes = namedSection(shim, image, '.vendor_cert');
+  if (bytes === undefined) throw notPredictable(`${shim.name}: no section .vendor_cert, so this is no shim`);
+  const [allowedSize = 0, deniedSize = 0, allowedAt = 0, deniedAt = 0] = naming(shim, () => {
+    const reader = new ByteReader(bytes);
+    return Array.from({ length: 4 }, () => reader.u32le('.vendor_cert, cert_table'));
+  });
   if (allowedAt + allowedSize > bytes.length || deniedAt + deniedSize > bytes.length) {
     throw notPredictable(`${shim.name}: section .vendor_cert names bytes outside of it`);
   }
@@ -165,12 +167,10 @@ export function shimLists(shim: BootFile, image: PeImage = parseNamed(shim)): Sh
 
 /** What shim has the variable SbatLevel hold at least, unless its policy variable asks for another (shim: sbat.c). */
 export function shimSbatLevel(shim: BootFile): Uint8Array | undefined {
-  const image = parseNamed(shim);
-  const section = findSection(image, '.sbatlevel');
+  const section = namedSection(shim, parseNamed(shim), '.sbatlevel');
   if (section === undefined) return undefined;
   return (
-    automaticSbatLevel(sectionBytes(image, section)) ??
-    notFollowed(`${shim.name}: section .sbatlevel is of a form that is not followed`)
+    automaticSbatLevel(section) ?? notFollowed(`${shim.name}: section .sbatlevel is of a form that is not followed`)
   );
 }
 

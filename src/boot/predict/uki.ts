@@ -1,7 +1,7 @@
 /** Unified kernel images: what systemd-stub measures of its own sections, and the phases that user space adds. */
-import { ParseError } from '../../bytes/index.ts';
-import { findSection, type PeImage, parsePe, sectionBytes } from '../pe/index.ts';
+import type { PeImage } from '../pe/index.ts';
 import { type BootFile, type Measurement, notPredictable } from './measurement.ts';
+import { namedSection, parseNamed } from './named-image.ts';
 
 const UKI_PCR = 11;
 
@@ -37,10 +37,10 @@ export const DEFAULT_PHASES: readonly string[] = [
 export type SystemdProgram = 'systemd-stub' | 'systemd-boot';
 
 /** The version that a systemd EFI program says of itself: `#### LoaderInfo: systemd-stub 252.39-1 ####`. */
-export function systemdVersion(image: PeImage, program: SystemdProgram): number | undefined {
-  const section = findSection(image, '.sdmagic');
+export function systemdVersion(file: BootFile, image: PeImage, program: SystemdProgram): number | undefined {
+  const section = namedSection(file, image, '.sdmagic');
   if (section === undefined) return undefined;
-  const text = Buffer.from(sectionBytes(image, section)).toString('latin1');
+  const text = Buffer.from(section).toString('latin1');
   const version = new RegExp(`LoaderInfo: ${program} v?(\\d{3,4})\\b`).exec(text)?.[1];
   return version === undefined ? undefined : Number(version);
 }
@@ -56,7 +56,7 @@ export interface Uki {
 /** @throws {BootError} `boot.not-predictable` for an image whose stub is not known, or that leaves a choice to the boot */
 export function openUki(file: BootFile): Uki {
   const image = parseNamed(file);
-  const stubVersion = systemdVersion(image, 'systemd-stub');
+  const stubVersion = systemdVersion(file, image, 'systemd-stub');
   if (stubVersion === undefined) {
     throw notPredictable(
       `${file.name}: no systemd-stub says its version in section .sdmagic`,
@@ -70,23 +70,10 @@ export function openUki(file: BootFile): Uki {
   if (choice !== undefined) {
     throw notPredictable(`${file.name}: what the stub does with section ${choice.name} is decided at boot`);
   }
-  const section = (name: string): Uint8Array | undefined => {
-    const found = findSection(image, name);
-    return found === undefined ? undefined : sectionBytes(image, found);
-  };
+  const section = (name: string): Uint8Array | undefined => namedSection(file, image, name);
   if (section('.linux') === undefined)
     throw notPredictable(`${file.name}: has no section .linux, so it starts nothing`);
   return { file, image, stubVersion, section };
-}
-
-/** The headers of a named file. @throws {BootError} naming the file where it is no image */
-export function parseNamed(file: BootFile): PeImage {
-  try {
-    return parsePe(file.bytes);
-  } catch (error) {
-    if (!(error instanceof ParseError)) throw error;
-    throw notPredictable(`${file.name}: ${error.message}`);
-  }
 }
 
 /** PCR 11 as the stub extends it: each section's name with its NUL, then its bytes. */

@@ -5,8 +5,9 @@ import type { GrubDisk } from './grub-disk.ts';
 import { openGrub } from './grub-image.ts';
 import type { GrubOptions } from './grub-reader.ts';
 import { type BootFile, efiText, type Measurement, notPredictable } from './measurement.ts';
+import { parseNamed } from './named-image.ts';
 import { type MachineOwnerLists, mokMeasurements, type ShimLists, shimLists } from './secure-boot.ts';
-import { openUki, parseNamed, phaseMeasurements, sectionMeasurements, systemdVersion, type Uki } from './uki.ts';
+import { openUki, phaseMeasurements, sectionMeasurements, systemdVersion, type Uki } from './uki.ts';
 
 export type BootWay =
   | {
@@ -20,13 +21,13 @@ export type BootWay =
   | (GrubPart & {
       readonly way: 'shim-grub';
       readonly shim: BootFile;
-      /** Left out: what the base log shows to be empty. */
-      readonly owner: MachineOwnerLists | undefined;
+      /** A list that is left out is one that the base log shows to be empty. */
+      readonly owner: Partial<MachineOwnerLists> | undefined;
     })
   /** GRUB that the firmware starts, which Secure Boot does not allow: such a machine has no firmware log afterwards. */
   | (GrubPart & { readonly way: 'grub' })
   | { readonly way: 'systemd-boot'; readonly loader: BootFile; readonly loads: UkiEntry | Type1Entry }
-  | { readonly way: 'uki'; readonly uki: BootFile };
+  | ({ readonly way: 'uki' } & UkiEntry);
 
 export interface GrubPart {
   readonly grub: BootFile;
@@ -41,6 +42,8 @@ export interface GrubPart {
 
 export interface UkiEntry {
   readonly uki: BootFile;
+  /** Files that the stub takes from the partition besides (`isStubCompanion`): it measures them and adds them to the initrd. */
+  readonly companions?: readonly string[];
 }
 
 /** An entry of the Boot Loader Specification, type 1, with its files. */
@@ -50,20 +53,30 @@ export interface Type1Entry {
   file(path: string): BootFile | undefined;
 }
 
+export interface LoadedImage {
+  readonly file: BootFile;
+  /** Who checks the signature. */
+  readonly by: 'firmware' | 'shim' | 'nobody';
+  /** Its name ends as the path does under which it is loaded. */
+  readonly isNamedByPath?: boolean;
+}
+
 /** What a way does, without the firmware's part. */
 export interface BootModel {
-  /** In the order in which they are loaded: PCR 4. `by`: who checks the signature. */
-  readonly images: readonly { readonly file: BootFile; readonly by: 'firmware' | 'shim' | 'nobody' }[];
+  /** In the order in which they are loaded: PCR 4. */
+  readonly images: readonly LoadedImage[];
   /** PCRs 8, 9, 11, 12 and 14. */
   readonly measurements: readonly Measurement[];
   readonly shim:
-    | { readonly lists: ShimLists; readonly owner: MachineOwnerLists; readonly isOwnerGiven: boolean }
+    | { readonly lists: ShimLists; readonly owner: MachineOwnerLists; readonly given: readonly string[] }
     | undefined;
   /** PCRs that this way changes and that cannot be told, with the reason. */
   readonly refusals: readonly { readonly pcr: number; readonly reason: string }[];
   readonly warnings: readonly string[];
 }
 
+/** Up to here QEMU was tried; what it writes into the kernel is no interface. */
+const TRIED_QEMU = '7.2';
 /** systemd-boot and systemd-stub up to here were tried against real boots. */
 const TRIED_SYSTEMD = 252;
 
@@ -80,7 +93,7 @@ export function modelBoot(way: BootWay, isSecureBoot: boolean | undefined, phase
     case 'systemd-boot':
       return systemdBootModel(way, isOn, phases);
     case 'uki':
-      return ukiModel(openUki(way.uki), [], undefined, isOn, phases);
+      return withCompanions(ukiModel(openUki(way.uki), [], undefined, isOn, phases), way);
   }
 }
 
@@ -98,6 +111,9 @@ function qemuModel(
     images: [{ file: { name: `${kernel.name} with the fields that QEMU sets`, bytes }, by: 'firmware' }],
     measurements: efiStubMeasurements({ text, source: 'command line' }, sourced(initrd)),
     refusals: isSecureBoot ? [4, 7, 9].map((pcr) => ({ pcr, reason })) : [],
+    warnings: [
+      `PCR 4 is that of QEMU up to ${TRIED_QEMU} on machine q35: newer ones may hand the kernel over unchanged`,
+    ],
   };
 }
 
@@ -125,7 +141,7 @@ function grubModel(way: Extract<BootWay, { way: 'grub' }>): BootModel {
   const reason = 'which images GRUB has the firmware load without shim was never compared with a log';
   return {
     ...NOTHING,
-    images: [{ file: grub, by: 'firmware' }],
+    images: [{ file: grub, by: 'firmware', isNamedByPath: true }],
     measurements,
     warnings,
     refusals: [{ pcr: 4, reason }],
@@ -135,16 +151,18 @@ function grubModel(way: Extract<BootWay, { way: 'grub' }>): BootModel {
 function shimModel(way: ShimGrub, isSecureBoot: boolean | undefined): BootModel {
   const { shim, grub, disks, bootDevice, owner } = way;
   const lists = shimLists(shim);
-  const known = owner ?? { mokList: new Uint8Array(), mokListX: new Uint8Array() };
+  const { mokList, mokListX } = owner ?? {};
+  const known = { mokList: mokList ?? new Uint8Array(), mokListX: mokListX ?? new Uint8Array() };
+  const given = [...(mokList === undefined ? [] : ['MokList']), ...(mokListX === undefined ? [] : ['MokListX'])];
   const followed = followGrub(openGrub(grub), disks, bootDevice, grubOptions(way, isSecureBoot));
   return {
     images: [
-      { file: shim, by: 'firmware' },
-      { file: grub, by: 'shim' },
+      { file: shim, by: 'firmware', isNamedByPath: true },
+      { file: grub, by: 'shim', isNamedByPath: true },
       { file: followed.kernel, by: 'shim' },
     ],
     measurements: [...mokMeasurements(shim, lists, known), ...followed.measurements],
-    shim: { lists, owner: known, isOwnerGiven: owner !== undefined },
+    shim: { lists, owner: known, given },
     refusals: [],
     warnings: followed.warnings,
   };
@@ -155,10 +173,13 @@ function systemdBootModel(
   isSecureBoot: boolean,
   phases: string,
 ): BootModel {
-  const version = systemdVersion(parseNamed(loader), 'systemd-boot');
+  const version = systemdVersion(loader, parseNamed(loader), 'systemd-boot');
   if (version === undefined) throw notPredictable(`${loader.name}: does not say which systemd-boot it is`);
-  const model = 'uki' in loads ? viaSystemdBoot(openUki(loads.uki), isSecureBoot, phases) : type1Model(loads);
-  const first = { file: loader, by: 'firmware' } as const;
+  const model =
+    'uki' in loads
+      ? withCompanions(viaSystemdBoot(openUki(loads.uki), isSecureBoot, phases), loads)
+      : type1Model(loads);
+  const first = { file: loader, by: 'firmware', isNamedByPath: true } as const;
   return {
     ...model,
     images: [first, ...model.images],
@@ -230,18 +251,34 @@ function ukiModel(
   };
 }
 
+/** Command line, initrd and extensions: where add-ons, credentials and system extensions are measured. */
+const COMPANION_PCRS = [9, 12, 13];
+
+/** By its name, in one of the folders where the stub looks. */
+export function isStubCompanion(name: string): boolean {
+  return /\.(?:cred|raw|efi)$/i.test(name);
+}
+
+/** systemd-stub(7); the last is of newer ones. */
+export const STUB_FOLDERS: readonly string[] = ['loader/credentials', 'loader/addons', 'loader/extensions'];
+/** Those of one image, behind its path. */
+export const STUB_FOLDER_OF_IMAGE = '.extra.d';
+
+function withCompanions(model: BootModel, { companions = [] }: UkiEntry): BootModel {
+  const [first] = companions;
+  if (first === undefined) return model;
+  const reason = `${first}: what the stub makes of it is not followed`;
+  const refused = new Set(model.refusals.map(({ pcr }) => pcr));
+  const more = COMPANION_PCRS.filter((pcr) => !refused.has(pcr)).map((pcr) => ({ pcr, reason }));
+  return { ...model, refusals: [...model.refusals, ...more] };
+}
+
 /** Keys of an entry that name other things to load. */
 const REFUSED_KEYS = new Set(['efi', 'devicetree', 'devicetree-overlay', 'uki', 'extra']);
 
 function type1Model({ entry, file }: Type1Entry): BootModel {
-  const lines = Buffer.from(entry.bytes).toString('utf8').split('\n');
-  const values = (key: string): string[] =>
-    lines.flatMap((line) => new RegExp(`^\\s*${key}\\s+(.*?)\\s*$`).exec(line)?.[1] ?? []);
-  for (const [i, line] of lines.entries()) {
-    const key = /^\s*([a-z-]+)/.exec(line)?.[1];
-    if (key !== undefined && REFUSED_KEYS.has(key))
-      throw notPredictable(`${entry.name}, line ${i + 1}: '${key}' is not followed`);
-  }
+  const lines = entryLines(entry);
+  const values = (key: string): string[] => lines.filter((line) => line.key === key).map(({ value }) => value);
   const [kernelPath, another] = values('linux');
   if (kernelPath === undefined || another !== undefined) throw notPredictable(`${entry.name}: names not one kernel`);
   const read = (path: string): BootFile => file(path) ?? notThere(entry, path);
@@ -259,6 +296,28 @@ function type1Model({ entry, file }: Type1Entry): BootModel {
       ...efiStubMeasurements({ text, source: entry.name }, initrd && { bytes: initrd, source: initrds.join(', ') }),
     ],
   };
+}
+
+/** A person writes some ten lines. */
+const MAX_ENTRY_SIZE = 64 * 1024;
+
+/** Key and value of each line that has both (systemd 252: src/boot/efi/boot.c, line_get_key_value). */
+function entryLines({ name, bytes }: BootFile): { readonly key: string; readonly value: string }[] {
+  if (bytes.length > MAX_ENTRY_SIZE) throw notPredictable(`${name}: an entry of ${bytes.length} bytes`);
+  return Buffer.from(bytes)
+    .toString('utf8')
+    .split(/\r?\n/)
+    .flatMap((line, i) => {
+      const text = line.trim();
+      const end = text.search(/\s/);
+      if (text.startsWith('#') || end < 0) return [];
+      const [key, value] = [text.slice(0, end), text.slice(end).trimStart()];
+      const place = `${name}, line ${i + 1}`;
+      if (REFUSED_KEYS.has(key)) throw notPredictable(`${place}: '${key}' is not followed`);
+      // systemd-boot takes a pair of them off.
+      if (/^["']/.test(value)) throw notPredictable(`${place}: a value in quotation marks is not followed`);
+      return [{ key, value }];
+    });
 }
 
 function notThere(entry: BootFile, path: string): never {
