@@ -102,8 +102,8 @@ export const CHANGES = {
   },
   'boot.dbx-updated': {
     severity: 'info',
-    title: 'The list of revoked signatures (dbx) changed',
-    advice: 'fwupd and Windows bring updates. It only ever grows: entries that went are an alarm.',
+    title: 'What is revoked changed: the list dbx, or shim’s level of SBAT',
+    advice: 'fwupd, Windows and newer shims bring updates. It only ever grows: entries that went are an alarm.',
   },
   'boot.authority-changed': {
     severity: 'warning',

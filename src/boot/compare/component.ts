@@ -1,6 +1,6 @@
 /** Which component of a boot an event measures, and what can be said of it. */
 import type { DecodedEvent } from '../decode/decoded-event.ts';
-import type { Signature } from '../decode/signature-list.ts';
+import type { Signature, SignatureList } from '../decode/signature-list.ts';
 import { isLaunchPcr } from '../drtm/names.ts';
 import { EventType } from '../event-types.ts';
 import { isFromQemu, isKernelImage, sentence } from '../story.ts';
@@ -89,13 +89,28 @@ function variableComponent(event: DecodedEvent): Component {
     const text = value?.kind === 'boolean' ? (value.value ? 'on' : 'off') : name;
     return { code: 'boot.secure-boot-switched', key, text };
   }
-  if (name === 'dbx') return { code: 'boot.dbx-updated', key, text: 'dbx' };
-  if (['PK', 'KEK', 'db'].includes(name)) return { code: 'boot.secure-boot-keys-changed', key, text: name };
+  const held = value?.kind === 'signature-lists' ? heldText(name, value.lists) : name;
+  if (name === 'dbx') return { code: 'boot.dbx-updated', key, text: held };
+  if (['PK', 'KEK', 'db'].includes(name)) return { code: 'boot.secure-boot-keys-changed', key, text: held };
   return { code: 'boot.other-changed', key, text: name };
 }
 
 /** Events that say which certificate or hash accepted what was started. */
 export const AUTHORITY_KEY = 'authority';
+
+const MAX_NAMED = 4;
+
+/** The certificates by name; hashes are many. */
+function heldText(name: string, lists: readonly SignatureList[]): string {
+  const all = lists.flatMap(({ signatures }) => signatures);
+  const named = all
+    .filter(({ content }) => content.kind === 'x509')
+    .slice(0, MAX_NAMED)
+    .map(signatureText);
+  const more = all.length - named.length;
+  const parts = [...named, ...(more === 0 ? [] : [`${more} ${named.length === 0 ? '' : 'more '}keys or hashes`])];
+  return `${name}: ${parts.join('; ')}`;
+}
 
 export function signatureText({ content }: Signature): string {
   if (content.kind === 'x509') return content.subject;
