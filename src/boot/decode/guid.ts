@@ -1,12 +1,15 @@
-import type { ByteReader } from '../../bytes/index.ts';
+import { type ByteReader, toHex } from '../../bytes/index.ts';
 
 /** EFI_GUID in registry format, lower case: the first three fields are little endian (UEFI 2.10, appendix A). */
 export function readGuid(reader: ByteReader, what: string): string {
-  const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
-  const head = `${hex(reader.u32le(what), 8)}-${hex(reader.u16le(what), 4)}-${hex(reader.u16le(what), 4)}`;
-  const tail = Buffer.from(reader.bytes(8, what)).toString('hex');
-  return `${head}-${tail.slice(0, 4)}-${tail.slice(4)}`;
+  const hex = toHex(reader.bytes(GUID_SIZE, what));
+  const first = hex.slice(6, 8) + hex.slice(4, 6) + hex.slice(2, 4) + hex.slice(0, 2);
+  const second = hex.slice(10, 12) + hex.slice(8, 10);
+  const third = hex.slice(14, 16) + hex.slice(12, 14);
+  return `${first}-${second}-${third}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+const GUID_SIZE = 16;
 
 export const EFI_GLOBAL_VARIABLE = '8be4df61-93ca-11d2-aa0d-00e098032b8c';
 export const EFI_IMAGE_SECURITY_DATABASE = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f';
