@@ -59,6 +59,13 @@ async function grubFiles({ kernel, initramfs, commandLine }: Payload, folder: st
   };
 }
 
+/** shim and GRUB with a configuration of a few lines beside them: boots under Microsoft's keys. */
+export const shimAndGrub: BootWay = async (payload, folder) => ({
+  ...(await grubFiles(payload, folder)),
+  [DEFAULT_LOADER]: loader(SHIM),
+  '/EFI/BOOT/grubx64.efi': loader(GRUB),
+});
+
 /** GRUB by itself: it enters the kernel past its EFI stub, which hands the firmware's log on. */
 export const grubAlone: BootWay = async (payload, folder) => ({
   ...(await grubFiles(payload, folder)),
@@ -78,9 +85,10 @@ export const DEBIAN_CONFIGURATION = `${LINUX_PARTITION}/boot/grub/grub.cfg`;
  * its environment, font and language on a Linux partition.
  * @param environment GRUB's variables that an earlier run has left, each line as `saved_entry=1`
  * @param custom what the machine's keeper has added, in custom.cfg
+ * @param signShim makes another shim of Debian's
  */
 export const shimAndDebianGrub =
-  ({ environment = '', custom = '' } = {}): BootWay =>
+  ({ environment = '', custom = '', signShim = unsigned } = {}): BootWay =>
   async (payload, folder) => {
     const [modules, linux] = ['usr/lib/grub/x86_64-efi', `${LINUX_PARTITION}/boot`];
     const { commandLine } = payload;
@@ -90,7 +98,7 @@ export const shimAndDebianGrub =
     const stub = `search.fs_uuid ${LINUX_UUID} root hd0,gpt2 \nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n`;
     const names = (await readdir(loader(modules))).filter((name) => /\.(mod|lst)$/.test(name));
     return {
-      [DEFAULT_LOADER]: loader(SHIM),
+      [DEFAULT_LOADER]: await signShim(loader(SHIM)),
       '/EFI/BOOT/grubx64.efi': loader(GRUB),
       [GRUB_CONFIGURATION]: await written(folder, 'stub.cfg', stub),
       [DEBIAN_KERNEL]: payload.kernel,

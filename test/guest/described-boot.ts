@@ -7,11 +7,11 @@ import type { Boot, Guest } from './guest.ts';
 import { MEMORY_MEGABYTES } from './qemu.ts';
 
 const DEVICE = '(hd0,gpt1)';
-const LOADER = '/EFI/BOOT/BOOTX64.EFI';
-const GRUB = '/EFI/BOOT/grubx64.efi';
+export const LOADER = '/EFI/BOOT/BOOTX64.EFI';
+export const GRUB = '/EFI/BOOT/grubx64.efi';
 const GRUB_CONFIGURATION = '/EFI/debian/grub.cfg';
-const UKI = '/EFI/Linux/assay.efi';
-const ENTRY = '/loader/entries/assay.conf';
+export const UKI = '/EFI/Linux/assay.efi';
+export const ENTRY = '/loader/entries/assay.conf';
 
 /** @param mokList where the machine's owner has keys */
 export function describedBoot(

@@ -55,20 +55,27 @@ export interface BootOptions {
   readonly attached?: readonly Attachment[];
   /** What is typed at the console. */
   readonly answers?: readonly Answer[];
+  /** Before the machine is switched on, with everything in its place. */
+  readonly beforeStart?: (prepared: PreparedBoot) => void | Promise<void>;
   /** Generous: TCG on a busy machine is ten times slower than KVM on an idle one. */
   readonly seconds?: number;
 }
 
-export interface Boot {
-  readonly console: string;
-  /** What was started. */
+/** What a boot will start. */
+export interface PreparedBoot {
   readonly payload: Payload;
   /** The command line as the boot was asked for, without the console. */
   readonly words: readonly string[];
-  /** What lay on the guest's own disk with a loader. They go with the guest. */
+  /** What lies on the guest's own disk with a loader. They go with the guest. */
   readonly esp: EspFiles;
-  /** Image of the disk that the firmware started from, if it did so from one. */
+  /** Image of the disk that the firmware starts from, if it does so from one. */
   readonly disk: string | undefined;
+}
+
+export interface Boot extends PreparedBoot {
+  readonly console: string;
+  /** Names of what the script left in `OUT`. */
+  readonly files: readonly string[];
   /** What the script left in `OUT`; throws where there is no such file. */
   file(name: string): Buffer;
   readonly accelerator: Accelerator;
@@ -157,13 +164,10 @@ async function assemble(options: GuestOptions, folder: string): Promise<Guest> {
       await setVariables(machine.variables, boot.variables ?? []);
       const hardware = { ...machine, start, attached: boot.attached ?? [], answers: boot.answers ?? [] };
       const disk = 'disks' in start ? start.disks[0] : undefined;
-      return {
-        ...(await bootOnce(hardware, () => vtpm.start(state, hardware.tpmSocket), boot, folder)),
-        payload,
-        esp,
-        disk,
-        words: boot.commandLine,
-      };
+      const prepared = { payload, esp, disk, words: boot.commandLine };
+      await boot.beforeStart?.(prepared);
+      const startTpm: StartVtpm = () => vtpm.start(state, hardware.tpmSocket);
+      return { ...(await bootOnce(hardware, startTpm, boot, folder)), ...prepared };
     },
     async replaceFile(path, text) {
       await writeFile(place('replacement'), text);
@@ -198,7 +202,7 @@ async function bootOnce(
   startTpm: StartVtpm,
   boot: BootOptions,
   folder: string,
-): Promise<Omit<Boot, 'payload' | 'esp' | 'disk' | 'words'>> {
+): Promise<Omit<Boot, keyof PreparedBoot>> {
   await packExchange(hardware.exchange, boot, join(folder, 'in'));
   const began = performance.now();
   const { console, accelerator } = await runAccelerated(hardware, startTpm, boot.seconds ?? 150);
@@ -208,6 +212,7 @@ async function bootOnce(
     console,
     accelerator,
     seconds,
+    files: [...files.keys()],
     file(name) {
       const content = files.get(name);
       if (content === undefined) throw new Error(`the guest left no file ${name}; its console ends:\n${tail(console)}`);

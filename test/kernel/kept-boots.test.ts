@@ -1,12 +1,22 @@
-/** Predictions against PCRs that TPMs held: boots kept in the folder that ASSAY_BOOTS names, each with its log, PCRs and files. */
+/**
+ * Predictions, references and comparisons against PCRs that TPMs held: boots that guests make first, each kept with its log,
+ * PCRs and files. With ASSAY_BOOTS they stay in the folder that it names, and are not made again.
+ */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { type BootLog, bootState, compareBoots, parseBootLog } from '../../src/boot/index.ts';
-import { type BootFile, type BootWay, type GrubDisk, predictBoot } from '../../src/boot/predict/index.ts';
+import {
+  appendedVariable,
+  type BootFile,
+  type BootWay,
+  type GrubDisk,
+  predictBoot,
+} from '../../src/boot/predict/index.ts';
 import { digest, toHex } from '../../src/bytes/index.ts';
 import { BootMerger, judgeComponents, mergeBoots, predictedEvents } from '../../src/reference/index.ts';
 import { Attestation } from '../fixtures/attestation.ts';
@@ -14,14 +24,30 @@ import { toolDiffers, YAML_VERSIONS } from '../fixtures/eventlog-yaml.ts';
 import { Machine } from '../fixtures/machine.ts';
 import { LINUX_PARTITION, LINUX_UUID } from '../guest/esp.ts';
 import { variablesIn } from '../guest/firmware.ts';
-import { requires } from '../system/requirements.ts';
+import { makeKeptBoots, PHASES } from '../guest/kept-boots.ts';
+import { requires, requiresPath } from '../system/requirements.ts';
 
-const BOOTS = process.env.ASSAY_BOOTS;
-const needsBoots = { skip: BOOTS === undefined ? 'needs kept boots (their folder in ASSAY_BOOTS)' : false };
+const machine = requires('swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox');
+const images = requires('sfdisk', 'mkfs.vfat', 'mcopy', 'objcopy', 'sbsign', 'sbattach', 'openssl');
+const kernel = requiresPath('ASSAY_GUEST_KERNEL', 'Debian package linux-image-cloud-amd64');
+const loaders = requiresPath('ASSAY_BOOT_LOADERS', 'folder of tools/boot-loaders');
+const needsBoots = { skip: machine.skip || images.skip || kernel.skip || loaders.skip };
+
+const judge = requiresPath('ASSAY_JUDGE_KERNEL', 'kernel with every integrity feature');
+const needsJudge = { skip: needsBoots.skip || judge.skip };
+
+const KEPT = process.env.ASSAY_BOOTS;
+const BOOTS = KEPT ?? mkdtempSync(join(tmpdir(), 'assay-boots-'));
+/** Some thirty boots, one after the other. */
+const MINUTES = 40;
+before(() => (needsBoots.skip === false ? makeKeptBoots(BOOTS) : undefined), { timeout: MINUTES * 60_000 });
+after(() => {
+  if (KEPT === undefined) rmSync(BOOTS, { recursive: true, force: true });
+});
 const DEVICE = '(hd0,gpt1)';
 const Pcrs = Type.Record(Type.String(), Type.Record(Type.String(), Type.String()));
 
-const place = (boot: string, path: string): string => join(BOOTS ?? '', boot, path);
+const place = (boot: string, path: string): string => join(BOOTS, boot, path);
 const bytesOf = (boot: string, path: string): Buffer => readFileSync(place(boot, path));
 const file = (boot: string, path: string): BootFile => ({ name: path, bytes: bytesOf(boot, path) });
 const kind = (boot: string, path: string): ReturnType<typeof statSync> =>
@@ -109,6 +135,25 @@ test('keys enrolled and Secure Boot on: predicted from the log before, the TPM h
   assert.match(off.refusals.find(({ pcr }) => pcr === 7)?.reason ?? '', /PK, KEK, db will be others too/);
 });
 
+test(
+  'an update of dbx that is appended through efivarfs: predicted from the log before, named, and the TPM held it',
+  needsJudge,
+  () => {
+    const [boot, before] = ['snakeoil-dbx-updated', 'snakeoil-dbx'];
+    const base = parseBootLog(bytesOf(before, 'boot.log'));
+    const update = bytesOf(before, 'dbx.esl');
+    const variables = { dbx: appendedVariable(base, 'dbx', update) };
+    const { pcrs, refusals, warnings } = predictBoot({ boot: wayOf(boot), base, variables });
+    assert.deepEqual({ refusals, warnings }, { refusals: [], warnings: [] });
+    const held = Value.Parse(Pcrs, JSON.parse(bytesOf(boot, 'pcrs.json').toString()));
+    for (const [pcr, value] of Object.entries(pcrs.sha256 ?? {})) assert.equal(value, held.sha256?.[pcr], `PCR ${pcr}`);
+    const [change, ...others] = compareBoots(base, parseBootLog(bytesOf(boot, 'boot.log')));
+    assert.deepEqual(others, []);
+    assert.deepEqual([change?.code, change?.severity, change?.pcrs], ['boot.dbx-updated', 'info', [7]]);
+    assert.deepEqual(change?.to, ['01'.repeat(32), '02'.repeat(32)]);
+  },
+);
+
 test('keys taken away and Secure Boot off: predicted from the log before, the TPM held it', needsBoots, () => {
   const boot = 'systemd-boot-uki';
   const none = Buffer.alloc(0);
@@ -147,7 +192,7 @@ test('another way to boot than the base log’s is refused, naming its record', 
 });
 
 test('every kept log is printed as tpm2_eventlog prints it', needsBoots, (t) => {
-  const boots = readdirSync(BOOTS ?? '').filter((boot) => kind(boot, 'boot.log')?.isFile() === true);
+  const boots = readdirSync(BOOTS).filter((boot) => kind(boot, 'boot.log')?.isFile() === true);
   assert.ok(boots.length > 0);
   const { skip } = requires('tpm2_eventlog');
   if (skip !== false) return t.skip(skip);
@@ -273,10 +318,25 @@ test(
 
 test('phases that systemd 252 extends without a log leave a unified kernel image trusted', needsBoots, () => {
   const boot = 'systemd-boot-uki-phases';
-  for (const phase of ['enter-initrd', 'leave-initrd', 'sysinit', 'ready']) {
+  for (const phase of PHASES) {
     assert.deepEqual(attested([boot], boot, `pcrs-after-${phase}.json`), ['trusted'], phase);
   }
 });
+
+test(
+  'without a file, boot replay and boot state tell the running machine’s boot, and its PCRs prove it',
+  needsBoots,
+  () => {
+    const boot = 'systemd-boot-uki-phases';
+    const told = (name: string) => JSON.parse(bytesOf(boot, `machine-${name}.log`).toString());
+    const held = Value.Parse(Pcrs, JSON.parse(bytesOf(boot, 'pcrs.json').toString()));
+    for (const [pcr, value] of Object.entries(told('replay').pcrs.sha256)) assert.equal(value, held.sha256?.[pcr]);
+    const { provenPcrs, leftOut, secureBoot, commandLine } = told('state');
+    assert.deepEqual(provenPcrs, [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 12]);
+    assert.deepEqual([leftOut, secureBoot.state], [[], 'off']);
+    assert.equal(commandLine.length, 1);
+  },
+);
 
 const kept = (boot: string): BootLog => parseBootLog(bytesOf(boot, 'boot.log'));
 const CHANGED: readonly (readonly [before: string, after: string, codes: readonly string[]])[] = [

@@ -22,7 +22,6 @@ import {
   fileDigest,
   imagesLoaded,
   logOf,
-  mispredictedPcrs,
   namedChanges,
   sha256,
   UNTOUCHED,
@@ -42,9 +41,11 @@ import { changedKernel } from '../guest/changed-kernel.ts';
 import { describedBoot } from '../guest/described-boot.ts';
 import { LINUX_UUID } from '../guest/esp.ts';
 import { grownDatabase, machineOwnerKey, makeImageKey, signImage, snakeoilKey } from '../guest/firmware.ts';
+import { foresee } from '../guest/foresight.ts';
 import { type Boot, type BootOptions, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepPcrs, parsePcrs } from '../guest/pcrs.ts';
-import { nodeTree, projectTree } from '../guest/tree.ts';
+import { OUT, type Step, shell } from '../guest/script.ts';
+import { GUEST_PROJECT, nodeTree, projectTree } from '../guest/tree.ts';
 import { requires, requiresPath } from './requirements.ts';
 
 const machine = ['swtpm', 'swtpm_setup', 'qemu-system-x86_64', 'mkfs.ext4', 'cpio', 'busybox'] as const;
@@ -109,8 +110,9 @@ describe('a guest that systemd-boot starts from a unified kernel image, signed w
   test('with another kernel, initramfs, command line and database of keys the PCRs are those that its files, the keys and the first log predict', async () => {
     const key = await makeImageKey(folder, 'new');
     const db = await grownDatabase(guest.variables, key);
+    const foresight = foresee(guest, boot, { variables: { db: db.data } });
     const second = await guest.boot({
-      ...{ commandLine: CHANGED_LINE, script: bootEvidence, variables: [db] },
+      ...{ commandLine: CHANGED_LINE, script: bootEvidence, variables: [db], beforeStart: foresight.beforeStart },
       // The loader alone is signed by the new key: each certificate vouches for an image.
       way: systemdBootAndUki((image) =>
         image.includes('systemd-boot') ? signImage(key, image, join(folder, 'new-loader')) : sign(image),
@@ -128,7 +130,7 @@ describe('a guest that systemd-boot starts from a unified kernel image, signed w
       'secure-boot-keys',
       'uki',
     ]);
-    assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second), boot, { db: db.data }), []);
+    assert.deepEqual(foresight.mispredicted(second), []);
   });
 });
 
@@ -158,20 +160,34 @@ describe('a guest without Secure Boot keys, booted again and again', where, () =
     const boot = await bootBy(ukiAlone());
     assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9, 11]);
     assert.deepEqual(imagesLoaded(boot), ['/EFI/BOOT/BOOTX64.EFI', 'the kernel']);
-    const second = await bootBy(ukiAlone(), { commandLine: CHANGED_LINE });
+    const foresight = foresee(guest, boot);
+    const second = await bootBy(ukiAlone(), { commandLine: CHANGED_LINE, beforeStart: foresight.beforeStart });
     assert.deepEqual(differingPcrs(boot, second), ['4', '9', '11']);
-    assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second), boot), []);
+    assert.deepEqual(foresight.mispredicted(second), []);
   });
 
-  test('a kernel that QEMU hands over: its log replays to the PCRs, which another initramfs’ follow', async () => {
+  test('a kernel that QEMU hands over: its log replays to the PCRs, and another kernel, line and initramfs are named and foreseen', async () => {
     const direct = { commandLine, script: bootEvidence };
     const boot = await guest.boot(direct);
     assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9]);
-    const second = await guest.boot({ ...direct, initramfs: longerInitramfs(boot, folder) });
-    // QEMU writes the initramfs' size into the kernel: PCR 4 moves with it.
-    assert.deepEqual(differingPcrs(boot, second), ['4', '9']);
-    assert.deepEqual(namedChanges(boot, second), ['handed-kernel', 'initrd']);
-    assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second), boot), []);
+    const changes = [
+      {
+        options: {
+          kernel: await changedKernel(boot.payload.kernel, join(folder, 'changed')),
+          commandLine: CHANGED_LINE,
+        },
+        named: ['command-line', 'kernel'],
+      },
+      // QEMU writes the initramfs' size into the kernel: PCR 4 moves with it.
+      { options: { initramfs: longerInitramfs(boot, folder) }, named: ['handed-kernel', 'initrd'] },
+    ];
+    for (const { options, named } of changes) {
+      const { beforeStart, mispredicted } = foresee(guest, boot);
+      const second = await guest.boot({ ...direct, ...options, beforeStart });
+      assert.deepEqual(differingPcrs(boot, second), ['4', '9']);
+      assert.deepEqual(namedChanges(boot, second), named);
+      assert.deepEqual(mispredicted(second), []);
+    }
   });
 
   /** `unforeseen`: what the files do not tell. */
@@ -208,11 +224,12 @@ describe('a guest without Secure Boot keys, booted again and again', where, () =
   ];
   for (const { what, change, moves, named, unforeseen } of changes) {
     test(`${what} moves PCR ${moves.join(' and ')} alone`, async () => {
-      const boot = await bootBy(systemdBootAndEntry(), await change());
+      const { beforeStart, mispredicted } = foresee(guest, entry);
+      const boot = await bootBy(systemdBootAndEntry(), { ...(await change()), beforeStart });
       assertLogReplays(boot, [0, 1, 2, 3, 4, 5, 6, 7, 9, 12]);
       assert.deepEqual(differingPcrs(entry, boot), moves);
       assert.deepEqual(namedChanges(entry, boot), named);
-      assert.deepEqual(mispredictedPcrs(boot, describedBoot(guest, boot), entry), unforeseen);
+      assert.deepEqual(mispredicted(boot), unforeseen);
     });
   }
 });
@@ -263,21 +280,28 @@ describe(
       const key = await makeImageKey(folder, 'machine-owner');
       const changed = await changedKernel(boot.payload.kernel, join(folder, 'changed'));
       const mokList = await machineOwnerKey(key);
+      const { beforeStart, mispredicted } = foresee(guest, boot, { mokList });
       const second = await guest.boot({
-        ...{ commandLine: CHANGED_LINE, way: shimAndDebianGrub(CHANGED_GRUB), script: bootEvidence },
+        ...{ commandLine: CHANGED_LINE, way: shimAndDebianGrub(CHANGED_GRUB), script: bootEvidence, beforeStart },
         kernel: await signImage(key, changed, join(folder, 'signed')),
+        initramfs: longerInitramfs(boot, folder),
         variables: [mokList],
       });
       const log = assertLogReplays(second, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]);
       assert.deepEqual(authorities(log), ['db', 'SbatLevel', 'MokListRT', 'MokListRT']);
       assert.deepEqual(differingPcrs(boot, second), ['4', '7', '8', '9', '14']);
       assert.deepEqual(namedChanges(boot, second), [
-        ...['authority', 'command-line', 'grub-commands', 'grub-file', 'kernel', 'mok'],
+        ...['authority', 'command-line', 'grub-commands', 'grub-file', 'initrd', 'kernel', 'mok'],
       ]);
-      assert.deepEqual(mispredictedPcrs(second, describedBoot(guest, second, mokList), boot), []);
+      assert.deepEqual(mispredicted(second), []);
     });
   },
 );
+
+/** What a command of Assay's says on standard error, and its exit status behind it. */
+const keepRefusal = (name: string, ...words: readonly string[]): Step[] => [
+  shell(`/usr/bin/node ${GUEST_PROJECT}/src/cli/main.ts ${words.join(' ')} 2>${OUT}/${name}; echo $? >>${OUT}/${name}`),
+];
 
 describe('a guest that GRUB starts without shim', where, () => {
   const challenge = {
@@ -294,7 +318,7 @@ describe('a guest that GRUB starts without shim', where, () => {
   before(async () => {
     const tree = { ...nodeTree(), ...projectTree() };
     guest = await makeGuest({ kernel: 'debian', tree, banks: ['sha256'], diskMegabytes: 400 });
-    const script = [...attest, keepPcrs('pcrs', ['sha256'])];
+    const script = [...attest, keepPcrs('pcrs', ['sha256']), ...keepRefusal('no-log', 'boot', 'show')];
     const files = attestationFiles({ evidence: challenge });
     boot = await guest.boot({ commandLine: ['ima_policy=tcb'], way: grubAlone, script, files });
   });
@@ -303,6 +327,10 @@ describe('a guest that GRUB starts without shim', where, () => {
   test('GRUB measured as predicted, but the kernel has no log: that is said, and why', () => {
     const { sha256: kept = {} } = parsePcrs(boot.file('pcrs').toString());
     for (const pcr of [4, 8, 9]) assert.doesNotMatch(kept[pcr] ?? '', UNTOUCHED, `PCR ${pcr}`);
+    assert.match(
+      boot.file('no-log').toString(),
+      /^assay: this machine shows no firmware log: the boot loader did not hand the firmware log on.*GRUB without shim.*\n3\n$/s,
+    );
     const { pcrs } = predictBoot({ boot: describedBoot(guest, boot), base: undefined });
     assert.deepEqual(pcrs.sha256, { 8: kept[8], 9: kept[9] });
     const { findings, verified } = verify({
