@@ -17,6 +17,8 @@ const MAC_ADDRESS =
   /(?<![0-9a-f-])(?:[0-9a-f]{2}(?::[0-9a-f]{2}){5}|[0-9a-f]{2}(?:-[0-9a-f]{2}){5}|[0-9a-f]{12})(?![0-9a-f-])/gi;
 /** Well below what a manifest's text may have; a machine with forty options has an order of 8000 characters. */
 const LONGEST_MEANING = 1024;
+/** A machine with more options than this is none; such an order is compared by its digest. */
+const MAX_ENTRIES = 1024;
 const ACTIVE = 0x1;
 const HIDDEN = 0x8;
 
@@ -35,15 +37,19 @@ export function bootOptionMeanings(
   const decoded = events.map((event) => ({ event, variable: vouchedVariable(decodeEvent(event, log, bank)) }));
   const named = new Map<string, string>();
   const meanings = new Map<number, string>();
+  /** Each is measured once: an order's meaning is far longer than the order. */
+  const orders = new Set<string>();
   for (const { event, variable } of decoded) {
     if (variable?.value?.kind !== 'load-option') continue;
     const meaning = optionMeaning(variable.value);
     meanings.set(event.index, bounded(`boot option ${meaning}`));
-    if (isWholeHashed(event, bank)) named.set(variable.name, meaning);
+    if (isWholeHashed(event, bank)) named.set(variable.name, bounded(meaning));
   }
   for (const { event, variable } of decoded) {
-    if (variable?.value?.kind !== 'boot-order') continue;
+    if (variable?.value?.kind !== 'boot-order' || orders.has(variable.name)) continue;
+    orders.add(variable.name);
     const { entries } = variable.value;
+    if (entries.length > MAX_ENTRIES) continue;
     const isNamed = isWholeHashed(event, bank);
     const texts = entries.map((entry) => (isNamed ? (named.get(entry) ?? entry) : entry));
     meanings.set(event.index, bounded(`${isNamed ? variable.name : 'boot order'} ${texts.join(', ')}`));
