@@ -1,6 +1,13 @@
 /** The signature that is appended to a file, read from its end: the file itself may be large. */
 import { type DigestAlgorithm, ParseError } from '../bytes/index.ts';
-import { type Keyring, MODSIG_TAIL_SIZE, modsigAlgorithm, modsigLength, verifyModsig } from '../digsig/index.ts';
+import {
+  type Keyring,
+  kernelLimit,
+  MODSIG_TAIL_SIZE,
+  modsigAlgorithm,
+  modsigLength,
+  verifyModsig,
+} from '../digsig/index.ts';
 import type { AppendedJudge } from '../ima/index.ts';
 import type { StableReader } from './stable-reader.ts';
 
@@ -28,7 +35,12 @@ export function appendedJudge(
     return digest;
   };
   return {
-    verify: () => verifyModsig(keyring, pkcs7, digestOf),
+    fault() {
+      const verdict = verifyModsig(keyring, pkcs7, digestOf);
+      if (!verdict.valid) return verdict.fault;
+      // Its key is found by certificate, not by id.
+      return algorithm === undefined ? undefined : kernelLimit(verdict.key, algorithm);
+    },
     digest: () => (algorithm === undefined ? undefined : digestOf(algorithm)),
   };
 }

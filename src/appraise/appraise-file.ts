@@ -1,9 +1,10 @@
 /** Judges the labels of a tree's files, batch by batch. */
 import type { DigestAlgorithm } from '../bytes/index.ts';
+import { DeferredSignatures } from '../digsig/index.ts';
 import { closeFile, type FileDigester, FileStatus, fgetXattr, fileDigester, openBeneath } from '../sys/index.ts';
 import { appendedJudge } from './appended.ts';
 import type { FaultFound } from './bad-label.ts';
-import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
+import { type BatchTally, FileProblem, type FileWork, isLeftFor, runBatch } from './batch-run.ts';
 import { LabelJudge } from './label-judge.ts';
 import { withoutNul } from './paths.ts';
 import { StableReader } from './stable-reader.ts';
@@ -13,6 +14,12 @@ import type { AppraiseTask, Batch, BatchResult, FileOutcome } from './task.ts';
 interface KnownDigest {
   algorithm: DigestAlgorithm;
   digest: Buffer;
+}
+
+interface Judged {
+  /** Undefined where the label holds. */
+  readonly found: FaultFound | undefined;
+  readonly known: KnownDigest | undefined;
 }
 
 export class Appraiser {
@@ -30,33 +37,41 @@ export class Appraiser {
   }
 
   run(batch: Batch): BatchResult {
+    const deferred = new DeferredSignatures();
     return runBatch(batch, this.#task.digestsIn !== undefined, (path, result) =>
-      this.#one(path, batch.linksSettled, result),
+      this.#one(path, batch, result, deferred),
     );
   }
 
-  #one(path: Buffer, linksSettled: boolean, result: BatchTally): FileOutcome | undefined {
+  /** @param deferred left out: every signature is verified at once */
+  #one(path: Buffer, batch: Batch, result: BatchTally, deferred?: DeferredSignatures): FileWork {
     const fd = openBeneath(this.#task.root, path, this.#task);
     try {
       this.#before.ofOpen(fd);
       if (!this.#before.isRegular) throw new FileProblem('became-other');
-      if (!linksSettled && this.#before.links > 1) {
-        result.links.push({ path: withoutNul(path), inode: this.#before.inode });
+      if (isLeftFor(batch, this.#before)) {
+        result.left.push({ path: withoutNul(path), inode: this.#before.inode });
         return undefined;
       }
-      const { found, known } = this.#judged(fd, path);
-      const detail = known?.algorithm === this.#task.digestsIn && known !== undefined ? { digest: known.digest } : {};
-      result.files += 1;
-      result.bytes += this.#before.size;
-      if (found === undefined) return { change: 'good', ...detail };
-      result.bad.push({ path: withoutNul(path), ...found });
-      return { change: 'bad', ...detail };
+      const number = deferred?.count;
+      const { found, known } = this.#judged(fd, path, deferred);
+      const { size } = this.#before;
+      const done = (): FileOutcome => {
+        const detail = known?.algorithm === this.#task.digestsIn && known !== undefined ? { digest: known.digest } : {};
+        result.files += 1;
+        result.bytes += size;
+        if (found === undefined) return { change: 'good', ...detail };
+        result.bad.push({ path: withoutNul(path), ...found });
+        return { change: 'bad', ...detail };
+      };
+      if (deferred === undefined || number === undefined || deferred.count === number) return done();
+      return () => (deferred.isValid(number) ? done() : this.#one(path, batch, result));
     } finally {
       closeFile(fd);
     }
   }
 
-  #judged(fd: number, path: Buffer): { found: FaultFound | undefined; known: KnownDigest | undefined } {
+  #judged(fd: number, path: Buffer, deferred?: DeferredSignatures): Judged {
     let known: KnownDigest | undefined;
     const { found } = this.#judge.judge({
       fd,
@@ -70,6 +85,7 @@ export class Appraiser {
         return known.digest;
       },
       appended: (keyring) => appendedJudge(this.#reader, fd, this.#before.size, keyring),
+      ...(deferred === undefined ? {} : { deferred }),
     });
     return { found, known };
   }

@@ -62,6 +62,35 @@ test('what label wrote holds, in every form', async () => {
   });
 });
 
+test('of many signatures by one key, which are verified together, each bad one is named', async () => {
+  const names = Array.from({ length: 1200 }, (_, i) => `file-${i}`);
+  await withTree(names, async (tree) => {
+    await tree.label({ signer: signer(p256) });
+    const bad = ['file-0', 'file-700', 'file-1199'];
+    for (const name of bad) writeFileSync(join(tree.path, name), 'another');
+    setAttribute(tree, 'file-900', attributeOf(tree, 'file-901'));
+    setAttribute(tree, 'file-1000', attributeOf(tree, 'file-1000').fill(0xff, 3, 7));
+    const found = [...bad, 'file-900', 'file-1000'].map((name) => `${name}: invalid-signature`);
+    for (const jobs of [1, 2]) {
+      assert.deepEqual(await tree.appraise({ keys: keys(p256, rsa), type: 'imasig', jobs }), found.toSorted());
+    }
+    const details: string[] = [];
+    const onFile: AppraiseOptions['onFile'] = ({ path, change, digest: hash }) => {
+      details.push(`${Buffer.from(path)} ${change} ${Buffer.from(hash ?? []).toString('hex')}`);
+    };
+    await tree.appraise({ keys: keys(p256), digestsIn: 'sha256', onFile, jobs: 1 });
+    assert.equal(new Set(details).size, 1200);
+    const hex = (content: string) => digest('sha256', Buffer.from(content)).toString('hex');
+    for (const line of [
+      `file-0 bad ${hex('another')}`,
+      `file-900 bad ${hex('file-900')}`,
+      `file-5 good ${hex('file-5')}`,
+    ]) {
+      assert.ok(details.includes(line), line);
+    }
+  });
+});
+
 test('each way in which a label fails has the kernel’s word', async () => {
   const names = ['changed', 'cut', 'digest', 'none', 'other-key', 'signed-changed', 'strange', 'version'];
   await withTree(names, async (tree) => {

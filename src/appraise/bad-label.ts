@@ -3,6 +3,7 @@ import { type DigestAlgorithm, ParseError, toHex } from '../bytes/index.ts';
 import { formatKeyId, type Keyring, parseSignature } from '../digsig/index.ts';
 import type { EvmFault } from '../evm/index.ts';
 import { IMA_TYPE, type ImaCause, type ImaFault } from '../ima/index.ts';
+import { evmFaultText, faultText } from './fault-words.ts';
 
 export interface FaultFound {
   readonly cause: ImaCause;
@@ -44,7 +45,7 @@ function wordsOf(cause: ImaCause, judged: LabelJudged): readonly [expected: stri
       return [EVM_EXPECTED, 'none'];
     case 'invalid-HMAC':
     case 'invalid-fail-immutable':
-      return [EVM_EXPECTED, fault ?? 'one that does not'];
+      return [EVM_EXPECTED, fault === undefined ? 'one that does not' : evmFaultText(fault)];
     case 'invalid-hash':
       return hashWords(label, measured);
     case 'invalid-signature':
@@ -105,16 +106,8 @@ function signerOf(label: Uint8Array | undefined, keyring: Keyring): string {
   }
 }
 
-const FAULTS: Readonly<Partial<Record<ImaFault | EvmFault, string>>> = {
-  'invalid-signature': 'another content or another key’s signature',
-  'unknown-key': 'no key of that id in the keyring',
-  'blacklisted-key': 'a key that is blacklisted',
-  'unsupported-algorithm': 'an algorithm that cannot be computed here',
-  'malformed-label': 'bytes that are no signature',
-};
-
 function faultWords({ label, fault }: LabelJudged): string {
-  const words = (fault === undefined ? undefined : FAULTS[fault]) ?? 'one that does not verify';
+  const words = fault === undefined ? 'one that does not verify' : faultText(fault);
   const isVerity = label?.[0] === IMA_TYPE.veritySignature && fault === 'invalid-signature';
   return isVerity ? `${words} (what fs-verity gives is judged under a rule that asks for it)` : words;
 }

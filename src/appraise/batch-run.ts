@@ -23,26 +23,36 @@ export class FileProblem extends Error {
   }
 }
 
-/** @param one undefined where the file is left for later */
+/** What became of a file; undefined where another batch is to do it; or what to ask when all files of the batch are done. */
+export type FileWork = FileOutcome | undefined | (() => FileWork);
+
 export function runBatch(
   batch: Batch,
   details: boolean,
-  one: (path: Buffer, result: BatchTally) => FileOutcome | undefined,
+  one: (path: Buffer, result: BatchTally) => FileWork,
 ): BatchResult {
   const result = new BatchTally(batch.id);
-  for (const path of eachPath(batch.paths)) {
+  const late: { readonly path: Buffer; readonly work: () => FileWork }[] = [];
+  const take = (path: Buffer, work: () => FileWork): void => {
     try {
-      const outcome = one(path, result);
-      if (outcome === undefined) continue;
-      result.changes[outcome.change] += 1;
-      if (details) result.details.push({ path: withoutNul(path), ...outcome });
+      const outcome = work();
+      if (typeof outcome === 'function') late.push({ path, work: outcome });
+      else if (outcome !== undefined) result.add(path, outcome, details);
     } catch (error) {
       const problem = error instanceof FileProblem ? { code: error.problem } : problemOf(error);
-      result.problems.push({ path: withoutNul(path), ...problem });
+      // What is mounted upon a file, where only one file system was asked for.
+      if ('errno' in problem && problem.errno === 'EXDEV') result.otherFileSystems += 1;
+      else result.problems.push({ path: withoutNul(path), ...problem });
     }
-  }
+  };
+  for (const path of eachPath(batch.paths)) take(path, () => one(path, result));
+  for (const { path, work } of late) take(path, work);
   return result.done();
 }
+
+/** True where another batch is to do the file. */
+export const isLeftFor = (batch: Batch, status: FileStatus): boolean =>
+  !batch.isLeft && (status.links > 1 || status.size > (batch.largest ?? Number.POSITIVE_INFINITY));
 
 const FIRST_RECORDS = 256;
 
@@ -50,9 +60,10 @@ const FIRST_RECORDS = 256;
 export class BatchTally {
   files = 0;
   bytes = 0;
+  otherFileSystems = 0;
   readonly changes = noChanges();
   readonly problems: BatchProblem[] = [];
-  readonly links: { path: Uint8Array; inode: string }[] = [];
+  readonly left: { path: Uint8Array; inode: string }[] = [];
   readonly details: FileDetail[] = [];
   readonly bad: BadFile[] = [];
   readonly #id: number;
@@ -61,6 +72,11 @@ export class BatchTally {
 
   constructor(id: number) {
     this.#id = id;
+  }
+
+  add(path: Buffer, outcome: FileOutcome, details: boolean): void {
+    this.changes[outcome.change] += 1;
+    if (details) this.details.push({ path: withoutNul(path), ...outcome });
   }
 
   /** @param digest of the content */
@@ -75,8 +91,8 @@ export class BatchTally {
   }
 
   done(): BatchResult {
-    const { files, bytes, changes, problems, bad, links, details } = this;
+    const { files, bytes, otherFileSystems, changes, problems, bad, left, details } = this;
     const records = new Uint8Array(this.#records.subarray(0, this.#noted * RECORD_SIZE));
-    return { id: this.#id, files, bytes, changes, problems, bad, links, details, records };
+    return { id: this.#id, files, bytes, otherFileSystems, changes, problems, bad, left, details, records };
   }
 }

@@ -5,6 +5,8 @@ export type AppraiseErrorCode =
   | 'appraise.root'
   /** The file given as a journal is something else. */
   | 'appraise.not-a-journal'
+  /** Others than who runs this could have written the journal. */
+  | 'appraise.journal-of-another'
   /** Options that do not go together, or a value that is out of range. */
   | 'appraise.option'
   /** What is to be imported is neither a manifest nor an archive that this reads. */

@@ -1,8 +1,9 @@
-/** Writes `security.evm` of one file after another; keys are opened once, a device's UUID is asked for once. */
+/** Makes `security.evm` of one file after another; keys are opened once, a device's UUID is asked for once. */
 import type { DigestAlgorithm } from '../bytes/index.ts';
 import { openSigner, type Signer } from '../digsig/index.ts';
 import { EVM_XATTR, hmacLabel, type LiveOptions, readEvmMetadata, signatureLabel } from '../evm/index.ts';
-import { fileSystem, fsetXattr } from '../sys/index.ts';
+import { fileSystem } from '../sys/index.ts';
+import type { NewAttribute } from './set-attributes.ts';
 import type { EvmLabelling } from './task.ts';
 
 /** UUIDs of file systems by device: asking costs more than all the rest of a label. */
@@ -32,23 +33,22 @@ export class EvmLabeller {
   }
 
   /**
-   * Call it when every other attribute stands. True where the label was written, false where it was right already.
-   * @throws {SysError}
+   * The label that is to stand beside another that is written with it.
+   * @throws {SysError} @throws {EvmError}
    */
-  label(fd: number, device: string): boolean {
+  make(fd: number, device: string, beside: Pick<NewAttribute, 'name' | 'value'>): NewAttribute {
     const portable = this.#labelling.mode === 'portable';
     const { extraXattrs = [] } = this.#labelling;
     const options: LiveOptions = portable
       ? { portable, extraXattrs }
       : { uuid: this.#uuids.of(fd, device), extraXattrs };
-    const { metadata, label: old } = readEvmMetadata(fd, options);
-    const label =
+    const { metadata: now, label: before } = readEvmMetadata(fd, options);
+    const metadata = { ...now, xattrs: new Map([...now.xattrs, [beside.name, beside.value]]) };
+    const value =
       this.#signer === undefined || this.#labelling.mode === 'hmac'
         ? hmacLabel(this.#key(), metadata, { extraXattrs })
         : signatureLabel(this.#signer, this.#algorithm, metadata, { portable, extraXattrs });
-    if (old?.equals(label) === true) return false;
-    fsetXattr(fd, EVM_XATTR, label);
-    return true;
+    return { name: EVM_XATTR, value, before };
   }
 
   #key(): Uint8Array {

@@ -13,7 +13,7 @@ export {
 } from './directory/appraise-directories.ts';
 export { type ClearDirectoriesOptions, clearDirectories } from './directory/clear-directories.ts';
 export { FileDigests } from './directory/file-digests.ts';
-export { beginsLikeSignedLabel } from './directory/label.ts';
+export { beginsLikeSignedLabel, parseDirectoryLabel } from './directory/label.ts';
 export {
   type LabelDirectoriesOptions,
   type LabelledDirectories,
@@ -23,6 +23,7 @@ export {
 export { LABEL_FORMS, type LabelForm } from './directory/merkle.ts';
 export { AppraiseError, type AppraiseErrorCode } from './error.ts';
 export { FileSystemUuids } from './evm-labeller.ts';
+export { kernelLimitWords } from './fault-words.ts';
 export { fileSystemMagic, fileSystemNames } from './file-systems.ts';
 export {
   type AppraiseOptions,

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -124,5 +133,19 @@ test('a file that is no journal is refused and left as it is', () => {
       (error) => error instanceof AppraiseError && error.code === 'appraise.not-a-journal',
     );
     assert.equal(readFileSync(path, 'utf8'), 'precious');
+  });
+});
+
+test('a journal that others could have written is refused', () => {
+  withJournal((path) => {
+    write(path, record(1, 1));
+    chmodSync(path, 0o620);
+    const isOthers = (error: unknown) => error instanceof AppraiseError && error.code === 'appraise.journal-of-another';
+    assert.throws(() => new Journal(path), isOthers);
+    chmodSync(path, 0o600);
+    write(path, record(2, 1));
+    if (process.geteuid?.() !== 0) return;
+    chownSync(path, 1000, 0);
+    assert.throws(() => new Journal(path), isOthers);
   });
 });

@@ -96,10 +96,11 @@ export class Journal {
   readonly #fd: number;
   #length: number;
 
-  /** Opens or creates it. @throws {AppraiseError} `appraise.not-a-journal` */
+  /** Opens or creates it. @throws {AppraiseError} `appraise.not-a-journal`, `appraise.journal-of-another` */
   constructor(path: string) {
     this.#fd = openSync(path, 'a+', 0o600);
     try {
+      requireOwn(this.#fd, path);
       const bytes = readWhole(this.#fd, path);
       const records = wholeRecords(bytes);
       const live = lastOfEach(records);
@@ -140,6 +141,17 @@ export class Journal {
     fsyncSync(this.#fd);
     closeSync(this.#fd);
   }
+}
+
+/** It is believed, and a folder like /tmp lets others put a file in its place. */
+function requireOwn(fd: number, path: string): void {
+  const { uid, mode } = fstatSync(fd);
+  const isOthers = uid !== process.geteuid?.();
+  if (!isOthers && (mode & 0o022) === 0) return;
+  const why = isOthers ? `belongs to user ${uid}` : 'can be written by others than its owner';
+  throw new AppraiseError('appraise.journal-of-another', `${path} ${why}, and a journal is believed`, {
+    advice: 'keep it in a folder of your own, with mode 0600',
+  });
 }
 
 function readWhole(fd: number, path: string): Buffer {

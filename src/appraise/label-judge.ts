@@ -1,6 +1,6 @@
 /** Judges the label of one open file: gathers what the kernel would look at and hands it to the judgement of `ima`. */
 import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
-import { Keyring, readBlacklist, readPublicKeys } from '../digsig/index.ts';
+import { type DeferredSignatures, Keyring, readBlacklist, readPublicKeys } from '../digsig/index.ts';
 import { appraiseEvm, type EvmResult, readEvmMetadata } from '../evm/index.ts';
 import {
   type AppendedJudge,
@@ -29,6 +29,8 @@ export interface FileToJudge {
   readonly appended: (keyring: Keyring) => AppendedJudge | undefined;
   /** See `ImaAppraisal`. */
   readonly isUnverifiable?: boolean;
+  /** See `ImaAppraisal`: what is found holds only if the signature that was deferred does. */
+  readonly deferred?: DeferredSignatures;
 }
 
 export interface LabelJudgement {
@@ -79,6 +81,7 @@ export class LabelJudge {
       ...(modsig === undefined ? {} : { modsig }),
       ...(evm === undefined ? {} : { evmStatus: evm.status satisfies ImaStatus }),
       ...(this.#hashes.size === 0 ? {} : { isBlacklisted: (digest) => this.#hashes.has(toHex(digest)) }),
+      ...(file.deferred === undefined ? {} : { deferred: file.deferred }),
       ...(file.isUnverifiable === undefined ? {} : { isUnverifiable: file.isUnverifiable }),
     };
     const result = appraiseIma(appraisal);

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digest } from '../bytes/index.ts';
+import { openSigner, signFileId } from '../digsig/index.ts';
 import { getXattr, setXattr } from '../sys/index.ts';
 import { AppraiseError } from './error.ts';
 import { clearTree, type LabelOptions, labelTree } from './label.ts';
 import type { Problem } from './problem.ts';
+import { VerityHash } from './verity-digest.ts';
 
 async function withTree(use: (tree: string) => Promise<void>): Promise<void> {
   const tree = mkdtempSync(join(tmpdir(), 'assay-label-'));
@@ -63,6 +66,24 @@ test('threads label a tree of many batches, each inode once', async () => {
   });
 });
 
+test('large files among many go to other threads than the first, and each is done', async () => {
+  await withTree(async (tree) => {
+    for (let i = 0; i < 600; i++) writeFileSync(join(tree, `file-${i}`), `content ${i}`);
+    const large = Buffer.alloc((1 << 20) + 1, 7);
+    for (const name of ['file-3', 'file-300', 'file-599']) writeFileSync(join(tree, name), large);
+    linkSync(join(tree, 'file-3'), join(tree, 'link'));
+    for (const jobs of [1, 2, 3]) {
+      await clearTree(tree, { jobs, attributes: ['user.ima'] });
+      const { done, furtherLinks, bytes, finished, changes } = await label(tree, { jobs });
+      assert.deepEqual([done, furtherLinks, changes.added, finished], [600, 1, 600, true]);
+      assert.ok(bytes > 3 * large.length);
+      for (const name of ['link', 'file-300', 'file-599']) {
+        assert.deepEqual(labelOf(tree, name), Buffer.concat([Buffer.of(4, 4), digest('sha256', large)]));
+      }
+    }
+  });
+});
+
 test('links, FIFOs and loops of links are passed by', async () => {
   await withTree(async (tree) => {
     writeFileSync(join(tree, 'file'), 'content');
@@ -98,7 +119,6 @@ test('with a journal what did not change is not read again, and what did is', as
   await withTree(async (tree) => {
     const journal = join(tree, 'journal');
     const old = new Date(Date.now() - 60_000);
-    const { utimesSync } = await import('node:fs');
     for (const name of ['kept', 'written', 'relabelled']) {
       writeFileSync(join(tree, name), name);
       utimesSync(join(tree, name), old, old);
@@ -180,6 +200,38 @@ test('files that vanish while the tree is labelled are named, and the rest is do
       gone.map((name) => `folder/${name}: vanished ENOENT`).toSorted(),
     );
     assert.deepEqual([summary.problems, summary.changes.added, summary.finished], [3, 897, true]);
+  });
+});
+
+test('signatures of the digest that fs-verity will give, with and without a journal', async () => {
+  await withTree(async (tree) => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    const key = { key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'der' })), source: 'test' };
+    const sizes = [0, 1, 4097, 700_000];
+    const old = new Date(Date.now() - 60_000);
+    for (const size of sizes) {
+      writeFileSync(join(tree, `${size}`), Buffer.alloc(size, 'a'));
+      utimesSync(join(tree, `${size}`), old, old);
+    }
+    for (const algorithm of ['sha256', 'sha512'] as const) {
+      await label(tree, { signer: key, verity: true, algorithm });
+      for (const size of sizes) {
+        const verity = new VerityHash(algorithm);
+        for (let at = 0; at < size; at += 4096) verity.add(Buffer.alloc(Math.min(4096, size - at), 'a'));
+        const signature = signFileId(openSigner(key), 6, algorithm, verity.digest());
+        assert.deepEqual(labelOf(tree, `${size}`), Buffer.concat([Buffer.of(6), signature]), `${size} ${algorithm}`);
+      }
+    }
+    const journal = join(tree, 'journal');
+    const digests: (Uint8Array | undefined)[] = [];
+    const run = (verity: boolean) =>
+      label(tree, { signer: key, verity, journal, onFile: ({ digest: known }) => digests.push(known) });
+    assert.equal((await run(true)).changes.replaced, 4);
+    assert.equal((await run(true)).changes.unchanged, 4);
+    assert.deepEqual(new Set(digests), new Set([undefined]), 'nobody takes them for digests of contents');
+    assert.equal((await run(false)).changes.replaced, 4);
+    await assert.rejects(label(tree, { verity: true }), (error) => error instanceof AppraiseError);
+    await assert.rejects(label(tree, { verity: true, signer: key, algorithm: 'sha384' }), /fs-verity has no sha384/);
   });
 });
 

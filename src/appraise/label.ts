@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type DigestAlgorithm, digest, digestInfo } from '../bytes/index.ts';
-import { openSigner, type Signer, type SignerSource } from '../digsig/index.ts';
+import { type KernelLimit, kernelLimitById, openSigner, type Signer, type SignerSource } from '../digsig/index.ts';
 import { padEvmKey } from '../evm/index.ts';
 import type { AppraiseType } from '../ima/index.ts';
 import { AppraiseError } from './error.ts';
@@ -21,6 +21,7 @@ import {
   type Task,
 } from './task.ts';
 import { runTree, type TreeCounts, TreeRoot, type TreeRunOptions } from './tree-run.ts';
+import { isVerityAlgorithm, type VerityAlgorithm } from './verity-digest.ts';
 import { TreeWalk, type WalkOptions } from './walk.ts';
 
 export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
@@ -30,6 +31,11 @@ export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly jobs?: number;
   /** Labels are signatures by this key; left out: digests. */
   readonly signer?: SignerSource;
+  /**
+   * Sign the digest that fs-verity gives instead of the content's; where it is not enabled, the one that it will give with
+   * its defaults. Needs `signer`.
+   */
+  readonly verity?: boolean;
   /** Write `security.evm` too, after the label. */
   readonly evm?: EvmLabelling;
   /** Change nothing, say what would be. */
@@ -38,6 +44,8 @@ export interface LabelOptions extends Omit<TreeRunOptions, 'jobs'> {
   readonly journal?: string;
   /** `user.` where the caller is not root; the kernel judges `security.` alone. */
   readonly namespace?: 'security' | 'user';
+  /** Hears, before the first file, why the kernel will not verify these signatures though they are right. */
+  readonly onLimit?: (limit: KernelLimit) => void;
   /** Hears of every file with its content's digest, from this thread, in any order. */
   readonly onFile?: (file: FileDetail) => void;
 }
@@ -54,7 +62,13 @@ export const MAX_JOBS = 256;
  * @throws {DigestAlgorithmError}
  */
 export async function labelTree(tree: string, options: LabelOptions = {}): Promise<LabelSummary> {
-  const { jobs = availableParallelism(), algorithm = 'sha256', namespace = 'security', dryRun = false } = options;
+  const {
+    jobs = availableParallelism(),
+    algorithm = 'sha256',
+    namespace = 'security',
+    dryRun = false,
+    verity = false,
+  } = options;
   checkJobs(jobs);
   digestInfo(algorithm);
   // A key that does not open ends the run before a thread starts.
@@ -64,6 +78,8 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
       advice: 'EVM covers security.ima alone',
     });
   }
+  for (const limit of limitsOf([signer, evmSigner(options.evm)], algorithm)) options.onLimit?.(limit);
+  const verityHash = verity ? verityAlgorithm(algorithm, signer) : undefined;
   const evm = options.evm === undefined ? '' : evmText(options.evm);
   const root = new TreeRoot(tree);
   let journal: Journal | undefined;
@@ -75,9 +91,12 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
       root: root.fd,
       algorithm,
       attribute,
+      ...(verityHash === undefined ? {} : { verity: verityHash }),
       dryRun,
       oneFileSystem: options.oneFileSystem === true,
-      labelIdentity: crc32(JSON.stringify([attribute, algorithm, signer === undefined ? '' : keyText(signer), evm])),
+      labelIdentity: crc32(
+        JSON.stringify([attribute, algorithm, signer === undefined ? '' : keyText(signer), evm, verity]),
+      ),
       ...(options.signer === undefined ? {} : { signer: options.signer }),
       ...(options.evm === undefined ? {} : { evm: options.evm }),
       ...(journal === undefined ? {} : { journal: journal.index }),
@@ -89,6 +108,28 @@ export async function labelTree(tree: string, options: LabelOptions = {}): Promi
     journal?.close();
     root.close();
   }
+}
+
+const evmSigner = (evm: EvmLabelling | undefined): Signer | undefined =>
+  evm === undefined || evm.mode === 'hmac' ? undefined : openSigner(evm.signer);
+
+function limitsOf(signers: readonly (Signer | undefined)[], algorithm: DigestAlgorithm): Set<KernelLimit> {
+  return new Set(
+    signers.flatMap((signer) => {
+      const limit = signer === undefined ? undefined : kernelLimitById(signer, algorithm);
+      return limit === undefined ? [] : [limit];
+    }),
+  );
+}
+
+function verityAlgorithm(algorithm: DigestAlgorithm, signer: Signer | undefined): VerityAlgorithm {
+  if (signer === undefined) {
+    throw new AppraiseError('appraise.option', 'labels of the digest of fs-verity, and no key', {
+      advice: 'the kernel takes them as signatures alone: give a key to sign by',
+    });
+  }
+  if (isVerityAlgorithm(algorithm)) return algorithm;
+  throw new AppraiseError('appraise.option', `fs-verity has no ${algorithm}`, { advice: 'use sha256 or sha512' });
 }
 
 /** Which key, and the id that its signatures carry. */

@@ -1,4 +1,5 @@
 /** What can go wrong with one file of a tree while the rest is done: one table of codes and their words. */
+import { EvmError } from '../evm/index.ts';
 import { SysError } from '../sys/index.ts';
 
 const PROBLEMS = {
@@ -13,8 +14,12 @@ const PROBLEMS = {
   'disk-full': 'the disk is full or the quota used up; the label is as it was',
   'no-xattr-room':
     'the file system has no room for this attribute beside the others of the file; the label is as it was',
+  'half-labelled':
+    'has one new attribute and not the other, and the first could not be taken back: label it again once that is mended',
   'no-generation':
     'the file system has no inode generations, which EVM hashes; only a portable signature is without them',
+  'no-uuid':
+    'the UUID of the file system, which EVM hashes, cannot be learnt here; only a portable signature is without it',
   'path-too-long': 'the path is longer than the kernel takes',
   'read-failed': 'could not be read',
   'directory-label-content':
@@ -75,6 +80,7 @@ const BY_ERRNO: Readonly<Record<string, ProblemCode>> = {
 /** The problem that a refused call is. @throws what is not a refusal of the kernel */
 export function problemOf(error: unknown): { code: ProblemCode; errno?: string } {
   if (error instanceof SysError && error.code === 'sys.not-supported') return { code: 'no-generation' };
+  if (error instanceof EvmError && error.code === 'evm.metadata') return { code: 'no-uuid' };
   if (!(error instanceof SysError) || error.errno === undefined) throw error;
   return { code: BY_ERRNO[error.errno] ?? 'other', errno: error.errno };
 }

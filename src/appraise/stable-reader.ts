@@ -4,8 +4,9 @@ import { readSync } from 'node:fs';
 import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
 import { closeFile, type FileDigester, type FileStatus, openBeneath } from '../sys/index.ts';
 import { FileProblem } from './batch-run.ts';
+import { VERITY_BLOCK, type VerityAlgorithm, VerityHash } from './verity-digest.ts';
 
-/** Read at once of a file's beginning. */
+/** Read at once of a file's beginning: whole blocks of fs-verity. */
 const PART_SIZE = 1 << 18;
 
 /** A file that changes under the reader is read this often. */
@@ -59,9 +60,23 @@ export class StableReader {
   /** The digest of a file's first bytes. @param fd open; its status is in `before`, its position is left alone */
   beginning(fd: number, length: number, algorithm: DigestAlgorithm): Buffer {
     const state = createHash(digestInfo(algorithm).opensslName);
-    for (let at = 0; at < length; at += PART_SIZE) state.update(this.at(fd, at, Math.min(PART_SIZE, length - at)));
-    if (!this.#after.ofOpen(fd).hasContentOf(this.#before)) throw new FileProblem('changed');
+    for (const part of this.#parts(fd, length)) state.update(part);
     return state.digest();
+  }
+
+  /** The digest that fs-verity will give of a file. @param fd as that of {@link beginning} */
+  verityDigest(fd: number, algorithm: VerityAlgorithm): Buffer {
+    const hash = new VerityHash(algorithm);
+    for (const part of this.#parts(fd, this.#before.size)) {
+      for (let at = 0; at < part.length; at += VERITY_BLOCK) hash.add(part.subarray(at, at + VERITY_BLOCK));
+    }
+    return hash.digest();
+  }
+
+  /** A file's first bytes; at their end it is sure that they had not changed. */
+  *#parts(fd: number, length: number): Generator<Buffer> {
+    for (let at = 0; at < length; at += PART_SIZE) yield this.at(fd, at, Math.min(PART_SIZE, length - at));
+    if (!this.#after.ofOpen(fd).hasContentOf(this.#before)) throw new FileProblem('changed');
   }
 }
 

@@ -5,6 +5,7 @@ import type { AppraiseType, ImaCause } from '../ima/index.ts';
 import type { FaultFound } from './bad-label.ts';
 import type { JournalIndex } from './journal.ts';
 import type { ProblemCode } from './problem.ts';
+import type { VerityAlgorithm } from './verity-digest.ts';
 
 /**
  * What happened to a file: a label where there was none, another than before, the same written or left, or not looked at
@@ -39,6 +40,8 @@ export interface LabelTask {
   readonly algorithm: DigestAlgorithm;
   /** Where the label is to be a signature: each thread opens the key for itself. */
   readonly signer?: SignerSource;
+  /** Signatures are of the digest that fs-verity gives, or will give by this algorithm: format 3, type 06. */
+  readonly verity?: VerityAlgorithm;
   /** What `security.evm` is to hold; left out: it is not touched. */
   readonly evm?: EvmLabelling;
   /** `security.ima`, or `user.ima` where the caller is not root. */
@@ -107,8 +110,10 @@ export type AppraiseCause = ImaCause;
 export interface Batch {
   readonly id: number;
   readonly paths: Uint8Array;
-  /** Process files of several links too: the caller has seen to it that each inode comes once. */
-  readonly linksSettled: boolean;
+  /** What another batch left: files of several links, each inode once, and large ones. All of it is to be done. */
+  readonly isLeft: boolean;
+  /** Leave files of more bytes to another thread. */
+  readonly largest?: number;
 }
 
 export interface FileOutcome {
@@ -124,12 +129,14 @@ export interface BatchResult {
   readonly id: number;
   readonly files: number;
   readonly bytes: number;
+  /** Files that were not done because something of another file system is mounted upon them. */
+  readonly otherFileSystems: number;
   readonly changes: Readonly<Record<LabelChange, number>>;
   readonly problems: readonly BatchProblem[];
   /** Of an appraisal. */
   readonly bad: readonly BadFile[];
-  /** Files of several links, left for the caller to send once each. */
-  readonly links: readonly { readonly path: Uint8Array; readonly inode: string }[];
+  /** Files that were not done: of several links, or too large. The caller sends each inode once. */
+  readonly left: readonly { readonly path: Uint8Array; readonly inode: string }[];
   readonly details: readonly FileDetail[];
   /** Sealed journal records. */
   readonly records: Uint8Array;

@@ -4,7 +4,7 @@ import { basename, dirname, relative, sep } from 'node:path';
 import { requireOpenat2 } from '../sys/index.ts';
 import { AppraiseError } from './error.ts';
 import { PathList } from './paths.ts';
-import { runPool } from './pool.ts';
+import { type BatchSource, runPool } from './pool.ts';
 import type { Problem } from './problem.ts';
 import type { Batch, BatchResult, Task } from './task.ts';
 import { TreeWalk, type WalkCounts, type WalkOptions } from './walk.ts';
@@ -70,7 +70,6 @@ export class TreeRoot {
   }
 }
 
-const LINK_BATCH = 256;
 const NO_FOLDER = Buffer.alloc(0);
 const NUL = Buffer.alloc(1);
 
@@ -81,21 +80,22 @@ interface RunOptions extends TreeRunOptions {
 /** Runs the task over the tree. @throws what stops a whole run */
 export async function runTree(root: TreeRoot, task: Task, options: RunOptions): Promise<TreeCounts> {
   const run = new TreeRun(root, options);
-  await runPool(task, run.batches(), { ...options, onResult: (result) => run.took(result) });
+  await runPool(task, run, options);
   return run.counts();
 }
 
-class TreeRun {
+class TreeRun implements BatchSource {
   readonly #walk: TreeWalk;
   readonly #walked: Iterator<Uint8Array>;
   readonly #options: RunOptions;
-  /** Inodes of several names that were given to a thread. */
+  /** Inodes that a batch left, of which many have several names. */
   readonly #seen = new Set<string>();
-  readonly #linked = new PathList();
+  readonly #left = new PathList();
   #id = 0;
   #outstanding = 0;
   #isWalked = false;
   readonly #done = { done: 0, bytes: 0, furtherLinks: 0, problems: 0 };
+  #otherFileSystems = 0;
 
   constructor(root: TreeRoot, options: RunOptions) {
     this.#options = options;
@@ -108,41 +108,31 @@ class TreeRun {
     yield Buffer.from(`${name}\0`);
   }
 
-  batches(): Iterator<Batch> {
-    return {
-      next: () => {
-        const batch = this.#next();
-        if (batch === undefined) return { done: true, value: undefined };
-        this.#outstanding += 1;
-        return { done: false, value: batch };
-      },
-    };
-  }
-
-  #next(): Batch | undefined {
-    if (this.#linked.count >= LINK_BATCH) return this.#batch(this.#linked.take(), true);
+  next(): Batch | undefined {
+    if (this.#left.count > 0) return this.#batch(this.#left.take(), true);
     const next = this.#isWalked ? undefined : this.#walked.next();
     this.#tellProblems();
     if (next?.done === false) return this.#batch(next.value, false);
     this.#isWalked = true;
-    // The last: results that are still out may bring further ones.
-    return this.#outstanding === 0 && this.#linked.count > 0 ? this.#batch(this.#linked.take(), true) : undefined;
+    return undefined;
   }
 
-  #batch(paths: Uint8Array, linksSettled: boolean): Batch {
+  #batch(paths: Uint8Array, isLeft: boolean): Batch {
     this.#id += 1;
-    return { id: this.#id, paths, linksSettled };
+    this.#outstanding += 1;
+    return { id: this.#id, paths, isLeft };
   }
 
   took(result: BatchResult): void {
     this.#outstanding -= 1;
-    for (const { path, inode } of result.links) {
+    for (const { path, inode } of result.left) {
       if (this.#seen.has(inode)) this.#done.furtherLinks += 1;
-      else this.#linked.add(NO_FOLDER, Buffer.concat([path, NUL]));
+      else this.#left.add(NO_FOLDER, Buffer.concat([path, NUL]));
       this.#seen.add(inode);
     }
     this.#done.done += result.files;
     this.#done.bytes += result.bytes;
+    this.#otherFileSystems += result.otherFileSystems;
     for (const problem of result.problems) this.#tell(problem);
     this.#options.onBatch(result);
     const { done: files, bytes } = this.#done;
@@ -160,7 +150,8 @@ class TreeRun {
 
   counts(): TreeCounts {
     this.#tellProblems();
-    const finished = this.#isWalked && this.#outstanding === 0 && this.#linked.count === 0;
-    return { ...this.#walk.counts, ...this.#done, finished };
+    const finished = this.#isWalked && this.#outstanding === 0 && this.#left.count === 0;
+    const otherFileSystems = this.#walk.counts.otherFileSystems + this.#otherFileSystems;
+    return { ...this.#walk.counts, ...this.#done, otherFileSystems, finished };
   }
 }

@@ -3,9 +3,9 @@
  * followed, so a loop of them is no loop here; names are bytes. What cannot be entered is a problem of that folder alone.
  */
 import { readlinkSync, statfsSync } from 'node:fs';
-import { matchesGlob } from 'node:path';
 import { closeFile, type EntryType, FileStatus, openBeneath, readDirectory } from '../sys/index.ts';
 import { isKernelFileSystem } from './file-systems.ts';
+import { type PathFilter, pathFilter } from './path-filter.ts';
 import { PathList, withoutNul } from './paths.ts';
 import { type Problem, problemOf } from './problem.ts';
 
@@ -15,7 +15,7 @@ const BATCH = 256;
 export interface WalkOptions {
   /** Do not cross mount points. */
   readonly oneFileSystem?: boolean;
-  /** Only files whose path matches one of these globs (of node:path, over the path beneath the root). */
+  /** Only files whose path beneath the root matches one of these globs (see path-filter.ts). */
   readonly include?: readonly string[];
   /** Neither files nor folders whose path matches one of these. */
   readonly exclude?: readonly string[];
@@ -42,8 +42,14 @@ export interface WalkCounts {
   symlinks: number;
   /** FIFOs, sockets and devices: they bear no IMA label. */
   special: number;
-  /** Folders left out because of their file system. */
+  /** Folders, and files upon which something is mounted, left out because of their file system. */
   otherFileSystems: number;
+}
+
+/** What is asked of its entries is asked by its descriptor: a path could lead elsewhere by then. */
+interface OpenFolder {
+  readonly path: Buffer;
+  readonly fd: number;
 }
 
 export class TreeWalk {
@@ -52,6 +58,8 @@ export class TreeWalk {
   readonly #root: number;
   readonly #options: WalkOptions;
   readonly #filters: boolean;
+  readonly #include: readonly PathFilter[];
+  readonly #exclude: readonly PathFilter[];
   readonly #list = new PathList();
   readonly #full: Uint8Array[] = [];
   readonly #folders: Buffer[] = [Buffer.alloc(0)];
@@ -61,8 +69,9 @@ export class TreeWalk {
   constructor(root: number, options: WalkOptions = {}) {
     this.#root = root;
     this.#options = options;
-    this.#filters =
-      (options.include?.length ?? 0) > 0 || (options.exclude?.length ?? 0) > 0 || options.leaveOut !== undefined;
+    this.#include = (options.include ?? []).map(pathFilter);
+    this.#exclude = (options.exclude ?? []).map(pathFilter);
+    this.#filters = this.#include.length > 0 || this.#exclude.length > 0 || options.leaveOut !== undefined;
   }
 
   /** Batches of paths (see paths.ts). */
@@ -82,7 +91,8 @@ export class TreeWalk {
       if (!this.#isWanted(fd)) return;
       this.counts.directories += 1;
       this.#options.onOther?.({ path: folder, type: 'directory' });
-      readDirectory(fd, (name, type) => this.#take(folder, name, type));
+      const opened = { path: folder, fd };
+      readDirectory(fd, (name, type) => this.#take(opened, name, type));
     } catch (error) {
       const problem = problemOf(error);
       if (problem.errno === 'EXDEV') this.counts.otherFileSystems += 1;
@@ -100,46 +110,46 @@ export class TreeWalk {
     return wanted;
   }
 
-  #take(folder: Buffer, name: Buffer, given: EntryType): void {
+  #take(folder: OpenFolder, name: Buffer, given: EntryType): void {
     const type = given === 'unknown' ? this.#typeOf(folder, name) : given;
-    if (type === undefined || (this.#filters && !this.#passes(join(folder, name), type))) return;
+    if (type === undefined || (this.#filters && !this.#passes(join(folder.path, name), type))) return;
     if (type === 'file') {
       this.counts.files += 1;
-      this.#list.add(folder, name);
+      this.#list.add(folder.path, name);
       if (this.#list.count === BATCH) this.#full.push(this.#list.take());
     } else if (type === 'directory') {
-      this.#folders.push(join(folder, name));
+      this.#folders.push(join(folder.path, name));
     } else {
       this.counts[type === 'link' ? 'symlinks' : 'special'] += 1;
-      if (this.#options.onOther !== undefined) this.#reportOther(join(folder, name), type);
+      if (this.#options.onOther !== undefined) this.#reportOther(folder, name, type);
     }
   }
 
   /** Some file systems leave the type out of a folder's entries. */
-  #typeOf(folder: Buffer, name: Buffer): Exclude<EntryType, 'unknown'> | undefined {
-    const path = join(folder, name);
+  #typeOf(folder: OpenFolder, name: Buffer): Exclude<EntryType, 'unknown'> | undefined {
     try {
-      return this.#status.beneath(this.#root, Buffer.concat([path, Buffer.alloc(1)])).type;
+      return this.#status.beneath(folder.fd, name).type;
     } catch (error) {
-      this.problems.push({ path, ...problemOf(error) });
+      this.problems.push({ path: join(folder.path, name), ...problemOf(error) });
       return undefined;
     }
   }
 
   #passes(path: Buffer, type: EntryType): boolean {
     const text = path.toString();
-    const { include = [], exclude = [], leaveOut } = this.#options;
+    const { leaveOut } = this.#options;
     if (leaveOut !== undefined && path.equals(leaveOut)) return false;
-    if (exclude.some((glob) => matchesGlob(text, glob))) return false;
-    return type !== 'file' || include.length === 0 || include.some((glob) => matchesGlob(text, glob));
+    if (this.#exclude.some((passes) => passes(text))) return false;
+    return type !== 'file' || this.#include.length === 0 || this.#include.some((passes) => passes(text));
   }
 
-  #reportOther(path: Buffer, type: Exclude<EntryType, 'file' | 'directory' | 'unknown'>): void {
+  #reportOther(folder: OpenFolder, name: Buffer, type: Exclude<EntryType, 'file' | 'directory' | 'unknown'>): void {
+    const path = join(folder.path, name);
     if (type !== 'link') {
       this.#options.onOther?.({ path, type });
       return;
     }
-    const link = Buffer.concat([Buffer.from(`/proc/self/fd/${this.#root}/`), path]);
+    const link = Buffer.concat([Buffer.from(`/proc/self/fd/${folder.fd}/`), withoutNul(name)]);
     try {
       this.#options.onOther?.({ path, type, target: readlinkSync(link, 'buffer') });
     } catch (error) {

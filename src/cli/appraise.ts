@@ -52,7 +52,11 @@ async function run(tree: string, options: AppraiseCommandOptions): Promise<void>
     namespace: options.xattrUser === true ? 'user' : 'security',
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
   };
-  const onBad = (file: BadFile): void => printBad(file, options.json === true);
+  const onBad = (file: BadFile): void => {
+    // At once: whoever reads may close the pipe after the first line.
+    process.exitCode = 1;
+    printBad(file, options.json === true);
+  };
   const directories = DirectoryAppraisal.of(tree, options, keys);
   const hears =
     directories === undefined

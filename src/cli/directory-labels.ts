@@ -16,7 +16,7 @@ import {
   labelDirectories,
   rootLabelOf,
 } from '../appraise/index.ts';
-import { type DigestAlgorithm, toHex } from '../bytes/index.ts';
+import { type DigestAlgorithm, ParseError, toHex } from '../bytes/index.ts';
 import type { Keyring, SignerSource } from '../digsig/index.ts';
 import type { AppraiseKeys } from './appraise-keys.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
@@ -50,8 +50,10 @@ function parseForm(text: string): LabelForm {
 }
 
 function parseVersion(text: string): bigint {
-  if (/^\d{1,18}$/.test(text)) return BigInt(text);
-  throw new AppraiseError('appraise.option', `'${text}' is no version`, { advice: 'give a whole number' });
+  if (/^\d{1,15}$/.test(text)) return BigInt(text);
+  throw new AppraiseError('appraise.option', `'${text}' is no version`, {
+    advice: 'give a whole number of at most 15 digits',
+  });
 }
 
 /** What keeps others from writing a label of their own: a signature of it, or EVM over it. */
@@ -150,6 +152,8 @@ export function addAppraiseDirectoryOptions(command: Command): Command {
     .option('--root-path <path>', 'what the tree was labelled as');
 }
 
+type RootLabel = NonNullable<ReturnType<typeof rootLabelOf>>;
+
 /** Collects the digests of an appraisal, and judges the directories' labels after it. */
 export class DirectoryAppraisal {
   readonly #tree: string;
@@ -159,20 +163,24 @@ export class DirectoryAppraisal {
   readonly #keyring: Keyring | undefined;
   readonly #evm: DirectoryEvm | undefined;
 
-  /** @returns undefined where directories are not to be judged @throws {AppraiseError} {@link ParseError} {@link DigsigError} */
+  /**
+   * Whoever says what the root's label must hold asks for one: without it an attacker would only have to take it away.
+   * @returns undefined where directories are not to be judged @throws {AppraiseError} @throws {DigsigError}
+   */
   static of(tree: string, flags: AppraiseDirectoriesFlags, keys: AppraiseKeys): DirectoryAppraisal | undefined {
+    const saysWhat = flags.leastVersion !== undefined || flags.rootPath !== undefined;
+    if (flags.directories === false && saysWhat) {
+      throw new AppraiseError('appraise.option', '--least-version and --root-path are about directory labels', {
+        advice: 'leave --no-directories out',
+      });
+    }
     if (flags.directories === false) return undefined;
-    const label = rootLabelOf(tree, flags.xattrUser === true ? 'user' : 'security');
-    if (label === undefined && flags.directories !== true) return undefined;
-    return new DirectoryAppraisal(tree, flags, label ?? { algorithm: 'sha256', form: 'portable' }, keys);
+    const label = rootLabel(tree, flags);
+    if (label === 'none' && flags.directories !== true && !saysWhat) return undefined;
+    return new DirectoryAppraisal(tree, flags, typeof label === 'string' ? UNKNOWN_ROOT : label, keys);
   }
 
-  private constructor(
-    tree: string,
-    flags: AppraiseDirectoriesFlags,
-    label: { readonly algorithm: DigestAlgorithm; readonly form: LabelForm },
-    keys: AppraiseKeys,
-  ) {
+  private constructor(tree: string, flags: AppraiseDirectoriesFlags, label: RootLabel, keys: AppraiseKeys) {
     this.#tree = tree;
     this.#flags = flags;
     this.#form = label.form;
@@ -219,6 +227,18 @@ export class DirectoryAppraisal {
   }
 }
 
+/** By what a tree is judged whose root has no label that can be read. */
+const UNKNOWN_ROOT = { algorithm: 'sha256', form: 'portable' } as const;
+
+function rootLabel(tree: string, { xattrUser }: TreeCommandOptions): RootLabel | 'none' | 'malformed' {
+  try {
+    return rootLabelOf(tree, xattrUser === true ? 'user' : 'security') ?? 'none';
+  } catch (error) {
+    if (error instanceof ParseError) return 'malformed';
+    throw error;
+  }
+}
+
 function directoryEvm({ evmHmacKey, evmKeys, evmXattrs, blacklist }: AppraiseKeys): DirectoryEvm | undefined {
   if (evmXattrs === undefined || !coversDirectories(evmXattrs)) return undefined;
   if (evmHmacKey === undefined && evmKeys.length === 0) return undefined;
@@ -230,6 +250,7 @@ function directoryEvm({ evmHmacKey, evmKeys, evmXattrs, blacklist }: AppraiseKey
 }
 
 function printBad({ path, cause, expected, found }: BadDirectory, asJson: boolean): void {
+  process.exitCode = 1;
   if (asJson) {
     printJson({ ...pathJson(path), cause, expected, found });
     return;

@@ -8,6 +8,7 @@ import {
   countTree,
   type EvmLabelling,
   type FileDetail,
+  kernelLimitWords,
   type LabelOptions,
   type LabelSummary,
   labelTree,
@@ -16,11 +17,11 @@ import {
 } from '../appraise/index.ts';
 import { digestInfo, toHex } from '../bytes/index.ts';
 import { parseKeyId, type SignerSource } from '../digsig/index.ts';
-import { getXattr, listXattrs } from '../sys/index.ts';
 import { EVM_XATTR_HELP } from './appraise-keys.ts';
 import { addLabelDirectoryOptions, DirectoryLabelling, type LabelDirectoriesFlags } from './directory-labels.ts';
 import { registerExport } from './label-export.ts';
 import { registerImport } from './label-import.ts';
+import { registerShow } from './label-show.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import {
   addTreeOptions,
@@ -38,6 +39,7 @@ interface LabelCommandOptions extends LabelDirectoriesFlags {
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
   readonly sign?: string;
+  readonly verity?: boolean;
   readonly cert?: string;
   readonly keyid?: string;
   readonly passFile?: string;
@@ -56,6 +58,10 @@ export function register(program: Command): void {
     .option('--sign <key>', 'sign: private key in PEM or DER, or a pkcs11: URI')
     .option('--cert <file>', 'the certificate of that key, whose key id the signatures carry')
     .option('--keyid <hex>', 'the key id that the signatures carry, instead')
+    .option(
+      '--verity',
+      'sign the digest that fs-verity gives, or will give with its defaults, as digest_type=verity wants',
+    )
     .option('--pass-file <file>', 'first line: the passphrase of the keys, or the PIN of the token')
     .addOption(
       new Option('--evm <mode>', 'write security.evm too: HMAC, signature of this inode, or of any copy').choices([
@@ -78,13 +84,7 @@ export function register(program: Command): void {
     .enablePositionalOptions()
     .action(runLabel);
   addLabelDirectoryOptions(addTreeOptions(label));
-  label
-    .command('show')
-    .description("Show the labels of a file: every attribute of the kernel's integrity subsystem")
-    .argument('<path>', 'file or folder')
-    .option('--json', 'print {"path","labels"}, values in hexadecimal')
-    .addHelpText('after', '\nExample:\n  assay label show /usr/bin/true')
-    .action(show);
+  registerShow(label);
   const clear = label
     .command('clear')
     .description('Take the labels of a tree away: security.ima and security.evm')
@@ -114,9 +114,13 @@ async function runLabel(tree: string, options: LabelCommandOptions): Promise<voi
     ...walkOptions(options),
     algorithm,
     ...(signer === undefined ? {} : { signer }),
+    verity: options.verity === true,
     ...(evm === undefined ? {} : { evm }),
     dryRun: options.dryRun === true,
     namespace: options.xattrUser === true ? 'user' : 'security',
+    onLimit(limit) {
+      process.stderr.write(`assay: these signatures will not verify: ${kernelLimitWords(limit)}\n`);
+    },
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
     ...(options.journal === undefined ? {} : { journal: options.journal }),
   };
@@ -174,24 +178,33 @@ function evmLabelling(
   throw new AppraiseError('appraise.option', `--evm ${mode} needs a key`, { advice: 'name it with --evm-key' });
 }
 
-async function runClear(tree: string, options: TreeCommandOptions & { readonly dryRun?: boolean }): Promise<void> {
+interface ClearCommandOptions extends TreeCommandOptions {
+  readonly dryRun?: boolean;
+}
+
+async function runClear(tree: string, options: ClearCommandOptions): Promise<void> {
   const namespace = options.xattrUser === true ? 'user' : 'security';
   const attributes = [`${namespace}.ima`, `${namespace}.evm`];
   const jobs = options.jobs === undefined ? {} : { jobs: options.jobs };
   const asked = { ...walkOptions(options), ...jobs, attributes, dryRun: options.dryRun === true };
   await withReports(tree, options, (reports) => clearTree(tree, { ...asked, ...reports }));
-  const asJson = options.json === true;
-  const directories = clearDirectories(tree, {
+  // --include names files: directories keep their labels then.
+  const directories = options.include !== undefined ? 0 : clearDirectoriesOf(tree, namespace, options);
+  if (options.json === true) printJson({ directories });
+  else if (directories > 0)
+    printLine(`${directories} directory labels ${options.dryRun === true ? 'to be ' : ''}taken away`);
+}
+
+function clearDirectoriesOf(tree: string, namespace: 'security' | 'user', options: ClearCommandOptions): number {
+  return clearDirectories(tree, {
+    ...walkOptions(options),
     namespace,
-    oneFileSystem: options.oneFileSystem === true,
     dryRun: options.dryRun === true,
     onProblem: (problem) => {
       process.exitCode = 1;
-      reportProblem(problem, asJson);
+      reportProblem(problem, options.json === true);
     },
   });
-  if (asJson) printJson({ directories });
-  else if (directories > 0) printLine(`${directories} directory labels taken away`);
 }
 
 export interface Reports {
@@ -214,6 +227,7 @@ export async function withReports(
   const summary = await run({
     signal: stopped.signal,
     onProblem: (problem) => {
+      process.exitCode = 1;
       line?.done();
       reportProblem(problem, asJson);
     },
@@ -258,7 +272,7 @@ function printSummary(summary: LabelSummary, dryRun: boolean): void {
     [furtherLinks, 'further names of the same files'],
     [symlinks, 'symbolic links'],
     [special, 'FIFOs, sockets and devices'],
-    [otherFileSystems, 'folders on other file systems'],
+    [otherFileSystems, 'folders and files on other file systems'],
   ].filter(([count]) => count !== 0);
   printLine(
     `${done} files, ${(bytes / 1e6).toFixed(1)} MB: ${parts.join(', ') || 'nothing to do'}${dryRun ? ' (dry run)' : ''}`,
@@ -266,19 +280,4 @@ function printSummary(summary: LabelSummary, dryRun: boolean): void {
   if (left.length > 0) printLine(`left out: ${left.map((part) => part.join(' ')).join(', ')}`);
   if (problems > 0) printLine(`${problems} not done, each named above with its cause`);
   if (!finished) printLine('stopped before the end: run it again to go on');
-}
-
-const LABELS = ['security.ima', 'security.evm', 'security.assay.dir', 'user.ima', 'user.evm'];
-
-function show(path: string, options: { readonly json?: boolean }): void {
-  const names = listXattrs(path).filter((name) => LABELS.includes(name));
-  const labels = names.flatMap((name) => {
-    const value = getXattr(path, name);
-    return value === undefined ? [] : [{ name, value: toHex(value) }];
-  });
-  if (options.json === true)
-    printJson({ path, labels: Object.fromEntries(labels.map(({ name, value }) => [name, value])) });
-  else if (labels.length === 0) printLine('no labels');
-  else for (const { name, value } of labels) printLine(`${name}  ${value}`);
-  if (labels.length === 0) process.exitCode = 1;
 }

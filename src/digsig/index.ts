@@ -1,5 +1,6 @@
 /** The integrity subsystem's signatures: headers of formats 1, 2 and 3, key ids, keys, keyrings. */
 export { type Blacklist, readBlacklist } from './blacklist.ts';
+export { DeferredSignatures } from './deferred.ts';
 export { DigsigError, type DigsigErrorCode } from './error.ts';
 export { fileIdDigest } from './file-id.ts';
 export {
@@ -9,6 +10,7 @@ export {
   type SignatureV1,
   type SignatureV2,
 } from './header.ts';
+export { type KernelLimit, kernelLimit, kernelLimitById } from './kernel-limits.ts';
 export { formatKeyId, type KeyId, keyId, parseKeyId, publicKeyV1 } from './key-id.ts';
 export type { KeyKind } from './key-kind.ts';
 export {

@@ -44,13 +44,19 @@ export function keyIdOfPublicKey(spki: Uint8Array): KeyId {
 }
 
 /**
- * The last 4 bytes of the Subject Key Identifier; where it is missing or shorter than that, the public key's id.
- *
- * The kernel finds a certificate without SKID by no such id (`x509_public_key.c`, x509_key_preparse: its ids are serial
- * number with issuer, SKID, and lately the subject); ima-evm-utils signs with the public key's id all the same, and verifies its own signatures.
+ * The last 4 bytes of the Subject Key Identifier; where it is missing or shorter than that ({@link hasKeyId}), the public
+ * key's id: ima-evm-utils signs with it all the same, and verifies its own signatures.
  */
 export function keyIdOfCertificate({ skid, spki }: Pick<CertificateParts, 'skid' | 'spki'>): KeyId {
-  return skid === undefined || skid.length < 4 ? keyIdOfPublicKey(spki) : lastWord(skid);
+  return hasKeyId({ skid }) && skid !== undefined ? lastWord(skid) : keyIdOfPublicKey(spki);
+}
+
+/**
+ * False for a certificate that the kernel finds by no key id (`x509_public_key.c`, x509_key_preparse: its ids are serial
+ * number with issuer, SKID, and lately the subject; `asymmetric_type.c`, asymmetric_key_id_partial compares their ends).
+ */
+export function hasKeyId({ skid }: Pick<CertificateParts, 'skid'>): boolean {
+  return skid !== undefined && skid.length >= 4;
 }
 
 /**

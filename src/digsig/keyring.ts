@@ -1,5 +1,6 @@
 /** The keys that verify, and those that no longer may (kernel: `security/integrity/digsig_asymmetric.c`). */
 import { type DigestAlgorithm, digest, toHex } from '../bytes/index.ts';
+import type { DeferredSignatures } from './deferred.ts';
 import { DigsigError } from './error.ts';
 import { fileIdDigest } from './file-id.ts';
 import { encodeV1Header, type SignatureHeader, type SignatureV1 } from './header.ts';
@@ -27,7 +28,7 @@ export class Keyring implements Iterable<IntegrityKey> {
   }
 
   /**
-   * The same key again is no error; the first stays.
+   * The same key again is no error: the first stays, or the one that the kernel finds by its id.
    * @throws {DigsigError} `digsig.duplicate-key-id` for another key of the same id: which of them the kernel would find
    *   is not defined
    */
@@ -40,7 +41,7 @@ export class Keyring implements Iterable<IntegrityKey> {
         { advice: 'leave one of them out' },
       );
     }
-    if (there === undefined) this.#keys.set(key.keyId, key);
+    if (there === undefined || !there.isFoundById) this.#keys.set(key.keyId, key);
     if (key.keyIdV1 !== undefined) this.#keysV1.set(toHex(key.keyIdV1), key);
   }
 
@@ -81,18 +82,21 @@ export interface DigestToVerify {
 
 /**
  * Judges a signature over a digest by the keys of a keyring. Formats 1, 2 and 3.
+ * @param deferred where given, the answer may be `valid` for now, and the signature is among these: its number was their
+ *   count before
  * @throws {DigsigError} `digsig.cannot-sign` for a digest that is not of its algorithm's size
  */
 export function verifySignature(
   keyring: Keyring,
   header: SignatureHeader,
   { algorithm, digest: fileDigest, type }: DigestToVerify,
+  deferred?: DeferredSignatures,
 ): SignatureVerdict {
   if (header.algorithm !== algorithm) return { valid: false, fault: 'unsupported-algorithm' };
   const key = keyring.find(header.keyId);
   if (key === 'blacklisted') return { valid: false, fault: 'blacklisted-key' };
   if (key === undefined) return { valid: false, fault: 'unknown-key' };
-  return isSignedBy(key, header, algorithm, fileDigest, type)
+  return isSignedBy(key, header, { algorithm, digest: fileDigest, type }, deferred)
     ? { valid: true, key }
     : { valid: false, fault: 'invalid-signature', key };
 }
@@ -100,13 +104,12 @@ export function verifySignature(
 function isSignedBy(
   key: IntegrityKey,
   header: SignatureHeader,
-  algorithm: DigestAlgorithm,
-  fileDigest: Uint8Array,
-  type: number,
+  { algorithm, digest: fileDigest, type }: DigestToVerify,
+  deferred: DeferredSignatures | undefined,
 ): boolean {
   if (header.version === 1) return verifyV1(key, header, fileDigest);
   const signed = header.version === 2 ? fileDigest : fileIdDigest(type, algorithm, fileDigest);
-  return verifyDigest(key, algorithm, signed, header.signature);
+  return deferred?.defer(key, signed, header.signature) || verifyDigest(key, algorithm, signed, header.signature);
 }
 
 /** Kernel: `lib/digsig.c`, digsig_verify. */

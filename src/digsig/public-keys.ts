@@ -4,7 +4,7 @@ import { digest, ParseError } from '../bytes/index.ts';
 import { type CertificateParts, parseCertificate } from './certificate.ts';
 import { DerReader, der, oid, TAG } from './der.ts';
 import { DigsigError } from './error.ts';
-import { formatKeyId, type KeyId, keyIdOfCertificate, keyIdOfPublicKey, keyIdV1 } from './key-id.ts';
+import { formatKeyId, hasKeyId, type KeyId, keyIdOfCertificate, keyIdOfPublicKey, keyIdV1 } from './key-id.ts';
 import { type KeyKind, openPublicKey } from './key-kind.ts';
 import { type PemBlock, pemBlocks } from './pem.ts';
 
@@ -12,6 +12,8 @@ import { type PemBlock, pemBlocks } from './pem.ts';
 export interface IntegrityKey extends KeyKind {
   readonly publicKey: KeyObject;
   readonly keyId: KeyId;
+  /** False for a certificate without subject key identifier: the kernel finds no key of that id. */
+  readonly isFoundById: boolean;
   /** 8 bytes; RSA alone. */
   readonly keyIdV1: Buffer | undefined;
   /** The certificate's subject on one line; `key 1a2b3c4d` for a bare key. */
@@ -106,6 +108,7 @@ function fromCertificate(bytes: Buffer, { source, keyId }: ReadKeysOptions): Int
   const certificate = x509(bytes, source);
   return {
     ...integrityKey(parts.spki, source, keyId ?? keyIdOfCertificate(parts)),
+    isFoundById: hasKeyId(parts),
     name: certificate.subject?.replaceAll('\n', ', ') || 'a certificate without a subject',
     notBefore: new Date(certificate.validFrom),
     notAfter: new Date(certificate.validTo),
@@ -128,5 +131,6 @@ function fromSpki(spki: Buffer, { source, keyId }: ReadKeysOptions): IntegrityKe
 
 function integrityKey(spki: Uint8Array, source: string, keyId: KeyId): Omit<IntegrityKey, 'name'> {
   const opened = openPublicKey(spki, source);
-  return { ...opened, keyId, keyIdV1: keyIdV1(opened.publicKey), source, fingerprint: digest('sha256', spki) };
+  const names = { keyId, keyIdV1: keyIdV1(opened.publicKey), isFoundById: true };
+  return { ...opened, ...names, source, fingerprint: digest('sha256', spki) };
 }

@@ -40,6 +40,8 @@ export interface TokenKey extends Naming {
 /** Makes signatures. Belongs to the thread that opened it. */
 export interface Signer extends KeyKind {
   readonly keyId: KeyId;
+  /** False where its certificate names no id that the kernel would find it by. */
+  readonly isFoundById: boolean;
   /** 8 bytes; RSA alone. */
   readonly keyIdV1: Buffer | undefined;
   readonly publicKey: KeyObject;
@@ -87,6 +89,7 @@ function identityOf(spki: Buffer, source: string, given: number | undefined, cer
   return {
     ...opened,
     keyId: given === undefined ? (named?.keyId ?? keyIdOfPublicKey(spki)) : keyId(given),
+    isFoundById: given !== undefined || (named?.isFoundById ?? true),
     keyIdV1: keyIdV1(opened.publicKey),
     certificate: named?.certificate,
   };

@@ -1,13 +1,14 @@
 /** Checks one signature by one key. */
 import { bytesEqual, type DigestAlgorithm } from '../bytes/index.ts';
-import { type EcdsaVerifier, ecdsaVerifierOfMany, type RsaRecoverer, rsaRecoverer } from '../sys/index.ts';
+import { type EcdsaVerifierOfMany, ecdsaVerifierOfMany, type RsaRecoverer, rsaRecoverer } from '../sys/index.ts';
 import { encodeDigestInfo } from './digest-info.ts';
 import type { IntegrityKey } from './public-keys.ts';
 
-const verifiers = new WeakMap<IntegrityKey, EcdsaVerifier>();
+const verifiers = new WeakMap<IntegrityKey, EcdsaVerifierOfMany>();
 const recoverers = new WeakMap<IntegrityKey, RsaRecoverer>();
 
-function verifierOf(key: IntegrityKey): EcdsaVerifier {
+/** Of a key on a curve; one for the thread. */
+export function verifierOf(key: IntegrityKey): EcdsaVerifierOfMany {
   let verifier = verifiers.get(key);
   if (verifier === undefined) {
     verifier = ecdsaVerifierOfMany(key.publicKey);

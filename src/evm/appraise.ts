@@ -1,6 +1,13 @@
 /** What the kernel says of a file's metadata (`security/integrity/evm/evm_main.c`, evm_verify_hmac), in its order of tests. */
 import { bytesEqual, digestInfoByKernelId, ParseError } from '../bytes/index.ts';
-import { type Keyring, type SignatureFault, type SignatureV2, verifySignature } from '../digsig/index.ts';
+import {
+  type KernelLimit,
+  type Keyring,
+  kernelLimitById,
+  type SignatureFault,
+  type SignatureV2,
+  verifySignature,
+} from '../digsig/index.ts';
 import { type EvmConfiguration, type EvmMetadata, protectedXattrs } from './input.ts';
 import { evmDigest, evmHmac } from './label.ts';
 import { EVM_TYPE, type EvmLabel, parseEvmXattr } from './xattr.ts';
@@ -14,6 +21,7 @@ export type EvmCause = 'missing-HMAC' | 'invalid-HMAC' | 'invalid-fail-immutable
 /** What the kernel does not say. */
 export type EvmFault =
   | SignatureFault
+  | KernelLimit
   /** The label is malformed: its size, type or version. */
   | 'malformed-label'
   /** An HMAC, and only certificates are loaded. */
@@ -115,7 +123,7 @@ function signatureFault(appraisal: EvmAppraisal, xattr: Uint8Array, portable: bo
   const digest = evmDigest(algorithm, appraisal.metadata, { ...appraisal, portable });
   const signed = signedHeader(header, appraisal.takesV3 === true);
   const verdict = verifySignature(appraisal.keyring, signed, { algorithm, digest, type: xattr[0] ?? 0 });
-  return verdict.valid ? undefined : verdict.fault;
+  return verdict.valid ? kernelLimitById(verdict.key, algorithm) : verdict.fault;
 }
 
 /**

@@ -1,6 +1,13 @@
 /** What the kernel says of a file's content (`security/integrity/ima/ima_appraise.c`), in its order of tests. */
 import { type DigestAlgorithm, ParseError } from '../bytes/index.ts';
-import { type Keyring, type SignatureFault, type SignatureVerdict, verifySignature } from '../digsig/index.ts';
+import {
+  type DeferredSignatures,
+  type KernelLimit,
+  type Keyring,
+  kernelLimitById,
+  type SignatureFault,
+  verifySignature,
+} from '../digsig/index.ts';
 import { IMA_TYPE, imaHashAlgorithm, parseImaXattr } from './security-ima.ts';
 
 /** `enum integrity_status`, as EVM has it too. */
@@ -26,7 +33,7 @@ export type ImaCause =
   | 'unknown';
 
 /** What the kernel does not say. */
-export type ImaFault = SignatureFault | 'malformed-label';
+export type ImaFault = SignatureFault | KernelLimit | 'malformed-label';
 
 /** `appraise_type=` of the policy; `hash` where the rule names none. `sigv3` goes with `digest_type=verity`. */
 export type AppraiseType = 'hash' | 'imasig' | 'imasig|modsig' | 'sigv3';
@@ -43,6 +50,11 @@ export interface ImaAppraisal {
   readonly modsig?: AppendedJudge;
   /** The `.ima` keyring. */
   readonly keyring: Keyring;
+  /**
+   * Where given, a signature may be deferred: `pass` then holds if it is valid, and the file is to be judged again without
+   * these if it is not.
+   */
+  readonly deferred?: DeferredSignatures;
   /**
    * The kernel's blacklist of hashes (`bin:` in its keyring `.blacklist`). Asked where the rule wants a signature: from 6.6
    * on; before, only under `imasig|modsig` with `appraise_flag=check_blacklist` (ima_parse_rule).
@@ -65,8 +77,8 @@ export interface ImaAppraisal {
 
 /** The signature that is appended to a file. */
 export interface AppendedJudge {
-  /** By the keys of the `.ima` keyring. Asked at most once. */
-  readonly verify: () => SignatureVerdict;
+  /** Judged by the keys of the `.ima` keyring; undefined where it stands. Asked at most once. */
+  readonly fault: () => ImaFault | undefined;
   /** H(what stands before the signature) by the signature's algorithm; undefined where that cannot be computed here. */
   readonly digest: () => Uint8Array | undefined;
 }
@@ -122,8 +134,8 @@ function appraiseMeasurement(appraisal: ImaAppraisal): ImaResult {
   // An appended signature is looked at where there is no signature in the label, or none whose key is known.
   const decides = byXattr === undefined || label?.[0] === IMA_TYPE.digest || byXattr.fault === 'unknown-key';
   if (!decides && byXattr !== undefined) return byXattr;
-  const verdict = tryModsig.verify();
-  return verdict.valid ? PASS : fail('fail', 'invalid-signature', verdict.fault);
+  const fault = tryModsig.fault();
+  return fault === undefined ? PASS : fail('fail', 'invalid-signature', fault);
 }
 
 const MISSING: Readonly<Record<AppraiseType, ImaCause>> = {
@@ -217,8 +229,12 @@ function judgeSignature(
   if (label?.kind !== 'signature') return fail('fail', cause, 'malformed-label');
   const file = measured(appraisal, xattr);
   if (file === undefined) return fail('fail', cause, 'unsupported-algorithm');
-  const verdict = verifySignature(appraisal.keyring, label.header, { ...file, type: xattr[0] ?? 0 });
-  return verdict.valid ? PASS : fail('fail', cause, verdict.fault);
+  const { keyring, deferred } = appraisal;
+  const verdict = verifySignature(keyring, label.header, { ...file, type: xattr[0] ?? 0 }, deferred);
+  if (!verdict.valid) return fail('fail', cause, verdict.fault);
+  // Format 1 has keys and arithmetic of its own (lib/digsig.c).
+  const limit = label.header.version === 1 ? undefined : kernelLimitById(verdict.key, file.algorithm);
+  return limit === undefined ? PASS : fail('fail', cause, limit);
 }
 
 function wellFormed(xattr: Uint8Array): ReturnType<typeof parseImaXattr> | undefined {

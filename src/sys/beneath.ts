@@ -77,6 +77,7 @@ const STATX_BASIC = 0x07ff;
 const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_DONT_SYNC = 0x4000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const EMPTY = Buffer.alloc(1);
 const TYPE_MASK = 0o170000;
 const REGULAR = 0o100000;
@@ -153,6 +154,15 @@ export class FileStatus {
 
   get isRegular(): boolean {
     return (this.mode & TYPE_MASK) === REGULAR;
+  }
+
+  /**
+   * True where it is the top of a mount, so that the other fields are not those of what is hidden under it; undefined
+   * where the kernel does not tell (before 5.8).
+   */
+  get isMountPoint(): boolean | undefined {
+    const [attributes, told] = [this.bytes.readUInt32LE(8), this.bytes.readUInt32LE(56)];
+    return (told & STATX_ATTR_MOUNT_ROOT) === 0 ? undefined : (attributes & STATX_ATTR_MOUNT_ROOT) !== 0;
   }
 
   get size(): number {

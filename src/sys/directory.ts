@@ -25,20 +25,22 @@ const DOT = 0x2e;
 
 /**
  * Calls `use` for each entry but `.` and `..`, in the folder's own order.
- * @param use the name's bytes with the NUL that ends it; they are overwritten after the call
+ * @param use the name's bytes with the NUL that ends it, overwritten after the call; `ino()` is the number of the inode
+ *   under the name: of a mount point the one that is hidden
  * @throws {SysError}
  */
-export function readDirectory(fd: number, use: (name: Buffer, type: EntryType) => void): void {
+export function readDirectory(fd: number, use: (name: Buffer, type: EntryType, ino: () => bigint) => void): void {
   for (;;) {
     const filled = Number(getdents64(fd, BUFFER, BUFFER.length));
     if (filled < 0) throw callFailed('getdents64', '', errno());
     if (filled === 0) return;
     // struct linux_dirent64: inode 8, offset 8, record length 2, type 1, name
     for (let at = 0; at < filled; ) {
+      const entry = at;
       const next = at + BUFFER.readUInt16LE(at + 16);
       const nameAt = at + HEADER_SIZE;
       const name = BUFFER.subarray(nameAt, BUFFER.indexOf(0, nameAt) + 1);
-      if (!isDot(name)) use(name, TYPES[BUFFER[at + 18] ?? 0] ?? 'unknown');
+      if (!isDot(name)) use(name, TYPES[BUFFER[at + 18] ?? 0] ?? 'unknown', () => BUFFER.readBigUInt64LE(entry));
       at = next;
     }
   }

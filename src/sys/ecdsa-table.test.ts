@@ -13,6 +13,9 @@ const table = new KeyTable(publicKey);
 const digest = createHash('sha256').update('content').digest();
 const signature = ecdsaSigner(privateKey).sign(digest);
 
+const confirms = (by: KeyTable, over: Uint8Array, made: Uint8Array): boolean | undefined =>
+  by.confirms([{ digest: over, signature: made }])[0];
+
 function integer(value: bigint): Buffer {
   const hex = value.toString(16);
   const bytes = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
@@ -44,9 +47,9 @@ test('confirms signatures of every content, by this key alone', () => {
     fc.property(fc.uint8Array({ maxLength: 64 }), (content) => {
       const made = sign('sha256', content, privateKey);
       const hash = createHash('sha256').update(content).digest();
-      assert.equal(table.confirms(hash, made), true);
-      assert.equal(other.confirms(hash, made), false);
-      assert.equal(table.confirms(digest, made), false);
+      assert.equal(confirms(table, hash, made), true);
+      assert.equal(confirms(other, hash, made), false);
+      assert.equal(confirms(table, digest, made), false);
     }),
     { numRuns: 100 },
   );
@@ -65,15 +68,15 @@ test('known answer: RFC 6979, A.2.5, SHA-256 of "sample", and SHA-512, which is 
   const r512 = 0x8496a60b5e9b47c825488827e0495b0e3fa109ec4568fd3f8d1097678eb97f00n;
   const s512 = 0x2362ab1adbe2b8adf9cb9edab740ea6049c028114f2460f96554f61fae3302fen;
   const hash = (name: string): Buffer => createHash(name).update('sample').digest();
-  assert.equal(key.confirms(hash('sha256'), encoded(integer(r256), integer(s256))), true);
-  assert.equal(key.confirms(hash('sha512'), encoded(integer(r512), integer(s512))), true);
-  assert.equal(key.confirms(hash('sha256'), encoded(integer(r512), integer(s512))), false);
+  assert.equal(confirms(key, hash('sha256'), encoded(integer(r256), integer(s256))), true);
+  assert.equal(confirms(key, hash('sha512'), encoded(integer(r512), integer(s512))), true);
+  assert.equal(confirms(key, hash('sha256'), encoded(integer(r512), integer(s512))), false);
 });
 
 test('refuses halves out of range, and takes the other root of s, as OpenSSL does', () => {
   const { r, s } = halves(signature);
   const verifier = ecdsaVerifier(publicKey, 'openssl');
-  assert.equal(table.confirms(digest, encoded(integer(r), integer(ORDER - s))), true);
+  assert.equal(confirms(table, digest, encoded(integer(r), integer(ORDER - s))), true);
   const bad: readonly (readonly [bigint, bigint])[] = [
     [0n, 0n],
     [0n, s],
@@ -88,19 +91,19 @@ test('refuses halves out of range, and takes the other root of s, as OpenSSL doe
   ];
   for (const [first, second] of bad) {
     const made = encoded(integer(first), integer(second));
-    assert.equal(table.confirms(digest, made), false, `${first} ${second}`);
+    assert.equal(confirms(table, digest, made), false, `${first} ${second}`);
     assert.equal(verifier.verify(digest, made), false);
   }
   const zeros = Buffer.alloc(32);
-  assert.equal(table.confirms(zeros, encoded(integer(0n), integer(0n))), false);
+  assert.equal(confirms(table, zeros, encoded(integer(0n), integer(0n))), false);
 });
 
 test('confirms nothing that is not the one encoding', () => {
   const [low, high] = [signatureWhere((r) => r >> 255n === 0n), signatureWhere((r) => r >> 255n === 1n)];
   const padded = Buffer.concat([Buffer.of(2, low.r.length - 1, 0), low.r.subarray(2)]);
   const negative = Buffer.concat([Buffer.of(2, high.r.length - 3), high.r.subarray(3)]);
-  assert.equal(table.confirms(digest, encoded(low.r, low.s)), true);
-  assert.equal(table.confirms(digest, encoded(high.r, high.s)), true);
+  assert.equal(confirms(table, digest, encoded(low.r, low.s)), true);
+  assert.equal(confirms(table, digest, encoded(high.r, high.s)), true);
   const forms = [
     Buffer.alloc(0),
     Buffer.of(0x30, 0),
@@ -110,18 +113,46 @@ test('confirms nothing that is not the one encoding', () => {
     encoded(negative, high.s),
     Buffer.concat([Buffer.of(0x30, 0x81, signature.length - 2), signature.subarray(2)]),
   ];
-  for (const form of forms) assert.equal(table.confirms(digest, form), false, form.toString('hex'));
+  for (const form of forms) assert.equal(confirms(table, digest, form), false, form.toString('hex'));
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => assert.equal(table.confirms(digest, bytes), false)),
+    fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => assert.equal(confirms(table, digest, bytes), false)),
     { numRuns: 200 },
   );
   fc.assert(
     fc.property(fc.nat(signature.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
       const changed = Buffer.from(signature);
       changed.writeUInt8(changed.readUInt8(at) ^ flip, at);
-      assert.equal(table.confirms(digest, changed), false);
+      assert.equal(confirms(table, digest, changed), false);
     }),
     { numRuns: 200 },
+  );
+});
+
+test('many at once get each its own answer', () => {
+  const signer = ecdsaSigner(privateKey);
+  const one = fc.record({
+    content: fc.uint8Array({ minLength: 1, maxLength: 8 }),
+    harm: fc.constantFrom('none', 'digest', 'signature', 'encoding', 'zero'),
+  });
+  fc.assert(
+    fc.property(fc.array(one, { maxLength: 600, size: 'max' }), (wanted) => {
+      const signed = wanted.map(({ content, harm }) => {
+        const over = createHash('sha256').update(content).digest();
+        const made = signer.sign(over);
+        if (harm === 'signature') made.writeUInt8(made.readUInt8(made.length - 1) ^ 1, made.length - 1);
+        if (harm === 'encoding') return { digest: over, signature: made.subarray(1) };
+        if (harm === 'zero') return { digest: over, signature: encoded(integer(1n), integer(0n)) };
+        return { digest: harm === 'digest' ? digest : over, signature: made };
+      });
+      const expected = wanted.map(({ harm }) => harm === 'none');
+      assert.deepEqual(table.confirms(signed), expected);
+      const verifier = ecdsaVerifierOfMany(publicKey, 0);
+      assert.deepEqual(verifier.verifyAll(signed), expected);
+      assert.equal(verifier.verify(digest, signature), true);
+      assert.equal(verifier.isWorthBatching, true);
+      assert.deepEqual(verifier.verifyAll(signed), expected);
+    }),
+    { numRuns: 8 },
   );
 });
 

@@ -6,7 +6,7 @@ export { type FileIdentity, type HashedContent, hashContent, identityKey, identi
 export { askControlSocket, CONTROL_SOCKET, type ControlSocket, openControlSocket } from './control-socket.ts';
 export { type EntryType, readDirectory } from './directory.ts';
 export { type EcdsaSigner, type EcdsaVerifier, ecdsaSigner, ecdsaVerifier } from './ecdsa.ts';
-export { ecdsaVerifierOfMany } from './ecdsa-table.ts';
+export { type EcdsaVerifierOfMany, ecdsaVerifierOfMany, type SignedDigest } from './ecdsa-table.ts';
 export { SysError, type SysErrorCode } from './error.ts';
 export { EVENTS_A_READ, EventBuffer } from './event-buffer.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './exec-watch.ts';

@@ -5,6 +5,7 @@ import { EVM_XATTR, encodeEvmSignature, evmDigest, readEvmMetadata } from '../..
 import { encodeImaDigest, encodeImaSignature } from '../../src/ima/index.ts';
 import { setXattr } from '../../src/sys/index.ts';
 import {
+  byCommand,
   changeContent,
   changeMode,
   digestOf,
@@ -17,6 +18,7 @@ import {
   sign,
   signMetadata,
 } from './labelled-files.ts';
+import type { SigningKey } from './signing-key.ts';
 
 export interface Signers {
   /** Its certificate is in the keyring `_ima`. */
@@ -111,6 +113,51 @@ export function metadataFiles({ ima, evm, stranger, hmacKey }: Signers): readonl
     ['portable-v3-over-digest', 'pass', setHash, signPortableV3(evm, 'digest')],
     ['portable-v3-over-file-id', 'appraise_data invalid-fail-immutable', setHash, signPortableV3(evm, 'file id')],
     ['portable-by-ima-key', 'appraise_data invalid-fail-immutable', setHash, signMetadata(ima, { portable: true })],
+  ];
+}
+
+export interface LabelKeys {
+  readonly ima: SigningKey;
+  readonly evm: SigningKey;
+  readonly stranger: SigningKey;
+  /** Holds the payload of `evm-key`. */
+  readonly hmacKeyFile: string;
+}
+
+/** Options of `assay label`. */
+export const signedBy = ({ files }: SigningKey): string[] => ['--sign', files.key, '--cert', files.certificate];
+const evmBy = (mode: 'sign' | 'portable', { files }: SigningKey): string[] => [
+  ...['--evm', mode, '--evm-key', files.key],
+  ...['--evm-cert', files.certificate],
+];
+
+/** As {@link contentFiles}, labelled by `assay label`. */
+export const commandContentFiles = ({ ima, stranger }: LabelKeys): readonly LabelledFile[] => [
+  ['label', 'pass', byCommand()],
+  ['label-changed', 'appraise_data invalid-hash', byCommand(), changeContent],
+  ['label-sha512', 'pass', byCommand('--hash', 'sha512')],
+  ['label-sha1', 'pass', byCommand('--hash', 'sha1')],
+  ['label-signed', 'pass', byCommand(...signedBy(ima))],
+  ['label-signed-sha512', 'pass', byCommand('--hash', 'sha512', ...signedBy(ima))],
+  ['label-signed-changed', 'appraise_data invalid-signature', byCommand(...signedBy(ima)), changeContent],
+  ['label-signed-by-stranger', 'appraise_data invalid-signature', byCommand(...signedBy(stranger))],
+];
+
+/** As {@link metadataFiles}, labelled by `assay label`. */
+export function commandMetadataFiles({ ima, evm, stranger, hmacKeyFile }: LabelKeys): readonly LabelledFile[] {
+  const hmac = byCommand('--evm', 'hmac', '--evm-key', hmacKeyFile);
+  const portable = byCommand(...evmBy('portable', evm));
+  return [
+    ['label-hmac', 'pass', hmac],
+    ['label-hmac-then-mode', 'appraise_data invalid-HMAC', hmac, changeMode],
+    ['label-hmac-then-label', 'appraise_data invalid-HMAC', hmac, changeContent, byCommand()],
+    ['label-hmac-anew', 'pass', hmac, changeContent, changeMode, setCapability, hmac],
+    ['label-evm-signed', 'pass', byCommand(...evmBy('sign', evm))],
+    ['label-both-signed', 'pass', byCommand(...signedBy(ima), ...evmBy('sign', evm))],
+    ['label-evm-signed-by-stranger', 'appraise_data invalid-HMAC', byCommand(...evmBy('sign', stranger))],
+    ['label-portable', 'pass', portable],
+    ['label-portable-then-mode', 'appraise_data invalid-fail-immutable', portable, changeMode],
+    ['label-portable-sha512', 'pass', byCommand('--hash', 'sha512', ...signedBy(ima), ...evmBy('portable', evm))],
   ];
 }
 

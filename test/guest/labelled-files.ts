@@ -1,6 +1,7 @@
 /** Files with labels, put on a guest's disk while the machine is off, and what our appraisal says of them. */
 import assert from 'node:assert/strict';
-import { appendFileSync, chmodSync, chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { appraiseTree, type BadFile, type KeyFileBytes, labelTree } from '../../src/appraise/index.ts';
 import { type DigestAlgorithm, digest, toHex } from '../../src/bytes/index.ts';
@@ -94,14 +95,8 @@ function judgementUnderVerity(
 
 /** Gives every file of the disk a digest and an HMAC: what a machine under appraisal starts from. */
 export async function labelWholeDisk(root: string, hmacKey: Uint8Array): Promise<void> {
-  await labelTree(root);
-  const { uuid } = fileSystem(root);
-  for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const file = join(entry.parentPath, entry.name);
-    const { metadata } = readEvmMetadata(file, uuid === undefined ? {} : { uuid });
-    setXattr(file, EVM_XATTR, hmacLabel(hmacKey, metadata));
-  }
+  const { problems } = await labelTree(root, { evm: { mode: 'hmac', key: hmacKey } });
+  assert.equal(problems, 0);
 }
 
 /** As policies write it. */
@@ -142,6 +137,15 @@ export const appendSignature =
   (signer: Signer): Preparation =>
   (file) =>
     appendFileSync(file, signModsig(signer, 'sha256', digestOf(file)));
+
+const ASSAY = join(import.meta.dirname, '../../bin/assay');
+
+/** What `assay label` does, as people call it. */
+export const byCommand =
+  (...options: readonly string[]): Preparation =>
+  (file) => {
+    execFileSync(ASSAY, ['label', file, ...options], { stdio: 'ignore' });
+  };
 
 export const changeContent: Preparation = (file) => appendFileSync(file, '# changed\n');
 export const changeMode: Preparation = (file) => chmodSync(file, 0o4755);

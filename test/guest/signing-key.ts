@@ -8,19 +8,33 @@ export interface SigningKey {
   readonly signer: Signer;
   /** X.509 in DER. */
   readonly certificate: Buffer;
+  /** Where both lie, for programs. */
+  readonly files: { readonly key: string; readonly certificate: string };
+}
+
+/** Left out: the certificate is self-signed, with a subject key identifier. */
+export interface CertificateOptions {
+  readonly issuer?: SigningKey;
+  readonly skid?: 'none';
 }
 
 /**
- * Makes a key and a self-signed certificate with a subject key identifier.
+ * Makes a key and its certificate.
  * @param algorithm of openssl's `-newkey`: `rsa:2048`, `ec` with `-pkeyopt ec_paramgen_curve:P-256`
  */
-export function makeSigningKey(folder: string, name: string, algorithm: readonly string[]): SigningKey {
-  const key = join(folder, `${name}.pem`);
-  const place = join(folder, `${name}.der`);
-  const made = ['-nodes', '-keyout', key, '-outform', 'DER', '-out', place, '-subj', `/CN=${name}`];
+export function makeSigningKey(
+  folder: string,
+  name: string,
+  algorithm: readonly string[],
+  { issuer, skid }: CertificateOptions = {},
+): SigningKey {
+  const files = { key: join(folder, `${name}.pem`), certificate: join(folder, `${name}.der`) };
+  const made = ['-nodes', '-keyout', files.key, '-outform', 'DER', '-out', files.certificate, '-subj', `/CN=${name}`];
+  if (issuer !== undefined) made.push('-CA', issuer.files.certificate, '-CAkey', issuer.files.key);
+  if (skid !== undefined) made.push('-addext', `subjectKeyIdentifier=${skid}`);
   execFileSync('openssl', ['req', '-x509', '-newkey', ...algorithm, ...made], { stdio: 'ignore' });
-  const certificate = readFileSync(place);
-  return { certificate, signer: openSigner({ key: readFileSync(key), source: `${name}.pem`, certificate }) };
+  const [key, certificate] = [readFileSync(files.key), readFileSync(files.certificate)];
+  return { certificate, files, signer: openSigner({ key, source: `${name}.pem`, certificate }) };
 }
 
 export const keyringOf = (...keys: readonly SigningKey[]): Keyring =>

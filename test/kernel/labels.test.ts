@@ -15,9 +15,18 @@ import { encodeImaDigest, encodeImaSignature } from '../../src/ima/index.ts';
 import { EVM_FILES, HMAC_KEY, loadCertificates, loadHmacKey, loadPolicy, turnEvmOn } from '../guest/appraisal-steps.ts';
 import { answersOf, expectedAnswer, trialList, tryFiles } from '../guest/file-trials.ts';
 import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
-import { contentFiles, metadataFiles, type Signers, signedOnlyFiles } from '../guest/label-cases.ts';
+import {
+  commandContentFiles,
+  commandMetadataFiles,
+  contentFiles,
+  metadataFiles,
+  type Signers,
+  signedBy,
+  signedOnlyFiles,
+} from '../guest/label-cases.ts';
 import {
   appendSignature,
+  byCommand,
   changeContent,
   digestOf,
   fileSystemUuid,
@@ -33,6 +42,7 @@ import {
   setHmac,
   setIma,
   sign,
+  signMetadata,
 } from '../guest/labelled-files.ts';
 import { run, write } from '../guest/script.ts';
 import { keyringOf, makeSigningKey } from '../guest/signing-key.ts';
@@ -73,10 +83,17 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
   const rsa = makeSigningKey(folder, 'rsa', ['rsa:4096']);
   const evm = makeSigningKey(folder, 'evm', ec('P-256'));
   const stranger = makeSigningKey(folder, 'stranger', ec('P-256'));
+  // A size that crypto/rsa.c, rsa_check_key_length, refuses: self-signed, the keyring would not take it.
+  const odd = makeSigningKey(folder, 'odd', ['rsa:2304'], { issuer: stranger });
+  const unnamed = makeSigningKey(folder, 'unnamed', ec('P-256'), { skid: 'none' });
+  const hmacKeyFile = join(folder, 'evm-key');
+  writeFileSync(hmacKeyFile, HMAC_KEY);
+  const labelKeys = { ima, evm, stranger, hmacKeyFile };
   const signers: Signers = { ima: ima.signer, evm: evm.signer, stranger: stranger.signer, hmacKey: HMAC_KEY };
 
   const contents: readonly LabelledFile[] = [
     ...contentFiles(signers),
+    ...commandContentFiles(labelKeys),
     ['hash-sha384', 'pass', setIma((file) => encodeImaDigest('sha384', digestOf(file, 'sha384')))],
     ['hash-sha3-256', 'pass', setIma((file) => encodeImaDigest('sha3-256', digestOf(file, 'sha3-256')))],
     ['p256-sha512', 'pass', sign(ima.signer, 'sha512')],
@@ -85,11 +102,34 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
     ['p384-changed', 'appraise_data invalid-signature', sign(p384.signer, 'sha384'), changeContent],
     ['p521-sha512', 'pass', sign(p521.signer, 'sha512')],
     ['rsa4096-sha512', 'pass', sign(rsa.signer, 'sha512')],
+    ['rsa4096-md5', 'pass', sign(rsa.signer, 'md5')],
+    ['rsa4096-sha1', 'pass', sign(rsa.signer, 'sha1')],
+    ['rsa4096-sha224', 'pass', sign(rsa.signer, 'sha224')],
+    ['rsa4096-sha3-512', 'pass', sign(rsa.signer, 'sha3-512')],
+    ['p256-sha1', 'pass', sign(ima.signer, 'sha1')],
+    ['p256-sha224', 'pass', sign(ima.signer, 'sha224')],
+    ['p256-sha3-256', 'pass', sign(ima.signer, 'sha3-256')],
+    ['hash-sm3', 'pass', setIma((file) => encodeImaDigest('sm3', digestOf(file, 'sm3')))],
+    ['hash-md5', 'pass', setIma((file) => encodeImaDigest('md5', digestOf(file, 'md5'), { legacy: true }))],
+    // Right, and yet nothing that the kernel verifies.
+    ['rsa4096-sm3', 'appraise_data invalid-signature', sign(rsa.signer, 'sm3')],
+    ['p256-md5', 'appraise_data invalid-signature', sign(ima.signer, 'md5')],
+    ['p256-sm3', 'appraise_data invalid-signature', sign(ima.signer, 'sm3')],
+    ['rsa2304', 'appraise_data invalid-signature', sign(odd.signer)],
+    ['by-certificate-without-skid', 'appraise_data invalid-signature', sign(unnamed.signer)],
   ];
   const giveToVerity = giveTo(VERITY_ONLY);
   const verity: readonly LabelledFile[] = [
     ['verity', 'pass', giveToVerity, signVerity(ima.signer)],
     ['verity-p384', 'pass', giveToVerity, signVerity(p384.signer)],
+    ['label-verity', 'pass', giveToVerity, byCommand('--verity', ...signedBy(ima))],
+    [
+      'label-verity-then-content',
+      'appraise_data invalid-verity-signature',
+      giveToVerity,
+      byCommand('--verity', ...signedBy(ima)),
+      changeContent,
+    ],
     [
       'verity-then-content',
       'appraise_data invalid-verity-signature',
@@ -105,7 +145,16 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
   const withoutVerity: readonly LabelledFile[] = [
     ['no-verity', 'collect_data no-verity-digest', giveToVerity, signVerity(ima.signer)],
   ];
-  const metadata = metadataFiles(signers);
+  const metadata: readonly LabelledFile[] = [
+    ...metadataFiles(signers),
+    ...commandMetadataFiles(labelKeys),
+    [
+      'portable-by-rsa2304',
+      'appraise_data invalid-fail-immutable',
+      setHash,
+      signMetadata(odd.signer, { portable: true }),
+    ],
+  ];
   const signedOnly: readonly LabelledFile[] = [
     ...signedOnlyFiles(signers, SIGNED_ONLY),
     [
@@ -132,11 +181,13 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
     ['modsig-and-hash', 'pass', giveToAppended, appendSignature(ima.signer), setHash],
     ['modsig-and-unknown-key', 'pass', giveToAppended, appendSignature(ima.signer), sign(stranger.signer)],
     ['modsig-by-stranger-and-signed', 'pass', giveToAppended, appendSignature(stranger.signer), sign(ima.signer)],
+    ['modsig-rsa2304', 'appraise_data invalid-signature', giveToAppended, appendSignature(odd.signer)],
+    ['modsig-by-certificate-without-skid', 'pass', giveToAppended, appendSignature(unnamed.signer)],
     ['modsig-none', 'appraise_data IMA-signature-required', giveToAppended],
   ];
 
-  const keyring = keyringOf(ima, p384, p521, rsa);
-  const evmOn = { hmacKey: HMAC_KEY, keyring: keyringOf(evm) };
+  const keyring = keyringOf(ima, p384, p521, rsa, odd, unnamed);
+  const evmOn = { hmacKey: HMAC_KEY, keyring: keyringOf(evm, odd) };
   const groups: readonly { trial: string; files: readonly LabelledFile[]; judge: Judge }[] = [
     { trial: 'contents', files: contents, judge: { type: 'hash', keyring } },
     { trial: 'contents', files: verity, judge: { type: 'sigv3', keyring, verityDigest } },
@@ -188,6 +239,8 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
         'p384.der': p384.certificate,
         'p521.der': p521.certificate,
         'rsa.der': rsa.certificate,
+        'odd.der': odd.certificate,
+        'unnamed.der': unnamed.certificate,
         'evm.der': evm.certificate,
         policy: `${policy.join('\n')}\n`,
         ...trialList('contents', [...contents, ...verity, ...withoutVerity].map(placeOf)),
@@ -195,12 +248,12 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
         ...trialList('metadata', [...metadata, ...signedOnly].map(placeOf)),
       },
       script: [
-        loadCertificates('_ima', 'ima.der', 'p384.der', 'p521.der', 'rsa.der'),
+        loadCertificates('_ima', 'ima.der', 'p384.der', 'p521.der', 'rsa.der', 'odd.der', 'unnamed.der'),
         ...verity.map((file) => run('fsverity', 'enable', placeOf(file))),
         loadPolicy('policy'),
         tryFiles('contents'),
         tryFiles('appended', 'load'),
-        loadCertificates('_evm', 'evm.der'),
+        loadCertificates('_evm', 'evm.der', 'odd.der'),
         ...loadHmacKey,
         write('/sys/kernel/security/integrity/evm/evm_xattrs', DIRECTORY_XATTR),
         turnEvmOn(3),

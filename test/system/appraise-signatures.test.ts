@@ -89,6 +89,15 @@ test('a key that moves to the keyring’s folder of blacklisted keys verifies no
   assert.match(told.stdout, /^file: invalid-signature: expected a signature by .*, found a key that is blacklisted$/m);
 });
 
+test('a reader that has seen enough does not make bad files good', requires('openssl'), (t) => {
+  const here = place(t);
+  for (let i = 0; i < 3000; i++) writeFileSync(join(here.tree, `a-rather-long-name-of-a-file-${i}`), '');
+  const command = `set -o pipefail; '${ASSAY}' appraise '${here.tree}' --xattr-user | head -1`;
+  const { status, stdout } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  assert.match(stdout, /: missing-hash: /);
+  assert.equal(status, 1);
+});
+
 test('a blacklist that cannot be read, or would not be asked, is an error', requires('openssl'), (t) => {
   const here = place(t);
   writeFileSync(join(here.tree, 'file'), 'content');

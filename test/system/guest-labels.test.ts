@@ -3,7 +3,7 @@
  * our own appraisal says, by the same cause, and labels that the kernel wrote pass it.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -13,7 +13,14 @@ import { getXattr } from '../../src/sys/index.ts';
 import { EVM_FILES, HMAC_KEY, loadCertificates, loadHmacKey, loadPolicy, turnEvmOn } from '../guest/appraisal-steps.ts';
 import { answersOf, expectedAnswer, trialList, tryFiles } from '../guest/file-trials.ts';
 import { type Boot, type Guest, makeGuest } from '../guest/guest.ts';
-import { contentFiles, metadataFiles, type Signers, signedOnlyFiles } from '../guest/label-cases.ts';
+import {
+  commandContentFiles,
+  commandMetadataFiles,
+  contentFiles,
+  metadataFiles,
+  type Signers,
+  signedOnlyFiles,
+} from '../guest/label-cases.ts';
 import {
   fileSystemUuid,
   type Judge,
@@ -47,9 +54,12 @@ describe("labels before Debian's kernel", { skip, timeout: 900_000 }, () => {
   const stranger = makeSigningKey(folder, 'stranger', ['rsa:2048']);
   const signers: Signers = { ima: ima.signer, evm: evm.signer, stranger: stranger.signer, hmacKey: HMAC_KEY };
   /** Judged by the built-in policy, EVM not on. */
-  const contents = contentFiles(signers);
+  const hmacKeyFile = join(folder, 'evm-key');
+  writeFileSync(hmacKeyFile, HMAC_KEY);
+  const labelKeys = { ima, evm, stranger, hmacKeyFile };
+  const contents = [...contentFiles(signers), ...commandContentFiles(labelKeys)];
   /** Judged by the policy that is loaded then, with EVM on. */
-  const metadata = metadataFiles(signers);
+  const metadata = [...metadataFiles(signers), ...commandMetadataFiles(labelKeys)];
   /** As `metadata`, where the policy wants signatures. */
   const signedOnly = signedOnlyFiles(signers, SIGNED_ONLY);
 

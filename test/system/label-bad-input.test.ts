@@ -127,6 +127,70 @@ test('no room beside the other attributes of a file', requires('mkfs.ext4'), (t)
   });
 });
 
+test('where the second label does not fit, the first is as it was too', requires('mkfs.ext4', 'openssl'), (t) => {
+  withExt4(t, 8, ['-I', '128', '-b', '1024'], ({ folder, tree }) => {
+    const file = join(tree, 'file');
+    writeFileSync(file, 'content');
+    const [payload, key] = [join(folder, 'evm-key'), join(folder, 'key.pem')];
+    writeFileSync(payload, Buffer.alloc(64, 7));
+    run('openssl', 'genrsa', '-out', key, '2048');
+    run(ASSAY, 'label', tree, '--evm', 'hmac', '--evm-key', payload);
+    const labels = () => ['security.ima', 'security.evm'].map((name) => getXattr(file, name));
+    const old = labels();
+    // Beside it one signature of RSA-2048 fits into the block, and not two.
+    setXattr(file, 'user.large', Buffer.alloc(500));
+    const { status, stderr } = assay('label', tree, '--sign', key, '--evm', 'sign');
+    assert.equal(status, 1);
+    assert.match(stderr, /^file: the file system has no room .* \[no-xattr-room\]$/m);
+    assert.deepEqual(labels(), old);
+    run(ASSAY, 'label', tree, '--sign', key);
+    assert.equal(getXattr(file, 'security.ima')?.[0], 3, 'alone it fits');
+  });
+});
+
+test('a file that EVM cannot label keeps its label for IMA', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-label-fs-'));
+  if (!mount('tmpfs', 'size=1m', 'none', folder)) {
+    rmSync(folder, { recursive: true });
+    t.skip('needs root');
+    return;
+  }
+  try {
+    const payload = join(folder, 'evm-key');
+    writeFileSync(payload, Buffer.alloc(64, 7));
+    const { status, stderr } = assay('label', folder, '--evm', 'hmac', '--evm-key', payload);
+    assert.equal(status, 1);
+    assert.match(stderr, /^evm-key: the file system has no inode generations, .* \[no-generation\]$/m);
+    assert.equal(labelOf(payload), undefined);
+  } finally {
+    run('umount', folder);
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test(
+  'directories are labelled by what files hold, not by labels that could not be written',
+  requires('mkfs.ext4', 'openssl'),
+  (t) => {
+    withExt4(t, 8, [], ({ folder, tree }) => {
+      const [file, key, publicKey] = [join(tree, 'fixed'), join(folder, 'key.pem'), join(folder, 'key.pub')];
+      run('openssl', 'genrsa', '-out', key, '2048');
+      run('openssl', 'rsa', '-in', key, '-pubout', '-out', publicKey);
+      writeFileSync(file, 'wanted');
+      run(ASSAY, 'label', tree);
+      writeFileSync(file, 'content');
+      run('chattr', '+i', file);
+      const { status, stderr } = assay('label', tree, '--sign', key, '--directories');
+      assert.equal(status, 1);
+      assert.match(stderr, /^fixed: .* \[not-permitted\] \(EPERM\)$/m);
+      const judged = assay('appraise', tree, '--key', publicKey);
+      assert.match(judged.stdout, /^fixed: invalid-hash/m);
+      assert.match(judged.stdout, /^2 directories hold/m);
+      run('chattr', '-i', file);
+    });
+  },
+);
+
 test('an attribute of 64 KB is replaced, and one beside it is no hindrance', requires('mkfs.ext4'), (t) => {
   withExt4(t, 64, ['-O', 'ea_inode', '-b', '4096'], ({ tree }) => {
     for (const name of ['own', 'beside']) writeFileSync(join(tree, name), 'content');
@@ -190,6 +254,23 @@ test('one file system: what is mounted in the tree is left out', requires('mkfs.
     assert.equal(status, 0, stdout);
     assert.equal(JSON.parse(stdout).otherFileSystems, 1);
     assert.equal(getXattr(join(tree, 'file'), 'user.ima'), undefined);
+  });
+});
+
+test('a file upon which another is mounted is another file system too', requires('mkfs.ext4'), (t) => {
+  withExt4(t, 8, [], ({ folder, tree }) => {
+    for (const name of ['over', 'beside']) writeFileSync(join(tree, name), 'content');
+    writeFileSync(join(folder, 'other'), 'other');
+    run('mount', '--bind', join(folder, 'other'), join(tree, 'over'));
+    try {
+      const { status, stdout, stderr } = assay('label', tree, '--one-file-system', '--json');
+      assert.equal(status, 0, stdout + stderr);
+      const { done, otherFileSystems } = JSON.parse(stdout);
+      assert.deepEqual([done, otherFileSystems], [1, 1]);
+    } finally {
+      run('umount', join(tree, 'over'));
+    }
+    assert.deepEqual([labelOf(tree, 'over'), labelOf(tree, 'beside')?.length], [undefined, 34]);
   });
 });
 

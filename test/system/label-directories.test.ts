@@ -6,6 +6,8 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { removeXattr, setXattr } from '../../src/sys/index.ts';
+import { requiresMounts } from './requirements.ts';
 
 const ASSAY = join(import.meta.dirname, '../../bin/assay');
 const FILES_A_FOLDER = 300;
@@ -20,7 +22,7 @@ describe('directory labels of a tree', () => {
   }
 
   const label = (...more: readonly string[]) =>
-    assay('label', 'tree', '--xattr-user', '--sign', 'key.pem', '--directories', '--root-path', '/', ...more);
+    assay('label', 'tree', '--xattr-user', '--sign', 'key.pem', '--root-path', '/', '--directories', ...more);
   const appraise = (...more: readonly string[]) =>
     assay('appraise', 'tree', '--xattr-user', '--key', 'key.pub', ...more);
 
@@ -94,6 +96,33 @@ describe('directory labels of a tree', () => {
     });
   }
 
+  test('a root label that was taken away or broken is missed by whoever says what it must hold', () => {
+    assert.equal(label('--tree-version', '7').status, 0);
+    setXattr(at('.'), 'user.assay.dir', Buffer.from('ADIR'));
+    assert.match(appraise().stdout, /^\.: malformed-directory-label/m);
+    removeXattr(at('.'), 'user.assay.dir');
+    assert.equal(appraise().status, 0);
+    for (const expected of [['--directories'], ['--least-version', '7'], ['--root-path', '/']]) {
+      const found = appraise(...expected);
+      assert.equal(found.status, 1, expected.join(' '));
+      assert.match(found.stdout, /^\.: missing-directory-label/m);
+    }
+    assert.equal(appraise('--no-directories', '--least-version', '7').status, 2);
+  });
+
+  test('filters choose whose labels are taken away', () => {
+    assert.equal(label().status, 0);
+    const cleared = (...more: readonly string[]): number => {
+      const lines = assay('label', 'clear', 'tree', '--xattr-user', '--dry-run', '--json', ...more)
+        .stdout.trim()
+        .split('\n');
+      return JSON.parse(lines.at(-1) ?? '').directories ?? 0;
+    };
+    assert.equal(cleared(), 4);
+    assert.equal(cleared('--exclude', 'small'), 2);
+    assert.equal(cleared('--include', 'small/**'), 0, 'it names files');
+  });
+
   test('parts of directories, and a journal within the tree, are refused', () => {
     for (const more of [
       ['--exclude', '*.tmp'],
@@ -104,6 +133,42 @@ describe('directory labels of a tree', () => {
       assert.doesNotMatch(refused.stderr, /\n {4}at /);
     }
   });
+
+  test(
+    'a tree that was labelled while something was mounted within it holds when nothing is, and back',
+    requiresMounts(),
+    () => {
+      const point = at('point');
+      mkdirSync(point);
+      const whileMounted = (use: () => void): void => {
+        assert.equal(spawnSync('mount', ['-t', 'tmpfs', 'none', point]).status, 0);
+        try {
+          writeFileSync(join(point, 'file'), 'hidden when it is offline');
+          use();
+        } finally {
+          assert.equal(spawnSync('umount', [point]).status, 0);
+        }
+      };
+      const holds = (): void => {
+        const { status, stdout, stderr } = appraise('--directories', '--one-file-system');
+        assert.equal(status, 0, stdout + stderr);
+      };
+      for (const form of ['portable', 'bound']) {
+        // What is hidden under a mount keeps an older label, if it has one.
+        assert.equal(assay('label', 'clear', 'tree', '--xattr-user').status, 0);
+        whileMounted(() => {
+          assert.equal(label(form, '--one-file-system').status, 0);
+          holds();
+        });
+        holds();
+        assert.equal(label(form).status, 0);
+        whileMounted(holds);
+      }
+      mkdirSync(join(point, 'new'));
+      assert.match(appraise().stdout, /^point\/new: entry-added/m);
+      rmSync(point, { recursive: true });
+    },
+  );
 
   test('labels are taken away again', () => {
     label();

@@ -72,7 +72,10 @@ test(
       chmodSync(join(tree, 'two'), 0o777);
       const { status, stdout } = run(ASSAY, ...judge);
       assert.equal(status, 1);
-      assert.match(stdout, /^two: invalid-fail-immutable: expected .*, found invalid-signature$/m);
+      assert.match(
+        stdout,
+        /^two: invalid-fail-immutable: expected .*, found a signature of other metadata, or by another key$/m,
+      );
     });
   },
 );
@@ -84,11 +87,15 @@ test('HMACs hold by the key that made them and by no other; a second run leaves 
     writeFileSync(other, Buffer.alloc(64, 8));
     ok(ASSAY, 'label', tree, '--evm', 'hmac', '--evm-key', key);
     assert.equal(getXattr(join(tree, 'one'), 'security.evm')?.length, 21);
-    assert.equal(JSON.parse(ok(ASSAY, 'label', tree, '--evm', 'hmac', '--evm-key', key, '--json')).changes.same, 2);
+    const again = (...more: readonly string[]) =>
+      JSON.parse(ok(ASSAY, 'label', tree, '--evm', 'hmac', '--evm-key', key, '--json', ...more)).changes;
+    assert.equal(again().same, 2);
+    ok('setfattr', '-x', 'security.evm', join(tree, 'one'));
+    for (const changes of [again('--dry-run'), again()]) assert.deepEqual([changes.same, changes.replaced], [1, 1]);
     ok(ASSAY, 'appraise', tree, '--evm-key', key);
     const { status, stdout } = run(ASSAY, 'appraise', tree, '--evm-key', other);
     assert.equal(status, 1);
-    assert.match(stdout, /^one: invalid-HMAC: expected .*, found wrong-hmac$/m);
+    assert.match(stdout, /^one: invalid-HMAC: expected .*, found an HMAC of other metadata, or by another key$/m);
     // struct vfs_cap_data, revision 2 (linux/capability.h), which the kernel checks.
     setXattr(join(tree, 'two'), 'security.capability', Buffer.from('0000000200040000000000000000000000000000', 'hex'));
     assert.match(run(ASSAY, 'appraise', tree, '--evm-key', key).stdout, /^two: invalid-HMAC/m);

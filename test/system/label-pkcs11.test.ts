@@ -93,7 +93,7 @@ describe('labels by keys in a token', requires('softhsm2-util', 'openssl'), () =
       ok(ASSAY, ...judge, '--evm-key', certificate('evm'));
       const stranger = run(ASSAY, ...judge, '--evm-key', certificate('ima'));
       const cause = mode === 'sign' ? 'invalid-HMAC' : 'invalid-fail-immutable';
-      assert.match(stranger.stdout, new RegExp(`^file-1: ${cause}: .*, found unknown-key$`, 'm'));
+      assert.match(stranger.stdout, new RegExp(`^file-1: ${cause}: .*, found no key of that id in the keyring$`, 'm'));
     });
   }
 

@@ -4,9 +4,10 @@ import { type Keyring, parseSignature, verifySignature } from '../../digsig/inde
 import { appraiseEvm, type EvmResult, readEvmMetadata } from '../../evm/index.ts';
 import { FileStatus } from '../../sys/index.ts';
 import { FileSystemUuids } from '../evm-labeller.ts';
+import { evmFaultText, faultText } from '../fault-words.ts';
 import type { Problem } from '../problem.ts';
 import { TreeRoot } from '../tree-run.ts';
-import { type EntryChange, explainDifference, listDifference } from './compare.ts';
+import { contentKey, type EntryChange, explainDifference, listDifference } from './compare.ts';
 import type { FileDigests } from './file-digests.ts';
 import { type DirectoryLabel, parseDirectoryLabel, signedDigest } from './label.ts';
 import { type EntryMark, markOf } from './mark.ts';
@@ -142,7 +143,11 @@ class DirectoryJudge {
   /** The label, where its signature says that it may be believed. */
   #holding(node: DirectoryNode, fd: number): DirectoryLabel | undefined {
     const { keyring, form, digests } = this.#options;
-    if (node.label === undefined) return this.#tell(node.path, 'missing-directory-label', 'a label', 'none');
+    if (node.label === undefined) {
+      // That it is empty the label above says; a mount point bears none when nothing is mounted there.
+      if (node.entries.length === 0 && node.path.length > 0) return undefined;
+      return this.#tell(node.path, 'missing-directory-label', 'a label', 'none');
+    }
     const label = this.#parsed(node.path, node.label);
     if (label === undefined) return undefined;
     if (label.form !== form || label.algorithm !== digests.algorithm) {
@@ -173,7 +178,12 @@ class DirectoryJudge {
   }
 
   #uncovered(path: Uint8Array, { status, fault }: EvmResult): undefined {
-    return this.#tell(path, 'invalid-directory-evm', 'pass', fault ?? status);
+    return this.#tell(
+      path,
+      'invalid-directory-evm',
+      'security.evm that covers the label',
+      fault === undefined ? status : evmFaultText(fault),
+    );
   }
 
   #parsed(path: Uint8Array, bytes: Uint8Array): DirectoryLabel | undefined {
@@ -254,13 +264,14 @@ class DirectoryJudge {
   }
 
   #tellMoved(): void {
+    const came = Map.groupBy(this.#came.reverse(), ({ mark }) => contentKey(mark));
     for (const gone of this.#gone) {
-      const at = this.#came.findIndex(({ mark }) => mark.type === gone.mark.type && mark.tag === gone.mark.tag);
-      const [came] = at < 0 ? [] : this.#came.splice(at, 1);
-      if (came === undefined) this.#tell(gone.path, 'entry-deleted', gone.mark.type, 'nothing');
-      else this.#tell(came.path, 'entry-moved', text(gone.path), text(came.path));
+      const found = came.get(contentKey(gone.mark))?.pop();
+      if (found === undefined) this.#tell(gone.path, 'entry-deleted', gone.mark.type, 'nothing');
+      else this.#tell(found.path, 'entry-moved', text(gone.path), text(found.path));
     }
-    for (const { path, mark } of this.#came) this.#tell(path, 'entry-added', 'nothing', mark.type);
+    for (const { path, mark } of [...came.values()].flat().reverse())
+      this.#tell(path, 'entry-added', 'nothing', mark.type);
   }
 
   /** Each label must be of the root's labelling, and stand where it was put. */
@@ -288,7 +299,7 @@ function signatureFault(label: DirectoryLabel, keyring: Keyring): string | undef
     if (header.version !== 2) return `a signature of format ${header.version}`;
     const { algorithm } = label;
     const verdict = verifySignature(keyring, header, { algorithm, digest: signedDigest(label), type: 0 });
-    return verdict.valid ? undefined : verdict.fault;
+    return verdict.valid ? undefined : faultText(verdict.fault);
   } catch (error) {
     if (error instanceof ParseError) return error.message;
     throw error;

@@ -2,11 +2,10 @@
 import { closeFile, fgetXattr, fremoveXattr, openBeneath } from '../../sys/index.ts';
 import { type Problem, problemOf } from '../problem.ts';
 import { TreeRoot } from '../tree-run.ts';
-import { TreeWalk } from '../walk.ts';
+import { TreeWalk, type WalkOptions } from '../walk.ts';
 
-export interface ClearDirectoriesOptions {
+export interface ClearDirectoriesOptions extends Pick<WalkOptions, 'oneFileSystem' | 'exclude' | 'fileSystems'> {
   readonly namespace?: 'security' | 'user';
-  readonly oneFileSystem?: boolean;
   readonly dryRun?: boolean;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -33,7 +32,9 @@ export function clearDirectories(tree: string, options: ClearDirectoriesOptions)
     const onOther = (entry: { readonly type: string; readonly path: Uint8Array }): void => {
       if (entry.type === 'directory') folders.push(Buffer.from(entry.path));
     };
-    const walk = new TreeWalk(root.fd, { oneFileSystem, onOther });
+    const { exclude = [], fileSystems } = options;
+    const only = fileSystems === undefined ? {} : { fileSystems };
+    const walk = new TreeWalk(root.fd, { oneFileSystem, exclude, ...only, onOther });
     for (const _ of walk.batches()) walk.problems.splice(0).forEach(onProblem);
     walk.problems.splice(0).forEach(onProblem);
     for (const path of folders) {

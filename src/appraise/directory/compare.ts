@@ -13,7 +13,8 @@ export type EntryChange =
   | { readonly kind: 'swapped'; readonly first: EntryMark; readonly second: EntryMark };
 
 const nameKey = ({ name }: EntryMark): string => Buffer.from(name).toString('latin1');
-const contentKey = ({ type, tag }: EntryMark): string => `${type} ${tag}`;
+/** Equal for entries of equal content. */
+export const contentKey = ({ type, tag }: EntryMark): string => `${type} ${tag}`;
 
 /** The marks that only one of both lists has. */
 export function listDifference(before: readonly EntryMark[], now: readonly EntryMark[]): MarkDifference {
@@ -63,13 +64,11 @@ function explainSameName(pairs: readonly (readonly [EntryMark, EntryMark])[]): E
 }
 
 function explainOtherName(gone: readonly EntryMark[], came: readonly EntryMark[]): EntryChange[] {
-  const changes: EntryChange[] = [];
-  const left = new Set(came);
-  for (const before of gone) {
-    const now = [...left].find((mark) => contentKey(mark) === contentKey(before));
-    if (now === undefined) changes.push({ kind: 'deleted', entry: before });
-    else changes.push({ kind: 'renamed', before, now });
-    if (now !== undefined) left.delete(now);
-  }
-  return [...changes, ...[...left].map((entry): EntryChange => ({ kind: 'added', entry }))];
+  const left = Map.groupBy(came.toReversed(), contentKey);
+  const changes = gone.map((before): EntryChange => {
+    const now = left.get(contentKey(before))?.pop();
+    return now === undefined ? { kind: 'deleted', entry: before } : { kind: 'renamed', before, now };
+  });
+  const added = [...left.values()].flat().toReversed();
+  return [...changes, ...added.map((entry): EntryChange => ({ kind: 'added', entry }))];
 }

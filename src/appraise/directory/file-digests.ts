@@ -1,6 +1,6 @@
 /** Digests of a tree's files: those that a run over the tree has computed already, and the rest when they are asked for. */
-import { type DigestAlgorithm, digestInfo } from '../../bytes/index.ts';
-import { closeFile, type FileDigester, FileStatus, fgetXattr, fileDigester, openBeneath } from '../../sys/index.ts';
+import type { DigestAlgorithm } from '../../bytes/index.ts';
+import { closeFile, type FileDigester, FileStatus, fileDigester, openBeneath } from '../../sys/index.ts';
 
 const key = (path: Uint8Array): string => Buffer.from(path).toString('latin1');
 
@@ -24,31 +24,23 @@ export class FileDigests {
 
   /**
    * The digest of a regular file. A further name of a file is read no second time.
-   * @param path relative to the root, without a NUL
-   * @param trusts an attribute whose digest label may stand for reading: only where it was written or checked just now
+   * @param path relative to the tree's root
+   * @param folder descriptor of the folder that holds it @param name with the NUL that ends it
    * @throws {SysError} for a file that cannot be read
    */
-  of(root: number, path: Uint8Array, status: FileStatus, trusts?: string): Uint8Array {
+  of(path: Uint8Array, folder: number, name: Uint8Array, status: FileStatus): Uint8Array {
     const known = this.#byPath.get(key(path)) ?? (status.links > 1 ? this.#byInode.get(status.inode) : undefined);
-    const digest = known ?? this.#read(root, path, trusts);
+    const digest = known ?? this.#read(folder, name);
     if (status.links > 1) this.#byInode.set(status.inode, digest);
     return digest;
   }
 
-  #read(root: number, path: Uint8Array, trusts: string | undefined): Uint8Array {
-    const fd = openBeneath(root, Buffer.concat([path, Buffer.alloc(1)]));
+  #read(folder: number, name: Uint8Array): Uint8Array {
+    const fd = openBeneath(folder, name);
     try {
-      const label = trusts === undefined ? undefined : this.#labelOf(fd, trusts);
-      return label ?? this.#digester.digest(fd, this.#status.ofOpen(fd).size).digest;
+      return this.#digester.digest(fd, this.#status.ofOpen(fd).size).digest;
     } finally {
       closeFile(fd);
     }
-  }
-
-  /** `04 ‖ algorithm ‖ digest` of this algorithm. */
-  #labelOf(fd: number, attribute: string): Uint8Array | undefined {
-    const { kernelId, size } = digestInfo(this.algorithm);
-    const label = fgetXattr(fd, attribute);
-    return label?.length === 2 + size && label[0] === 4 && label[1] === kernelId ? label.subarray(2) : undefined;
   }
 }

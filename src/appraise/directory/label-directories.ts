@@ -1,10 +1,11 @@
 /** Labels every directory of a tree: `security.assay.dir`. */
 import type { DigestAlgorithm } from '../../bytes/index.ts';
 import { openSigner, type Signer, type SignerSource, signDigest } from '../../digsig/index.ts';
-import { FileStatus, fgetXattr, fsetXattr } from '../../sys/index.ts';
+import { FileStatus, fgetXattr } from '../../sys/index.ts';
 import { AppraiseError } from '../error.ts';
 import { EvmLabeller } from '../evm-labeller.ts';
 import { type Problem, problemOf } from '../problem.ts';
+import { type NewAttribute, setAttributes } from '../set-attributes.ts';
 import type { EvmLabelling } from '../task.ts';
 import { TreeRoot } from '../tree-run.ts';
 import type { FileDigests } from './file-digests.ts';
@@ -76,12 +77,11 @@ class DirectoryLabeller {
   }
 
   run(): LabelledDirectories {
-    const { digests, form = 'portable', namespace = 'security' } = this.#options;
+    const { digests, form = 'portable' } = this.#options;
     readTree(this.#root.fd, {
       form,
       digests,
       attribute: this.#attribute,
-      trusts: `${namespace}.ima`,
       onDirectory: (node, fd) => this.#label(node, fd),
       onProblem: (problem) => this.#tell(problem),
     });
@@ -91,7 +91,7 @@ class DirectoryLabeller {
   #label(node: DirectoryNode, fd: number): void {
     const value = encodeDirectoryLabel(this.#labelOf(node));
     try {
-      if (this.#options.dryRun !== true) this.#write(fd, value);
+      this.#write(fd, Buffer.from(value));
       this.#directories += 1;
       if (node.path.length > 0) return;
       this.#top = { digest: node.digest, version: this.#version, path: this.#rootPath };
@@ -100,9 +100,10 @@ class DirectoryLabeller {
     }
   }
 
-  #write(fd: number, value: Uint8Array): void {
-    fsetXattr(fd, this.#attribute, value);
-    this.#evm?.label(fd, new FileStatus().ofOpen(fd).device);
+  #write(fd: number, value: Buffer): void {
+    const label: NewAttribute = { name: this.#attribute, value, before: fgetXattr(fd, this.#attribute) };
+    const evm = this.#evm?.make(fd, new FileStatus().ofOpen(fd).device, label);
+    if (this.#options.dryRun !== true) setAttributes(fd, evm === undefined ? [label] : [label, evm]);
   }
 
   #labelOf(node: DirectoryNode): DirectoryLabel {
@@ -135,7 +136,8 @@ function evmLabellerOf({ evm, digests }: LabelDirectoriesOptions): EvmLabeller |
   });
 }
 
-const LAST_VERSION = 2n ** 63n;
+/** JSON's numbers end here, and a keeper notes the version down from it. */
+const LAST_VERSION = BigInt(Number.MAX_SAFE_INTEGER);
 
 function nextVersion(label: Uint8Array | undefined, now: number): bigint {
   const time = BigInt(Math.floor(now));
