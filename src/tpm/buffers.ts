@@ -2,7 +2,7 @@
 import { digestInfo } from '../bytes/index.ts';
 import { TPMA_CC } from './attributes.ts';
 import { type Codec, list, named, type TypeOf, tpm2b, uint16, uint32 } from './codec.ts';
-import { TPM_HANDLE, TPMI_ALG_HASH } from './constants.ts';
+import { TPM_HANDLE, TPMI_ALG_HASH, TPMI_ALG_HASH_NULL } from './constants.ts';
 import { TpmError } from './errors.ts';
 
 // --- sized buffers (10.4). Bounds: the largest of the PC Client profile and of libtpms -------------------------------
@@ -55,7 +55,24 @@ export const TPMT_HA: Codec<{ readonly hashAlg: TPMI_ALG_HASH; readonly digest: 
 export type TPMT_HA = TypeOf<typeof TPMT_HA>;
 
 export const TPML_DIGEST = list('TPML_DIGEST', TPM2B_DIGEST, 8);
+/** As a parameter a TPML_DIGEST has two elements or more (Part 2, 10.9.3): with one there is nothing to choose. */
+export const TPML_DIGEST_CHOICE = list('TPML_DIGEST', TPM2B_DIGEST, 8, 2);
 export const TPML_DIGEST_VALUES = list('TPML_DIGEST_VALUES', TPMT_HA, 16);
+/** With the null algorithm there is no digest. */
+export const TPMT_HA_NULL: Codec<TPMT_HA | { readonly hashAlg: 'null' }> = {
+  name: 'TPMT_HA+',
+  shape: { kind: 'own' },
+  read(reader) {
+    const hashAlg = TPMI_ALG_HASH_NULL.read(reader);
+    if (hashAlg === 'null') return { hashAlg };
+    return { hashAlg, digest: new Uint8Array(reader.bytes(digestInfo(hashAlg).size, 'digest')) };
+  },
+  write(writer, value) {
+    if (value.hashAlg === 'null') TPMI_ALG_HASH_NULL.write(writer, value.hashAlg);
+    else TPMT_HA.write(writer, value);
+  },
+};
+
 /** TPM_CC as numbers: a TPM may implement commands that this table does not know. */
 export const TPM_CC_NUMBER: Codec<number> = named('TPM_CC', uint32);
 export const TPML_CC = list('TPML_CC', TPM_CC_NUMBER, 256);

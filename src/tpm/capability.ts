@@ -1,6 +1,6 @@
 /** Capabilities: TPM 2.0 Part 2, 10.8 and 10.10. Algorithms, curves and properties are numbers: a TPM may know more. */
 import { TPMA_ACT, TPMA_ALGORITHM } from './attributes.ts';
-import { TPML_CC, TPML_CCA, TPML_HANDLE, TPMT_HA } from './buffers.ts';
+import { TPML_CC, TPML_CCA, TPML_HANDLE, TPMT_HA_NULL } from './buffers.ts';
 import { list, named, struct, type TypeOf, tagged, uint16, uint32 } from './codec.ts';
 import { TPM_CAP, TPM_HANDLE } from './constants.ts';
 import { TPML_PCR_SELECTION, TPMS_TAGGED_PCR_SELECT } from './pcr-selection.ts';
@@ -11,7 +11,7 @@ export const TPMS_ALG_PROPERTY = struct('TPMS_ALG_PROPERTY', {
 });
 /** `property` is a TPM_PT. */
 export const TPMS_TAGGED_PROPERTY = struct('TPMS_TAGGED_PROPERTY', { property: uint32, value: uint32 });
-export const TPMS_TAGGED_POLICY = struct('TPMS_TAGGED_POLICY', { handle: TPM_HANDLE, policyHash: TPMT_HA });
+export const TPMS_TAGGED_POLICY = struct('TPMS_TAGGED_POLICY', { handle: TPM_HANDLE, policyHash: TPMT_HA_NULL });
 export const TPMS_ACT_DATA = struct('TPMS_ACT_DATA', { handle: TPM_HANDLE, timeout: uint32, attributes: TPMA_ACT });
 
 /** MAX_CAP_DATA (1024 less the capability and the count) over the element's size, rounded up to what TPMs send. */

@@ -12,12 +12,18 @@ export interface HandleDeclaration {
 type Handles = Readonly<Record<string, HandleDeclaration>>;
 type HandlesOf<H extends Handles> = { readonly [K in keyof H]: number };
 
+/** Part 3's `{NV}`, `{E}` and `{F}` beside a commandCode (its section 4): see {@link TPMA_CC}. */
+export type CommandMark = 'nv' | 'extensive' | 'flushed';
+
 interface Declaration<H extends Handles, P extends Fields, RH extends Fields, RP extends Fields> {
   readonly name: string;
   /** TPM_CC. */
   readonly code: number;
   /** Section of Part 3, revision 1.59. */
   readonly part3: string;
+  readonly marks?: readonly CommandMark[];
+  /** False where the table has TPM_ST_NO_SESSIONS for its only tag. */
+  readonly sessions?: false;
   readonly handles?: H;
   readonly parameters?: P;
   readonly response?: { readonly handles?: RH; readonly parameters?: RP };
@@ -27,6 +33,8 @@ export interface Command<H extends object, P extends object, RH extends object, 
   readonly name: string;
   readonly code: number;
   readonly part3: string;
+  readonly marks: readonly CommandMark[];
+  readonly allowsSessions: boolean;
   readonly handles: readonly (HandleDeclaration & { readonly name: string })[];
   readonly requestHandles: StructCodec<H>;
   readonly requestParameters: StructCodec<P>;
@@ -50,7 +58,7 @@ export function command<
   const RH extends Fields = Record<never, never>,
   const RP extends Fields = Record<never, never>,
 >(declaration: Declaration<H, P, RH, RP>): Command<HandlesOf<H>, StructOf<P>, StructOf<RH>, StructOf<RP>> {
-  const { name, code, part3, response } = declaration;
+  const { name, code, part3, marks = [], sessions = true, response } = declaration;
   const handles = Object.entries<HandleDeclaration>(declaration.handles ?? {});
   const handleTypes = Object.fromEntries(handles.map(([key, { type }]) => [key, type]));
   const requestParameters = fieldsOf(name, declaration.parameters);
@@ -59,6 +67,8 @@ export function command<
     name,
     code,
     part3,
+    marks,
+    allowsSessions: sessions,
     handles: handles.map(([key, handle]) => ({ name: key, ...handle })),
     requestHandles: struct(name, handleTypes) as unknown as StructCodec<HandlesOf<H>>, // one entry for each key of H
     requestParameters,

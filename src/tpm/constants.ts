@@ -1,5 +1,5 @@
 /** Constants and interface types: TPM 2.0 Part 2, chapters 6, 7 and 9; algorithm numbers: TCG Algorithm Registry. */
-import { type Codec, named, oneOf, restricted, type TypeOf, uint8, uint16, uint32 } from './codec.ts';
+import { type Codec, named, oneOf, type Profile, restricted, type TypeOf, uint8, uint16, uint32 } from './codec.ts';
 import { TPM_RC } from './response-codes.ts';
 
 /** TPM_ALG_ID (Part 2, 6.3). Names as tpm2-tools writes them; hashes as {@link DigestAlgorithm} does. */
@@ -70,9 +70,14 @@ export type TPMI_ALG_HASH_NULL = TypeOf<typeof TPMI_ALG_HASH_NULL>;
 
 const CIPHERS = ['aes', 'sm4', 'camellia', 'tdes'] as const;
 export const TPMI_ALG_SYM = algorithms('TPMI_ALG_SYM+', TPM_RC.SYMMETRIC, ...CIPHERS, 'xor', 'null');
-export const TPMI_ALG_SYM_OBJECT = algorithms('TPMI_ALG_SYM_OBJECT+', TPM_RC.SYMMETRIC, ...CIPHERS, 'null');
-const MODES = ['ctr', 'ofb', 'cbc', 'cfb', 'ecb', 'cmac'] as const;
-export const TPMI_ALG_SYM_MODE = algorithms('TPMI_ALG_SYM_MODE+', TPM_RC.MODE, ...MODES, 'null');
+export const TPMI_ALG_SYM_OBJECT = algorithms('TPMI_ALG_SYM_OBJECT', TPM_RC.SYMMETRIC, ...CIPHERS);
+export const TPMI_ALG_SYM_OBJECT_NULL = algorithms('TPMI_ALG_SYM_OBJECT+', TPM_RC.SYMMETRIC, ...CIPHERS, 'null');
+const CIPHER_MODES = ['ctr', 'ofb', 'cbc', 'cfb', 'ecb'] as const;
+export const TPMI_ALG_SYM_MODE = algorithms('TPMI_ALG_SYM_MODE+', TPM_RC.MODE, ...CIPHER_MODES, 'cmac', 'null');
+export const TPMI_ALG_CIPHER_MODE = algorithms('TPMI_ALG_CIPHER_MODE+', TPM_RC.MODE, ...CIPHER_MODES, 'null');
+/** Hashes for an HMAC, or CMAC (Part 2, 9.34). */
+export const TPMI_ALG_MAC_SCHEME = algorithms('TPMI_ALG_MAC_SCHEME+', TPM_RC.SYMMETRIC, ...HASHES, 'cmac', 'null');
+export type TPMI_ALG_MAC_SCHEME = TypeOf<typeof TPMI_ALG_MAC_SCHEME>;
 export const TPMI_ALG_KDF = algorithms(
   'TPMI_ALG_KDF+',
   TPM_RC.KDF,
@@ -83,15 +88,10 @@ export const TPMI_ALG_KDF = algorithms(
   'null',
 );
 const ECC_SIGN = ['ecdsa', 'sm2', 'ecdaa', 'ecschnorr'] as const;
-export const TPMI_ALG_SIG_SCHEME = algorithms(
-  'TPMI_ALG_SIG_SCHEME+',
-  TPM_RC.SCHEME,
-  'rsassa',
-  'rsapss',
-  ...ECC_SIGN,
-  'hmac',
-  'null',
-);
+const SIGN = ['rsassa', 'rsapss', ...ECC_SIGN, 'hmac'] as const;
+export const TPMI_ALG_SIG_SCHEME = algorithms('TPMI_ALG_SIG_SCHEME', TPM_RC.SCHEME, ...SIGN);
+export const TPMI_ALG_SIG_SCHEME_NULL = algorithms('TPMI_ALG_SIG_SCHEME+', TPM_RC.SCHEME, ...SIGN, 'null');
+export const TPMI_ECC_KEY_EXCHANGE = algorithms('TPMI_ECC_KEY_EXCHANGE', TPM_RC.SCHEME, 'ecdh', 'ecmqv', 'sm2');
 export const TPMI_ALG_KEYEDHASH_SCHEME = algorithms('TPMI_ALG_KEYEDHASH_SCHEME+', TPM_RC.VALUE, 'hmac', 'xor', 'null');
 export const TPMI_ALG_RSA_SCHEME = algorithms(
   'TPMI_ALG_RSA_SCHEME+',
@@ -129,6 +129,16 @@ const { none: _, ...CURVES } = TPM_ECC_CURVE;
 export const TPMI_ECC_CURVE = oneOf('TPMI_ECC_CURVE', uint16, TPM_RC.CURVE, CURVES);
 export type TPMI_ECC_CURVE = TypeOf<typeof TPMI_ECC_CURVE>;
 
+/** Key sizes (Part 2, 11.1.2 and 11.2.4): a client takes any, a TPM those that it has. */
+function keyBits(name: string): Codec<number> {
+  return restricted(name, uint16, TPM_RC.VALUE, (bits, profile) => profile?.numbers.get(name)?.has(bits) ?? true);
+}
+export const TPMI_AES_KEY_BITS = keyBits('TPMI_AES_KEY_BITS');
+export const TPMI_SM4_KEY_BITS = keyBits('TPMI_SM4_KEY_BITS');
+export const TPMI_CAMELLIA_KEY_BITS = keyBits('TPMI_CAMELLIA_KEY_BITS');
+export const TPMI_TDES_KEY_BITS = keyBits('TPMI_TDES_KEY_BITS');
+export const TPMI_RSA_KEY_BITS = keyBits('TPMI_RSA_KEY_BITS');
+
 /** TPM_ST (Part 2, 6.9). */
 export const TPM_ST = {
   RSP_COMMAND: 0x00c4,
@@ -150,6 +160,11 @@ export const TPM_ST = {
   AUTH_SIGNED: 0x8025,
   FU_MANIFEST: 0x8029,
 } as const;
+
+/** Any structure tag that there is. */
+export const TPM_ST_NUMBER = restricted('TPM_ST', uint16, TPM_RC.VALUE, (tag) =>
+  Object.values<number>(TPM_ST).includes(tag),
+);
 
 /** TPM_GENERATED_VALUE: what a TPM puts in front of everything it attests, and refuses to sign from outside. */
 export const TPM_GENERATED = 0xff544347;
@@ -186,9 +201,25 @@ export const TPM_RH = {
   PLATFORM_NV: 0x4000000d,
 } as const;
 
+/** The low part of a handle: its number among those of its kind. */
+export function handleNumber(handle: number): number {
+  return handle & 0xffffff;
+}
+
+/** Whether a TPM has so many handles of this kind (Part 2, 7.5: TRANSIENT_LAST and the like). */
+function isWithin(value: number, profile: Profile | undefined): boolean {
+  const count = profile?.handles.get(handleType(value));
+  return count === undefined || handleNumber(value) < count;
+}
+
 /** Handles are plain numbers; each TPMI_ type says which ranges and which permanent handles it takes. */
 function handle(name: string, types: readonly number[], values: readonly number[] = []): Codec<number> {
-  return restricted(name, uint32, TPM_RC.VALUE, (value) => types.includes(handleType(value)) || values.includes(value));
+  return restricted(
+    name,
+    uint32,
+    TPM_RC.VALUE,
+    (value, profile) => values.includes(value) || (types.includes(handleType(value)) && isWithin(value, profile)),
+  );
 }
 
 const { OWNER, ENDORSEMENT, PLATFORM, LOCKOUT, NULL, PW } = TPM_RH;
@@ -198,22 +229,29 @@ export const TPMI_DH_OBJECT = handle('TPMI_DH_OBJECT', [TRANSIENT, PERSISTENT]);
 export const TPMI_DH_OBJECT_NULL = handle('TPMI_DH_OBJECT+', [TRANSIENT, PERSISTENT], [NULL]);
 export const TPMI_DH_PERSISTENT = handle('TPMI_DH_PERSISTENT', [PERSISTENT]);
 export const TPMI_DH_PARENT = handle('TPMI_DH_PARENT+', [TRANSIENT, PERSISTENT], [OWNER, PLATFORM, ENDORSEMENT, NULL]);
-export const TPMI_DH_ENTITY = handle(
-  'TPMI_DH_ENTITY',
-  [TRANSIENT, PERSISTENT, NV_INDEX, PCR],
-  [OWNER, ENDORSEMENT, PLATFORM, LOCKOUT],
-);
+/** TPM_RH_AUTH_00 to TPM_RH_AUTH_FF: a maker's own authorizations. */
+const MAKERS_AUTH = Array.from({ length: 0x100 }, (_, i) => 0x40000010 + i);
+const ENTITIES = [OWNER, ENDORSEMENT, PLATFORM, LOCKOUT, ...MAKERS_AUTH];
+export const TPMI_DH_ENTITY = handle('TPMI_DH_ENTITY', [TRANSIENT, PERSISTENT, NV_INDEX, PCR], ENTITIES);
 export const TPMI_DH_ENTITY_NULL = handle(
   'TPMI_DH_ENTITY+',
   [TRANSIENT, PERSISTENT, NV_INDEX, PCR],
-  [OWNER, ENDORSEMENT, PLATFORM, LOCKOUT, NULL],
+  [...ENTITIES, NULL],
 );
 export const TPMI_DH_PCR = handle('TPMI_DH_PCR', [PCR]);
 export const TPMI_DH_PCR_NULL = handle('TPMI_DH_PCR+', [PCR], [NULL]);
 export const TPMI_DH_CONTEXT = handle('TPMI_DH_CONTEXT', [HMAC_SESSION, POLICY_SESSION, TRANSIENT]);
+/** What a saved context's handle may be (Part 2, 9.13): a session, or a number that tells the kind of object. */
+export const TPMI_DH_SAVED = handle(
+  'TPMI_DH_SAVED',
+  [HMAC_SESSION, POLICY_SESSION],
+  [0x80000000, 0x80000001, 0x80000002],
+);
 export const TPMI_SH_AUTH_SESSION = handle('TPMI_SH_AUTH_SESSION+', [HMAC_SESSION, POLICY_SESSION], [PW]);
+export const TPMI_SH_HMAC = handle('TPMI_SH_HMAC', [HMAC_SESSION]);
 export const TPMI_SH_POLICY = handle('TPMI_SH_POLICY', [POLICY_SESSION]);
-export const TPMI_RH_HIERARCHY = handle('TPMI_RH_HIERARCHY+', [], [OWNER, ENDORSEMENT, PLATFORM, NULL]);
+export const TPMI_RH_HIERARCHY = handle('TPMI_RH_HIERARCHY', [], [OWNER, ENDORSEMENT, PLATFORM]);
+export const TPMI_RH_HIERARCHY_NULL = handle('TPMI_RH_HIERARCHY+', [], [OWNER, ENDORSEMENT, PLATFORM, NULL]);
 export const TPMI_RH_HIERARCHY_AUTH = handle('TPMI_RH_HIERARCHY_AUTH', [], [OWNER, ENDORSEMENT, PLATFORM, LOCKOUT]);
 export const TPMI_RH_ENABLES = handle('TPMI_RH_ENABLES', [], [OWNER, ENDORSEMENT, PLATFORM, TPM_RH.PLATFORM_NV]);
 export const TPMI_RH_ENDORSEMENT = handle('TPMI_RH_ENDORSEMENT', [], [ENDORSEMENT]);
@@ -235,6 +273,18 @@ const YES_NO = oneOf('TPMI_YES_NO', uint8, TPM_RC.VALUE, { no: 0, yes: 1 });
 
 export const TPM_SU = oneOf('TPM_SU', uint16, TPM_RC.VALUE, { clear: 0, state: 1 });
 export const TPM_SE = oneOf('TPM_SE', uint8, TPM_RC.VALUE, { hmac: 0, policy: 1, trial: 3 });
+
+/** TPM_CLOCK_ADJUST (Part 2, 6.7): an INT8; `none` is TPM_CLOCK_NO_CHANGE. */
+export const TPM_CLOCK_ADJUST = oneOf('TPM_CLOCK_ADJUST', uint8, TPM_RC.VALUE, {
+  coarse_slower: 0xfd,
+  medium_slower: 0xfe,
+  fine_slower: 0xff,
+  none: 0,
+  fine_faster: 1,
+  medium_faster: 2,
+  coarse_faster: 3,
+});
+export type TPM_CLOCK_ADJUST = TypeOf<typeof TPM_CLOCK_ADJUST>;
 
 /** TPM_EO (Part 2, 6.11): how TPM2_PolicyNV and TPM2_PolicyCounterTimer compare. */
 export const TPM_EO = oneOf('TPM_EO', uint16, TPM_RC.VALUE, {

@@ -3,13 +3,14 @@
  *
  * In three steps each way, because sessions come between: `commandBody` marshals handles and parameters (a session then
  * encrypts the first parameter in `body.parameters` and computes cpHash over it), `assembleCommand` puts them together.
- * A TPM takes them apart with `splitCommand`, lets the sessions decrypt, then reads with `readParameters`.
+ * A TPM opens them with `openCommand` and reads on in the order in which it checks: `readCommandHandles`,
+ * `authorizationArea` and `readAuthorization`, then, decrypted, `readParameters`. `splitCommand` does all but the last.
  * `marshalCommand`, `unmarshalCommand`, `marshalResponse`, `unmarshalResponse` do it all at once.
  */
 import { ByteReader, ByteWriter } from '../bytes/index.ts';
 import { TPMA_SESSION } from './attributes.ts';
 import { TPM2B_AUTH, TPM2B_NONCE } from './buffers.ts';
-import { encode, reject, type StructCodec, struct, type TypeOf } from './codec.ts';
+import { encode, type Profile, ProfiledReader, reject, type StructCodec, struct, type TypeOf } from './codec.ts';
 import type { AnyCommand, Command } from './command.ts';
 import { commandByCode } from './command-table.ts';
 import { TPM_ST, TPMI_SH_AUTH_SESSION } from './constants.ts';
@@ -36,7 +37,7 @@ export type TPMS_AUTH_RESPONSE = TypeOf<typeof TPMS_AUTH_RESPONSE>;
 /** Tag, size, code. */
 export const HEADER_SIZE = 10;
 /** Part 1, 18.3: at most three sessions in one command. */
-const MAX_SESSIONS = 3;
+export const MAX_SESSIONS = 3;
 
 const TAGS: readonly number[] = [TPM_ST.NO_SESSIONS, TPM_ST.SESSIONS];
 
@@ -105,7 +106,7 @@ export interface SplitCommand extends CommandBody {
  */
 export function splitCommand(bytes: Uint8Array): SplitCommand {
   try {
-    return readCommand(bytes, new ByteReader(bytes));
+    return readCommand(new ByteReader(bytes));
   } catch (error) {
     throw inFrame(error, 'command');
   }
@@ -116,19 +117,53 @@ function inFrame(error: unknown, frame: string): unknown {
   return error instanceof TpmParseError && error.path.length > 0 ? error : inField(error, frame);
 }
 
-function readCommand(bytes: Uint8Array, reader: ByteReader): SplitCommand {
+function readCommand(reader: ByteReader): SplitCommand {
+  const opened = readOpening(reader);
+  const { command } = opened;
+  const { handleValues, handles } = readCommandHandles(opened);
+  const authorizations = opened.hasAuthorizations ? readAuthorizations(authorizationArea(reader)) : [];
+  const parametersAt = reader.offset;
+  const parameters = new Uint8Array(reader.rest());
+  return { command, code: command.code, handleValues, handles, authorizations, parameters, parametersAt };
+}
+
+/** A command of which the header has been read. */
+export interface OpenedCommand {
+  readonly command: AnyCommand;
+  /** What the tag says. */
+  readonly hasAuthorizations: boolean;
+  /** At the handles. */
+  readonly reader: ByteReader;
+}
+
+/**
+ * Reads tag, size and code, and leaves the rest to be read as the TPM of `profile` does.
+ * @throws {TpmParseError} with the response code to answer
+ */
+export function openCommand(bytes: Uint8Array, profile: Profile): OpenedCommand {
+  try {
+    return readOpening(new ProfiledReader(bytes, profile));
+  } catch (error) {
+    throw inFrame(error, 'command');
+  }
+}
+
+function readOpening(reader: ByteReader): OpenedCommand {
   const { tag, code } = readCommandHeader(reader);
   const command = commandByCode(code);
   if (command === undefined) {
     return reject(reader, 'parse.unknown-value', `0x${code.toString(16)} is no command`, TPM_RC.COMMAND_CODE, 6);
   }
-  const handlesAt = reader.offset;
+  return { command, hasAuthorizations: tag === TPM_ST.SESSIONS, reader };
+}
+
+/** The handles, by name and in order. @throws {TpmParseError} whose `rc` has the handle's number */
+export function readCommandHandles({ command, reader }: OpenedCommand): {
+  readonly handleValues: object;
+  readonly handles: readonly number[];
+} {
   const handleValues = readNumbered(reader, command.requestHandles, 'handle');
-  const handles = readHandles(new ByteReader(bytes.subarray(handlesAt, reader.offset)));
-  const authorizations = tag === TPM_ST.SESSIONS ? readAuthorizations(reader) : [];
-  const parametersAt = reader.offset;
-  const parameters = new Uint8Array(reader.rest());
-  return { command, code, handleValues, handles, authorizations, parameters, parametersAt };
+  return { handleValues, handles: readHandles(new ByteReader(encode(command.requestHandles, handleValues))) };
 }
 
 function readCommandHeader(reader: ByteReader): { tag: number; code: number } {
@@ -145,26 +180,29 @@ function readCommandHeader(reader: ByteReader): { tag: number; code: number } {
   return { tag, code: reader.u32be('commandCode') };
 }
 
-function readAuthorizations(reader: ByteReader): TPMS_AUTH_COMMAND[] {
+/** The authorizations of a command whose handles have been read. @throws {TpmParseError} TPM_RC_SIZE */
+export function authorizationArea(reader: ByteReader): ByteReader {
   const start = reader.offset;
-  const size = reader.remaining < 4 ? 0 : reader.u32be('authorizationSize');
+  const size = reader.u32be('authorizationSize');
   // The smallest authorization: a handle, two empty buffers and the attributes
   if (size < 9 || size > reader.remaining) {
     reject(reader, 'parse.invalid', `authorizationSize ${size}`, TPM_RC.SIZE, start); // libtpms: not AUTHSIZE
   }
-  const area = reader.section(size, 'authorizations');
+  return reader.section(size, 'authorizations');
+}
+
+function readAuthorizations(area: ByteReader): TPMS_AUTH_COMMAND[] {
   const authorizations: TPMS_AUTH_COMMAND[] = [];
-  while (area.remaining > 0) {
-    if (authorizations.length === MAX_SESSIONS) {
-      const rc = rcWith(TPM_RC.SIZE, { kind: 'session', number: MAX_SESSIONS + 1 });
-      reject(area, 'parse.too-large', `more than ${MAX_SESSIONS} sessions`, rc);
-    }
-    authorizations.push(readAuthorization(area, authorizations.length + 1));
-  }
+  while (area.remaining > 0) authorizations.push(readAuthorization(area, authorizations.length + 1));
   return authorizations;
 }
 
-function readAuthorization(area: ByteReader, number: number): TPMS_AUTH_COMMAND {
+/** @param number counted from 1 @throws {TpmParseError} whose `rc` has the session's number */
+export function readAuthorization(area: ByteReader, number: number): TPMS_AUTH_COMMAND {
+  if (number > MAX_SESSIONS) {
+    const rc = rcWith(TPM_RC.SIZE, { kind: 'session', number });
+    reject(area, 'parse.too-large', `more than ${MAX_SESSIONS} sessions`, rc);
+  }
   try {
     return TPMS_AUTH_COMMAND.read(area);
   } catch (error) {
@@ -177,8 +215,12 @@ export function readParameters<P extends object>(
   command: { readonly requestParameters: StructCodec<P>; readonly name: string },
   parameters: Uint8Array,
   parametersAt = 0,
+  profile?: Profile,
 ): P {
-  const reader = new ByteReader(parameters, parametersAt);
+  const reader =
+    profile === undefined
+      ? new ByteReader(parameters, parametersAt)
+      : new ProfiledReader(parameters, profile, parametersAt);
   const values = readNumbered(reader, command.requestParameters, 'parameter');
   if (reader.remaining > 0) {
     throw new TpmParseError(

@@ -1,6 +1,6 @@
 /** PCR selections: TPM 2.0 Part 2, 10.6.1–2 and 10.9.7. Bit 0 of octet 0 is PCR 0. */
 import type { ByteReader, ByteWriter } from '../bytes/index.ts';
-import { type Codec, list, reject, type TypeOf, uint32 } from './codec.ts';
+import { type Codec, list, maximumOf, reject, type TypeOf, uint32 } from './codec.ts';
 import { TPMI_ALG_HASH } from './constants.ts';
 import { TpmError } from './errors.ts';
 import { TPM_RC } from './response-codes.ts';
@@ -19,8 +19,9 @@ export interface PcrSelect {
 function readSelect(reader: ByteReader): PcrSelect {
   const start = reader.offset;
   const size = reader.u8('sizeofSelect');
-  if (size < SELECT_MIN || size > SELECT_MAX) {
-    reject(reader, 'parse.invalid', `sizeofSelect ${size} is not in ${SELECT_MIN}…${SELECT_MAX}`, TPM_RC.VALUE, start);
+  const most = maximumOf(reader, 'TPMS_PCR_SELECT', SELECT_MAX);
+  if (size < SELECT_MIN || size > most) {
+    reject(reader, 'parse.invalid', `sizeofSelect ${size} is not in ${SELECT_MIN}…${most}`, TPM_RC.VALUE, start);
   }
   const bits = reader.bytes(size, 'pcrSelect');
   const pcrs: number[] = [];

@@ -1,19 +1,30 @@
 /** Symmetric algorithms and schemes: TPM 2.0 Part 2, 11.1.6–7, 11.1.20–23, 11.2.1–3. */
-import { struct, type TypeOf, tagged, uint16 } from './codec.ts';
+import { type Codec, struct, type TypeOf, tagged, uint16 } from './codec.ts';
 import {
+  TPMI_AES_KEY_BITS,
   TPMI_ALG_ECC_SCHEME,
   TPMI_ALG_HASH,
   TPMI_ALG_KDF,
   TPMI_ALG_KEYEDHASH_SCHEME,
   TPMI_ALG_RSA_DECRYPT,
   TPMI_ALG_RSA_SCHEME,
-  TPMI_ALG_SIG_SCHEME,
+  TPMI_ALG_SIG_SCHEME_NULL,
   TPMI_ALG_SYM,
   TPMI_ALG_SYM_MODE,
   TPMI_ALG_SYM_OBJECT,
+  TPMI_ALG_SYM_OBJECT_NULL,
+  TPMI_CAMELLIA_KEY_BITS,
+  TPMI_SM4_KEY_BITS,
+  TPMI_TDES_KEY_BITS,
 } from './constants.ts';
 
-const cipher = { keyBits: uint16, mode: TPMI_ALG_SYM_MODE };
+const cipher = (keyBits: Codec<number>) => ({ keyBits, mode: TPMI_ALG_SYM_MODE });
+const ciphers = {
+  aes: cipher(TPMI_AES_KEY_BITS),
+  sm4: cipher(TPMI_SM4_KEY_BITS),
+  camellia: cipher(TPMI_CAMELLIA_KEY_BITS),
+  tdes: cipher(TPMI_TDES_KEY_BITS),
+};
 const hash = { hashAlg: TPMI_ALG_HASH };
 const none = {};
 
@@ -21,16 +32,22 @@ const none = {};
 export const TPMT_SYM_DEF = tagged('TPMT_SYM_DEF+', {
   selector: { algorithm: TPMI_ALG_SYM },
   shared: {},
-  variants: { aes: cipher, sm4: cipher, camellia: cipher, tdes: cipher, xor: hash, null: none },
+  variants: { ...ciphers, xor: hash, null: none },
 });
 export type TPMT_SYM_DEF = TypeOf<typeof TPMT_SYM_DEF>;
 
-export const TPMT_SYM_DEF_OBJECT = tagged('TPMT_SYM_DEF_OBJECT+', {
+export const TPMT_SYM_DEF_OBJECT = tagged('TPMT_SYM_DEF_OBJECT', {
   selector: { algorithm: TPMI_ALG_SYM_OBJECT },
   shared: {},
-  variants: { aes: cipher, sm4: cipher, camellia: cipher, tdes: cipher, null: none },
+  variants: ciphers,
 });
 export type TPMT_SYM_DEF_OBJECT = TypeOf<typeof TPMT_SYM_DEF_OBJECT>;
+export const TPMT_SYM_DEF_OBJECT_NULL = tagged('TPMT_SYM_DEF_OBJECT+', {
+  selector: { algorithm: TPMI_ALG_SYM_OBJECT_NULL },
+  shared: {},
+  variants: { ...ciphers, null: none },
+});
+export type TPMT_SYM_DEF_OBJECT_NULL = TypeOf<typeof TPMT_SYM_DEF_OBJECT_NULL>;
 
 export const TPMS_SYMCIPHER_PARMS = struct('TPMS_SYMCIPHER_PARMS', { sym: TPMT_SYM_DEF_OBJECT });
 
@@ -45,7 +62,7 @@ const ecdaa = { hashAlg: TPMI_ALG_HASH, count: uint16 };
 
 /** `{ scheme: 'rsassa', hashAlg: 'sha256' }`; `{ scheme: 'null' }` takes the key's own. */
 export const TPMT_SIG_SCHEME = tagged('TPMT_SIG_SCHEME+', {
-  selector: { scheme: TPMI_ALG_SIG_SCHEME },
+  selector: { scheme: TPMI_ALG_SIG_SCHEME_NULL },
   shared: {},
   variants: {
     rsassa: hash,

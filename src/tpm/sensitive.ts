@@ -1,7 +1,7 @@
 /** Sensitive areas, credentials and contexts: TPM 2.0 Part 2, 11.1.15–16, 12.3, 12.4 and 14. */
 import { TPM2B_AUTH, TPM2B_CONTEXT_DATA, TPM2B_DIGEST, TPM2B_SENSITIVE_DATA } from './buffers.ts';
 import { remaining, sized, sizedOrEmpty, struct, type TypeOf, tagged, tpm2b, uint64 } from './codec.ts';
-import { TPMI_ALG_PUBLIC, TPMI_DH_CONTEXT, TPMI_RH_HIERARCHY } from './constants.ts';
+import { TPMI_ALG_PUBLIC, TPMI_DH_SAVED, TPMI_RH_HIERARCHY_NULL } from './constants.ts';
 import { TPM2B_ECC_PARAMETER } from './public-area.ts';
 
 /** A new object's authorization value and, for sealed data and imported keys, its content. */
@@ -42,8 +42,8 @@ export type TPMS_ID_OBJECT = TypeOf<typeof TPMS_ID_OBJECT>;
 
 export const TPMS_CONTEXT = struct('TPMS_CONTEXT', {
   sequence: uint64,
-  savedHandle: TPMI_DH_CONTEXT,
-  hierarchy: TPMI_RH_HIERARCHY,
+  savedHandle: TPMI_DH_SAVED,
+  hierarchy: TPMI_RH_HIERARCHY_NULL,
   contextBlob: TPM2B_CONTEXT_DATA,
 });
 export type TPMS_CONTEXT = TypeOf<typeof TPMS_CONTEXT>;

@@ -12,6 +12,7 @@ import {
   type FieldEntries,
   marshalCommand,
   marshalResponse,
+  TPM_ST,
   TPMI_ALG_HASH,
   type TPMS_AUTH_COMMAND,
   TpmError,
@@ -37,18 +38,22 @@ function pcrsBelow(count: number): fc.Arbitrary<number[]> {
 const HANDLES = [0, 10, 0x01500016, 0x02000000, 0x03000001, 0x80000001, 0x81010001, 0x40000001, 0x40000007];
 const PERMANENT = [0x40000009, 0x4000000a, 0x4000000b, 0x4000000c, 0x4000000d];
 
+const hashed = fc.constantFrom(...hashes).chain((hashAlg) => {
+  const { size } = digestInfo(hashAlg);
+  return fc.record(
+    { hashAlg: fc.constant(hashAlg), digest: fc.uint8Array({ minLength: size, maxLength: size }) },
+    PLAIN,
+  );
+});
+
 /** Values of the types that are written by hand. */
 const OWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-  TPMT_HA: fc.constantFrom(...hashes).chain((hashAlg) => {
-    const { size } = digestInfo(hashAlg);
-    return fc.record(
-      { hashAlg: fc.constant(hashAlg), digest: fc.uint8Array({ minLength: size, maxLength: size }) },
-      PLAIN,
-    );
-  }),
+  TPMT_HA: hashed,
+  'TPMT_HA+': fc.oneof(hashed, fc.constant({ hashAlg: 'null' })),
   TPMS_PCR_SELECTION: fc.tuple(fc.constantFrom(...hashes), select).map(([hash, rest]) => ({ hash, ...rest })),
   TPMS_TAGGED_PCR_SELECT: fc.tuple(fc.nat(0x14), select).map(([tag, rest]) => ({ tag, ...rest })),
   TPMI_YES_NO: fc.boolean(),
+  TPM_ST: fc.constantFrom(...Object.values(TPM_ST)),
 };
 
 function handles(codec: Codec<unknown>): fc.Arbitrary<unknown> {
@@ -87,7 +92,7 @@ function valuesOf(codec: Codec<unknown>): fc.Arbitrary<unknown> {
     case 'sized':
       return shape.mayBeEmpty ? fc.option(valuesOf(shape.inner), { nil: undefined }) : valuesOf(shape.inner);
     case 'list':
-      return fc.array(valuesOf(shape.element), { maxLength: Math.min(shape.max, 4) });
+      return fc.array(valuesOf(shape.element), { minLength: shape.min, maxLength: Math.min(shape.max, 4) });
     case 'struct':
       return fields(shape.fields);
     case 'tagged':

@@ -187,6 +187,7 @@ test('keys, quotes, certifications and signatures', requires('swtpm'), () =>
     const hash = await run(tpm.TPM2_Hash, { data: new Uint8Array(4), hashAlg: 'sha256', hierarchy: OWNER });
     const signing = { keyHandle: signHandle, digest: hash.outHash, validation: hash.validation };
     const { signature } = await run(tpm.TPM2_Sign, { ...signing, inScheme: { scheme: 'null' } });
+    assert.ok(signature.sigAlg !== 'null');
     await run(tpm.TPM2_VerifySignature, { keyHandle: signHandle, digest: hash.outHash, signature });
     const read = await run(tpm.TPM2_ReadPublic, { objectHandle: signHandle });
     assert.deepEqual(tpm.qualifiedName('sha256', tpm.handleName(OWNER), read.name), read.qualifiedName);

@@ -27,7 +27,8 @@ before(async () => {
       const name = commandName(Buffer.from(command).readUInt32BE(6));
       arrived.set(name, (arrived.get(name) ?? 0) + 1);
       const rc = Buffer.from(response).readUInt32BE(6);
-      if (rc !== TPM_RC.SUCCESS) refused.push(`${name}: 0x${rc.toString(16)}`);
+      // TPM_RC_RETRY: the first use of what the lockout protects, once it is noted; the tools' library asks again
+      if (rc !== TPM_RC.SUCCESS && rc !== TPM_RC.RETRY) refused.push(`${name}: 0x${rc.toString(16)}`);
     }),
     { protocol: 'swtpm', unix: join(folder, 'socket') },
   );

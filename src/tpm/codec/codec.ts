@@ -21,7 +21,7 @@ export type Shape =
   | { readonly kind: 'attributes'; readonly places: Readonly<Record<string, BitPlace>> }
   | { readonly kind: 'bytes'; readonly max: number }
   | { readonly kind: 'sized'; readonly inner: Codec<unknown>; readonly mayBeEmpty: boolean }
-  | { readonly kind: 'list'; readonly element: Codec<unknown>; readonly max: number }
+  | { readonly kind: 'list'; readonly element: Codec<unknown>; readonly min: number; readonly max: number }
   | { readonly kind: 'struct'; readonly fields: FieldEntries }
   | {
       readonly kind: 'tagged';

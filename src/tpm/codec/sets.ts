@@ -2,6 +2,7 @@
 import { TPM_RC } from '../response-codes.ts';
 import { type BitPlace, type Codec, refuse, reject } from './codec.ts';
 import { checked } from './integers.ts';
+import { type Profile, profileOf } from './profile.ts';
 
 /**
  * A constant from a closed set, by name; any other number is answered with `rc` (each TPMI_ table of Part 2 names its
@@ -22,7 +23,8 @@ export function oneOf<const Table extends Readonly<Record<string, number>>>(
       const start = reader.offset;
       const value = base.read(reader);
       const found = names.get(value);
-      if (found !== undefined) return found;
+      const isTaken = found !== undefined && (profileOf(reader)?.values.get(name)?.has(found) ?? true);
+      if (isTaken) return found;
       return reject(reader, 'parse.unknown-value', `0x${value.toString(16)} is no ${name}`, rc, start);
     },
     write(writer, value) {
@@ -32,12 +34,12 @@ export function oneOf<const Table extends Readonly<Record<string, number>>>(
   };
 }
 
-/** A number restricted by a check, such as a handle's range. */
+/** A number restricted by a check, such as a handle's range; the check may know whose TPM is asked. */
 export function restricted(
   name: string,
   base: Codec<number>,
   rc: number,
-  allows: (value: number) => boolean,
+  allows: (value: number, profile?: Profile) => boolean,
 ): Codec<number> {
   return {
     name,
@@ -45,7 +47,7 @@ export function restricted(
     read(reader) {
       const start = reader.offset;
       const value = base.read(reader);
-      return allows(value)
+      return allows(value, profileOf(reader))
         ? value
         : reject(reader, 'parse.invalid', `0x${value.toString(16)} is no ${name}`, rc, start);
     },

@@ -1,9 +1,10 @@
 /** Sized buffers and lists: TPM2B_ and TPML_. */
 import type { ByteReader, ByteWriter } from '../../bytes/index.ts';
-import { inField, TpmParseError, withRc } from '../errors.ts';
+import { inField } from '../errors.ts';
 import { TPM_RC } from '../response-codes.ts';
 import { type Codec, refuse, reject } from './codec.ts';
 import { checked } from './integers.ts';
+import { maximumOf } from './profile.ts';
 
 /** TPM2B_… of plain bytes: UINT16 size, at most `max`, then the bytes. */
 export function tpm2b(name: string, max: number): Codec<Uint8Array> {
@@ -14,7 +15,8 @@ export function tpm2b(name: string, max: number): Codec<Uint8Array> {
     read(reader) {
       const start = reader.offset;
       const size = reader.u16be(name);
-      if (size > max) reject(reader, 'parse.too-large', `${size} bytes, at most ${max}`, TPM_RC.SIZE, start);
+      const most = maximumOf(reader, name, max);
+      if (size > most) reject(reader, 'parse.too-large', `${size} bytes, at most ${most}`, TPM_RC.SIZE, start);
       return new Uint8Array(reader.bytes(size, name));
     },
     write(writer, value) {
@@ -49,24 +51,16 @@ function writeSized<T>(writer: ByteWriter, codec: Codec<T>, value: T): void {
   writer.patchU16be(start, checked(writer.length - start - 2, 0xffff));
 }
 
-/** The structure within a TPM2B, whose end is known: what it lacks or leaves over is a matter of size. */
+/** The structure within a TPM2B. As the reference code, this reads on past the size, and then compares. */
 function readSized<T>(reader: ByteReader, size: number, field: string, codec: Codec<T>): T {
   const start = reader.offset;
-  if (size > reader.remaining) {
-    reject(reader, 'parse.truncated', `${size} bytes announced, ${reader.remaining} left`, TPM_RC.SIZE);
-  }
-  const inner = reader.section(size, codec.name);
   try {
-    const value = codec.read(inner);
-    if (inner.remaining > 0) {
-      reject(inner, 'parse.trailing', `size ${size}, structure ${inner.offset - start}`, TPM_RC.SIZE);
-    }
+    const value = codec.read(reader);
+    const read = reader.offset - start;
+    if (read !== size) reject(reader, 'parse.invalid', `size ${size}, structure ${read}`, TPM_RC.SIZE, start);
     return value;
   } catch (error) {
-    const placed = inField(error, field);
-    // As the reference code, which reads on past the size and then compares: INSUFFICIENT only at the command's end
-    const cutShort = placed instanceof TpmParseError && placed.rc === TPM_RC.INSUFFICIENT && reader.remaining > 0;
-    throw cutShort ? withRc(placed, TPM_RC.SIZE) : placed;
+    throw inField(error, field);
   }
 }
 
@@ -110,15 +104,17 @@ export function sizedOrEmpty<T>(name: string, field: string, codec: Codec<T>): C
   };
 }
 
-/** TPML_…: UINT32 count, at most `max`, then the elements. Too many are answered with TPM_RC_SIZE. */
-export function list<T>(name: string, element: Codec<T>, max: number): Codec<readonly T[]> {
+/** TPML_…: UINT32 count, `min` to `max`, then the elements. Too many or too few are answered with TPM_RC_SIZE. */
+export function list<T>(name: string, element: Codec<T>, max: number, min = 0): Codec<readonly T[]> {
   return {
     name,
-    shape: { kind: 'list', element, max },
+    shape: { kind: 'list', element, min, max },
     read(reader) {
       const start = reader.offset;
       const count = reader.u32be(name);
-      if (count > max) reject(reader, 'parse.too-large', `${count} elements, at most ${max}`, TPM_RC.SIZE, start);
+      const most = maximumOf(reader, name, max);
+      if (count > most) reject(reader, 'parse.too-large', `${count} elements, at most ${most}`, TPM_RC.SIZE, start);
+      if (count < min) reject(reader, 'parse.invalid', `${count} elements, at least ${min}`, TPM_RC.SIZE, start);
       const values: T[] = [];
       try {
         for (let i = 0; i < count; i++) values.push(element.read(reader));
@@ -129,6 +125,7 @@ export function list<T>(name: string, element: Codec<T>, max: number): Codec<rea
     },
     write(writer, values) {
       if (values.length > max) refuse(`${values.length} elements, at most ${max}`);
+      if (values.length < min) refuse(`${values.length} elements, at least ${min}`);
       writer.u32be(values.length);
       let at = 0;
       try {

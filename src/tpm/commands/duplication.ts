@@ -3,11 +3,12 @@ import { command } from '../command.ts';
 import {
   TPM2B_DATA,
   TPM2B_ENCRYPTED_SECRET,
+  TPM2B_NAME,
   TPM2B_PRIVATE,
   TPM2B_PUBLIC,
   TPMI_DH_OBJECT,
   TPMI_DH_OBJECT_NULL,
-  TPMT_SYM_DEF_OBJECT,
+  TPMT_SYM_DEF_OBJECT_NULL,
 } from '../structures.ts';
 
 export const TPM2_Duplicate = command({
@@ -15,10 +16,18 @@ export const TPM2_Duplicate = command({
   code: 0x14b,
   part3: '13.1',
   handles: { objectHandle: { type: TPMI_DH_OBJECT, auth: 'dup' }, newParentHandle: { type: TPMI_DH_OBJECT_NULL } },
-  parameters: { encryptionKeyIn: TPM2B_DATA, symmetricAlg: TPMT_SYM_DEF_OBJECT },
+  parameters: { encryptionKeyIn: TPM2B_DATA, symmetricAlg: TPMT_SYM_DEF_OBJECT_NULL },
   response: {
     parameters: { encryptionKeyOut: TPM2B_DATA, duplicate: TPM2B_PRIVATE, outSymSeed: TPM2B_ENCRYPTED_SECRET },
   },
+});
+export const TPM2_Rewrap = command({
+  name: 'TPM2_Rewrap',
+  code: 0x152,
+  part3: '13.2',
+  handles: { oldParent: { type: TPMI_DH_OBJECT_NULL, auth: 'user' }, newParent: { type: TPMI_DH_OBJECT_NULL } },
+  parameters: { inDuplicate: TPM2B_PRIVATE, name: TPM2B_NAME, inSymSeed: TPM2B_ENCRYPTED_SECRET },
+  response: { parameters: { outDuplicate: TPM2B_PRIVATE, outSymSeed: TPM2B_ENCRYPTED_SECRET } },
 });
 export const TPM2_Import = command({
   name: 'TPM2_Import',
@@ -30,7 +39,7 @@ export const TPM2_Import = command({
     objectPublic: TPM2B_PUBLIC,
     duplicate: TPM2B_PRIVATE,
     inSymSeed: TPM2B_ENCRYPTED_SECRET,
-    symmetricAlg: TPMT_SYM_DEF_OBJECT,
+    symmetricAlg: TPMT_SYM_DEF_OBJECT_NULL,
   },
   response: { parameters: { outPrivate: TPM2B_PRIVATE } },
 });

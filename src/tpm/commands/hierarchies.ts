@@ -15,7 +15,9 @@ import {
   TPMI_RH_ENABLES,
   TPMI_RH_HIERARCHY,
   TPMI_RH_HIERARCHY_AUTH,
+  TPMI_RH_HIERARCHY_NULL,
   TPMI_RH_LOCKOUT,
+  TPMI_RH_PLATFORM,
   TPMI_YES_NO,
   TPML_PCR_SELECTION,
   TPMT_TK_CREATION,
@@ -25,7 +27,7 @@ export const TPM2_CreatePrimary = command({
   name: 'TPM2_CreatePrimary',
   code: 0x131,
   part3: '24.1',
-  handles: { primaryHandle: { type: TPMI_RH_HIERARCHY, auth: 'user' } },
+  handles: { primaryHandle: { type: TPMI_RH_HIERARCHY_NULL, auth: 'user' } },
   parameters: {
     inSensitive: TPM2B_SENSITIVE_CREATE,
     inPublic: TPM2B_PUBLIC,
@@ -47,6 +49,7 @@ export const TPM2_HierarchyControl = command({
   name: 'TPM2_HierarchyControl',
   code: 0x121,
   part3: '24.2',
+  marks: ['nv', 'extensive'],
   handles: { authHandle: { type: TPMI_RH_HIERARCHY, auth: 'user' } },
   parameters: { enable: TPMI_RH_ENABLES, state: TPMI_YES_NO },
 });
@@ -54,19 +57,36 @@ export const TPM2_SetPrimaryPolicy = command({
   name: 'TPM2_SetPrimaryPolicy',
   code: 0x12e,
   part3: '24.3',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_HIERARCHY_AUTH, auth: 'user' } },
   parameters: { authPolicy: TPM2B_DIGEST, hashAlg: TPMI_ALG_HASH_NULL },
+});
+export const TPM2_ChangePPS = command({
+  name: 'TPM2_ChangePPS',
+  code: 0x125,
+  part3: '24.4',
+  marks: ['nv', 'extensive'],
+  handles: { authHandle: { type: TPMI_RH_PLATFORM, auth: 'user' } },
+});
+export const TPM2_ChangeEPS = command({
+  name: 'TPM2_ChangeEPS',
+  code: 0x124,
+  part3: '24.5',
+  marks: ['nv', 'extensive'],
+  handles: { authHandle: { type: TPMI_RH_PLATFORM, auth: 'user' } },
 });
 export const TPM2_Clear = command({
   name: 'TPM2_Clear',
   code: 0x126,
   part3: '24.6',
+  marks: ['nv', 'extensive'],
   handles: { authHandle: { type: TPMI_RH_CLEAR, auth: 'user' } },
 });
 export const TPM2_ClearControl = command({
   name: 'TPM2_ClearControl',
   code: 0x127,
   part3: '24.7',
+  marks: ['nv'],
   handles: { auth: { type: TPMI_RH_CLEAR, auth: 'user' } },
   parameters: { disable: TPMI_YES_NO },
 });
@@ -74,6 +94,7 @@ export const TPM2_HierarchyChangeAuth = command({
   name: 'TPM2_HierarchyChangeAuth',
   code: 0x129,
   part3: '24.8',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_HIERARCHY_AUTH, auth: 'user' } },
   parameters: { newAuth: TPM2B_AUTH },
 });
@@ -81,12 +102,14 @@ export const TPM2_DictionaryAttackLockReset = command({
   name: 'TPM2_DictionaryAttackLockReset',
   code: 0x139,
   part3: '25.2',
+  marks: ['nv'],
   handles: { lockHandle: { type: TPMI_RH_LOCKOUT, auth: 'user' } },
 });
 export const TPM2_DictionaryAttackParameters = command({
   name: 'TPM2_DictionaryAttackParameters',
   code: 0x13a,
   part3: '25.3',
+  marks: ['nv'],
   handles: { lockHandle: { type: TPMI_RH_LOCKOUT, auth: 'user' } },
   parameters: { newMaxTries: uint32, newRecoveryTime: uint32, lockoutRecovery: uint32 },
 });

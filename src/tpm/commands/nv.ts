@@ -21,6 +21,7 @@ export const TPM2_NV_DefineSpace = command({
   name: 'TPM2_NV_DefineSpace',
   code: 0x12a,
   part3: '31.3',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_PROVISION, auth: 'user' } },
   parameters: { auth: TPM2B_AUTH, publicInfo: TPM2B_NV_PUBLIC },
 });
@@ -28,12 +29,14 @@ export const TPM2_NV_UndefineSpace = command({
   name: 'TPM2_NV_UndefineSpace',
   code: 0x122,
   part3: '31.4',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_PROVISION, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
 });
 export const TPM2_NV_UndefineSpaceSpecial = command({
   name: 'TPM2_NV_UndefineSpaceSpecial',
   code: 0x11f,
   part3: '31.5',
+  marks: ['nv'],
   handles: { nvIndex: { type: TPMI_RH_NV_INDEX, auth: 'admin' }, platform: { type: TPMI_RH_PLATFORM, auth: 'user' } },
 });
 export const TPM2_NV_ReadPublic = command({
@@ -47,6 +50,7 @@ export const TPM2_NV_Write = command({
   name: 'TPM2_NV_Write',
   code: 0x137,
   part3: '31.7',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
   parameters: { data: TPM2B_MAX_NV_BUFFER, offset: uint16 },
 });
@@ -54,12 +58,14 @@ export const TPM2_NV_Increment = command({
   name: 'TPM2_NV_Increment',
   code: 0x134,
   part3: '31.8',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
 });
 export const TPM2_NV_Extend = command({
   name: 'TPM2_NV_Extend',
   code: 0x136,
   part3: '31.9',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
   parameters: { data: TPM2B_MAX_NV_BUFFER },
 });
@@ -67,6 +73,7 @@ export const TPM2_NV_SetBits = command({
   name: 'TPM2_NV_SetBits',
   code: 0x135,
   part3: '31.10',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
   parameters: { bits: uint64 },
 });
@@ -74,12 +81,14 @@ export const TPM2_NV_WriteLock = command({
   name: 'TPM2_NV_WriteLock',
   code: 0x138,
   part3: '31.11',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
 });
 export const TPM2_NV_GlobalWriteLock = command({
   name: 'TPM2_NV_GlobalWriteLock',
   code: 0x132,
   part3: '31.12',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_PROVISION, auth: 'user' } },
 });
 export const TPM2_NV_Read = command({
@@ -94,12 +103,14 @@ export const TPM2_NV_ReadLock = command({
   name: 'TPM2_NV_ReadLock',
   code: 0x14f,
   part3: '31.14',
+  marks: ['nv'],
   handles: { authHandle: { type: TPMI_RH_NV_AUTH, auth: 'user' }, nvIndex: { type: TPMI_RH_NV_INDEX } },
 });
 export const TPM2_NV_ChangeAuth = command({
   name: 'TPM2_NV_ChangeAuth',
   code: 0x13b,
   part3: '31.15',
+  marks: ['nv'],
   handles: { nvIndex: { type: TPMI_RH_NV_INDEX, auth: 'admin' } },
   parameters: { newAuth: TPM2B_AUTH },
 });

@@ -17,7 +17,7 @@ import {
   TPM2B_TEMPLATE,
   TPMI_DH_OBJECT,
   TPMI_DH_PARENT,
-  TPMI_RH_HIERARCHY,
+  TPMI_RH_HIERARCHY_NULL,
   TPML_PCR_SELECTION,
   TPMT_TK_CREATION,
 } from '../structures.ts';
@@ -55,7 +55,7 @@ export const TPM2_LoadExternal = command({
   name: 'TPM2_LoadExternal',
   code: 0x167,
   part3: '12.3',
-  parameters: { inPrivate: TPM2B_SENSITIVE, inPublic: TPM2B_PUBLIC, hierarchy: TPMI_RH_HIERARCHY },
+  parameters: { inPrivate: TPM2B_SENSITIVE, inPublic: TPM2B_PUBLIC, hierarchy: TPMI_RH_HIERARCHY_NULL },
   response: { handles: { objectHandle: TPM_HANDLE }, parameters: { name: TPM2B_NAME } },
 });
 export const TPM2_ReadPublic = command({

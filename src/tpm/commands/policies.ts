@@ -16,9 +16,9 @@ import {
   TPMI_RH_NV_INDEX,
   TPMI_SH_POLICY,
   TPMI_YES_NO,
-  TPML_DIGEST,
+  TPML_DIGEST_CHOICE,
   TPML_PCR_SELECTION,
-  TPMT_SIGNATURE,
+  TPMT_SIGNATURE_PRESENT,
   TPMT_TK_AUTH,
   TPMT_TK_VERIFIED,
 } from '../structures.ts';
@@ -33,7 +33,7 @@ export const TPM2_PolicySigned = command({
     cpHashA: TPM2B_DIGEST,
     policyRef: TPM2B_NONCE,
     expiration: int32,
-    auth: TPMT_SIGNATURE,
+    auth: TPMT_SIGNATURE_PRESENT,
   },
   response: { parameters: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH } },
 });
@@ -63,7 +63,7 @@ export const TPM2_PolicyOR = command({
   code: 0x171,
   part3: '23.6',
   handles: { policySession: { type: TPMI_SH_POLICY } },
-  parameters: { pHashList: TPML_DIGEST },
+  parameters: { pHashList: TPML_DIGEST_CHOICE },
 });
 export const TPM2_PolicyPCR = command({
   name: 'TPM2_PolicyPCR',
@@ -103,6 +103,12 @@ export const TPM2_PolicyCommandCode = command({
   part3: '23.11',
   handles: { policySession: { type: TPMI_SH_POLICY } },
   parameters: { code: TPM_CC_NUMBER },
+});
+export const TPM2_PolicyPhysicalPresence = command({
+  name: 'TPM2_PolicyPhysicalPresence',
+  code: 0x187,
+  part3: '23.12',
+  handles: { policySession: { type: TPMI_SH_POLICY } },
 });
 export const TPM2_PolicyCpHash = command({
   name: 'TPM2_PolicyCpHash',

@@ -7,24 +7,29 @@ export const TPM2_Startup = command({
   name: 'TPM2_Startup',
   code: 0x144,
   part3: '9.3',
+  marks: ['nv'],
+  sessions: false,
   parameters: { startupType: TPM_SU },
 });
 export const TPM2_Shutdown = command({
   name: 'TPM2_Shutdown',
   code: 0x145,
   part3: '9.4',
+  marks: ['nv'],
   parameters: { shutdownType: TPM_SU },
 });
 export const TPM2_SelfTest = command({
   name: 'TPM2_SelfTest',
   code: 0x143,
   part3: '10.2',
+  marks: ['nv'],
   parameters: { fullTest: TPMI_YES_NO },
 });
 export const TPM2_IncrementalSelfTest = command({
   name: 'TPM2_IncrementalSelfTest',
   code: 0x142,
   part3: '10.3',
+  marks: ['nv'],
   parameters: { toTest: TPML_ALG },
   response: { parameters: { toDoList: TPML_ALG } },
 });

@@ -7,7 +7,12 @@ import { encode } from '../codec.ts';
 import { TPM2_PolicyAuthorize, TPM2_PolicyAuthValue, TPM2_PolicyOR, TPM2_PolicyPCR } from '../commands.ts';
 import { TpmError } from '../errors.ts';
 import { objectName } from '../names.ts';
-import { type TPMI_ALG_HASH, TPML_PCR_SELECTION, type TPMT_PUBLIC, type TPMT_SIGNATURE } from '../structures.ts';
+import {
+  type TPMI_ALG_HASH,
+  TPML_PCR_SELECTION,
+  type TPMT_PUBLIC,
+  type TPMT_SIGNATURE_PRESENT,
+} from '../structures.ts';
 
 /** Steps, all of which must hold, in their order. */
 export type Policy = readonly PolicyStep[];
@@ -42,7 +47,7 @@ export interface ApprovedPcrPolicy {
   /** Of the policy with that one step. */
   readonly digest: Uint8Array;
   /** Over H(digest ‖ policyRef), H being the key's name algorithm (Part 3, 23.16). */
-  readonly signature: TPMT_SIGNATURE;
+  readonly signature: TPMT_SIGNATURE_PRESENT;
 }
 
 /** TPM2_PolicyOR takes at least two digests; TPML_DIGEST holds eight. */

@@ -1,5 +1,5 @@
 /** What this TPM attests, and by whom it is signed (Part 1, 31; Part 4, Attest_spt.c). */
-import { ByteReader } from '../../bytes/index.ts';
+import { ByteReader, digest } from '../../bytes/index.ts';
 import {
   encode,
   handleName,
@@ -9,11 +9,11 @@ import {
   type TPMT_SIG_SCHEME,
   type TPMT_SIGNATURE,
 } from '../../tpm/index.ts';
-import { timeInfo } from './commands/clock.ts';
+import { timeInfo } from './clock.ts';
 import { FIRMWARE_VERSION, INTEGRITY_HASH } from './limits.ts';
 import type { Machine } from './machine.ts';
 import { refuse } from './refusal.ts';
-import { type SigningScheme, selectScheme, signData } from './sign.ts';
+import { isSigningKey, type SigningScheme, selectScheme, signDigest } from './sign.ts';
 import type { LoadedObject } from './state.ts';
 
 export interface Signer {
@@ -26,8 +26,13 @@ export interface Signer {
 export function signer(machine: Machine, signHandle: number, inScheme: TPMT_SIG_SCHEME): Signer {
   if (signHandle === TPM_RH.NULL) return { key: undefined, scheme: undefined };
   const key = machine.object(signHandle);
-  if (!key.publicArea.objectAttributes.sign || key.sensitive === undefined) refuse('KEY', 'signHandle');
+  if (!isSigningKey(key)) refuse('KEY', 'signHandle');
   return { key, scheme: selectScheme(key, inScheme, 'inScheme') };
+}
+
+/** Signatures of ECDAA shall not be linked to each other, and so their attestations name no signer (Part 1, C.4.2). */
+export function isAnonymous({ scheme }: Signer): boolean {
+  return scheme?.scheme === 'ecdaa';
 }
 
 /** A variant of TPMS_ATTEST without what all share. */
@@ -45,27 +50,32 @@ export function firmwareVersion(): bigint {
  * Counters and firmware version tell machines apart, so keys outside the endorsement and platform hierarchies see them
  * shifted by an amount of their own (Part 1, 36.7).
  */
-function obfuscation(machine: Machine, key: LoadedObject | undefined) {
+function obfuscation(machine: Machine, key: LoadedObject | undefined, qualifiedSigner: Uint8Array) {
   if (key?.hierarchy === TPM_RH.ENDORSEMENT || key?.hierarchy === TPM_RH.PLATFORM)
     return { firmware: 0n, reset: 0, restart: 0 };
-  const signerName = key?.qualifiedName ?? handleName(TPM_RH.NULL);
   const { proof } = machine.permanent.owner;
-  const bytes = new ByteReader(KDFa(INTEGRITY_HASH, proof, 'OBFUSCATE', signerName, new Uint8Array(), 128));
+  const bytes = new ByteReader(KDFa(INTEGRITY_HASH, proof, 'OBFUSCATE', qualifiedSigner, new Uint8Array(), 128));
   return { firmware: bytes.u64be('firmware'), reset: bytes.u32be('reset'), restart: bytes.u32be('restart') };
 }
 
-export function attest(
-  machine: Machine,
-  { key, scheme }: Signer,
-  extraData: Uint8Array,
-  body: Body,
-): { readonly attested: Uint8Array; readonly signature: TPMT_SIGNATURE } {
+function qualifiedSigner(by: Signer): Uint8Array {
+  if (by.key === undefined) return handleName(TPM_RH.NULL);
+  return isAnonymous(by) ? new Uint8Array() : by.key.qualifiedName;
+}
+
+export interface Attestation {
+  readonly attested: Uint8Array;
+  readonly signature: TPMT_SIGNATURE;
+}
+
+export function attest(machine: Machine, by: Signer, qualifyingData: Uint8Array, body: Body): Attestation {
   const { clockInfo } = timeInfo(machine);
-  const shift = obfuscation(machine, key);
+  const signerName = qualifiedSigner(by);
+  const shift = obfuscation(machine, by.key, signerName);
   const attested = encode(TPMS_ATTEST, {
     ...body,
-    qualifiedSigner: key?.qualifiedName ?? handleName(TPM_RH.NULL),
-    extraData,
+    qualifiedSigner: signerName,
+    extraData: isAnonymous(by) ? new Uint8Array() : qualifyingData,
     clockInfo: {
       ...clockInfo,
       resetCount: (clockInfo.resetCount + shift.reset) >>> 0,
@@ -73,6 +83,17 @@ export function attest(
     },
     firmwareVersion: BigInt.asUintN(64, firmwareVersion() + shift.firmware),
   });
-  if (key === undefined || scheme === undefined) return { attested, signature: { sigAlg: 'null' } };
-  return { attested, signature: signData(key, scheme, attested) };
+  return { attested, signature: signed(machine, by, qualifyingData, attested) };
+}
+
+/** What an anonymous attestation does not say, its signature covers. */
+function signed(machine: Machine, by: Signer, qualifyingData: Uint8Array, attested: Uint8Array): TPMT_SIGNATURE {
+  const { key, scheme } = by;
+  if (key === undefined || scheme === undefined) return { sigAlg: 'null' };
+  const hashed = digest(scheme.hashAlg, attested);
+  const isQualified = isAnonymous(by) && qualifyingData.length > 0;
+  const covered = isQualified ? digest(scheme.hashAlg, qualifyingData, hashed) : hashed;
+  const signature = signDigest(machine, key, scheme, covered);
+  machine.clearOrderly();
+  return signature;
 }

@@ -1,50 +1,89 @@
-/** Dictionary attack protection (Part 1, 19.8; Part 4, DA.c). */
-import { TPM_RH } from '../../tpm/index.ts';
-import type { Entity } from './entities.ts';
+/** Dictionary attack protection (Part 1, 19.8; Part 4, DA.c and SessionProcess.c). */
 import type { Machine } from './machine.ts';
+import { refuse } from './refusal.ts';
 
-/** Forgets failures for the time that has passed. */
+/** Forgets failures for the time with power that has passed. */
 export function selfHeal(machine: Machine): void {
-  const { dictionaryAttack: da } = machine.permanent;
-  const { clock } = machine;
-  if (da.failedTries > 0 && da.recoveryTime > 0) {
-    const forgotten = (clock - da.selfHealTimer) / BigInt(da.recoveryTime * 1000);
+  const { dictionaryAttack: da, uptime } = machine.permanent;
+  if (da.failedTries > 0) {
+    const interval = BigInt(da.recoveryTime) * 1000n;
+    const forgotten = interval === 0n ? BigInt(da.failedTries) : (uptime - da.selfHealTimer) / interval;
     if (forgotten > 0n) {
-      da.failedTries = Math.max(0, da.failedTries - Number(forgotten));
-      da.selfHealTimer += forgotten * BigInt(da.recoveryTime * 1000);
+      da.failedTries = forgotten >= da.failedTries ? 0 : da.failedTries - Number(forgotten);
+      da.selfHealTimer += forgotten * interval;
       machine.changed();
     }
   }
-  const isLockoutOver = clock - da.lockoutTimer >= BigInt(da.lockoutRecovery * 1000);
-  if (!da.isLockoutAuthEnabled && da.lockoutRecovery > 0 && isLockoutOver) {
+  if (da.isLockoutAuthEnabled || da.lockoutRecovery === 0) return;
+  if (uptime - da.lockoutTimer >= BigInt(da.lockoutRecovery) * 1000n) {
     da.isLockoutAuthEnabled = true;
     machine.changed();
   }
 }
 
-export function isInLockout(machine: Machine): boolean {
-  const { failedTries, maxTries } = machine.permanent.dictionaryAttack;
+export function isInLockout({ permanent }: Machine): boolean {
+  const { failedTries, maxTries } = permanent.dictionaryAttack;
   return failedTries >= maxTries;
 }
 
-/** True where an authorization value for this entity must not even be looked at now. */
-export function isLockedOut(machine: Machine, subject: Entity): boolean {
-  selfHeal(machine);
-  if (subject.handle === TPM_RH.LOCKOUT) return !machine.permanent.dictionaryAttack.isLockoutAuthEnabled;
-  return !subject.isDaExempt && isInLockout(machine);
+/**
+ * Before a protected value is looked at. The first time after a start the TPM notes that it was, so that power which goes
+ * before the answer counts as a wrong one.
+ *
+ * @param isLockoutAuth whether it is that of TPM_RH_LOCKOUT, which has a lock of its own
+ * @throws {Refusal} `LOCKOUT`; `RETRY` where the note had to be made
+ */
+export function checkLockedOut(machine: Machine, isLockoutAuth: boolean): void {
+  const { permanent, volatile } = machine;
+  if (isLockoutAuth) {
+    if (!permanent.dictionaryAttack.isLockoutAuthEnabled) refuse('LOCKOUT');
+    return;
+  }
+  if (isInLockout(machine)) refuse('LOCKOUT');
+  if (volatile.isDaUsed) return;
+  volatile.isDaUsed = true;
+  permanent.orderly = 'daUsed';
+  machine.changed();
+  refuse('RETRY');
 }
 
-/** Counts a wrong authorization. @returns false where the entity is not protected, so that nothing was counted */
-export function countFailure(machine: Machine, subject: Pick<Entity, 'handle' | 'isDaExempt'>): boolean {
-  const { dictionaryAttack: da } = machine.permanent;
-  if (subject.handle === TPM_RH.LOCKOUT) {
+/** Counts a wrong authorization. @param isLockoutAuth as for {@link checkLockedOut} */
+export function countFailure(machine: Machine, isLockoutAuth: boolean): void {
+  const { dictionaryAttack: da, uptime } = machine.permanent;
+  if (isLockoutAuth) {
     da.isLockoutAuthEnabled = false;
-    da.lockoutTimer = machine.clock;
+    da.lockoutTimer = uptime;
   } else {
-    if (subject.isDaExempt || da.recoveryTime === 0) return !subject.isDaExempt;
-    if (da.failedTries === 0) da.selfHealTimer = machine.clock;
-    da.failedTries = Math.min(da.failedTries + 1, da.maxTries);
+    if (da.recoveryTime !== 0) da.failedTries++;
+    da.selfHealTimer = uptime;
   }
   machine.changed();
-  return true;
+}
+
+/**
+ * At TPM2_Startup (Part 4, DAStartup).
+ * @param wasDaUsed a protected value was asked for, and no shutdown came after: it counts as a wrong one, once
+ */
+export function startDictionaryAttack(machine: Machine, wasDaUsed: boolean): void {
+  const { permanent, volatile } = machine;
+  const { dictionaryAttack: da } = permanent;
+  if (da.lockoutRecovery === 0) da.isLockoutAuthEnabled = true;
+  volatile.isDaUsed = wasDaUsed;
+  if (!wasDaUsed || da.recoveryTime === 0 || isInLockout(machine)) return;
+  volatile.isDaUsed = false;
+  da.failedTries++;
+  da.selfHealTimer = permanent.uptime;
+}
+
+/** As manufactured, and as TPM2_Clear leaves it: libtpms' values, three tries of which one is forgotten each 1000 seconds. */
+export const PRESET_DICTIONARY_ATTACK = {
+  failedTries: 0,
+  maxTries: 3,
+  recoveryTime: 1000,
+  lockoutRecovery: 1000,
+  isLockoutAuthEnabled: true,
+} as const;
+
+export function presetDictionaryAttack({ permanent }: Machine): void {
+  Object.assign(permanent.dictionaryAttack, PRESET_DICTIONARY_ATTACK);
 }

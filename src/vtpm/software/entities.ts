@@ -1,9 +1,20 @@
-/** What a handle stands for: its Name, authorization value, policy and protection (Part 4, Entity.c). */
-import { type AuthRole, handleName, handleType, nvName, rcWith, TPM_HT, TPM_RC, TPM_RH } from '../../tpm/index.ts';
-import { MAX_ACTIVE_SESSIONS, PCR_COUNT } from './limits.ts';
+/** What a handle stands for: its Name, authorization value, policy and protection (Part 4, Entity.c and Hierarchy.c). */
+import {
+  type AnyCommand,
+  handleName,
+  handleNumber,
+  handleType,
+  nvName,
+  rcWith,
+  TPM_HT,
+  TPM_RC,
+  TPM_RH,
+} from '../../tpm/index.ts';
 import type { Machine } from './machine.ts';
-import { Refusal } from './refusal.ts';
-import type { NvIndex, Policy } from './state.ts';
+import { isInGroup } from './pcr-banks.ts';
+import { Refusal, refuse } from './refusal.ts';
+import { addEvicted } from './slots.ts';
+import type { NvIndex, Policy, Session } from './state.ts';
 
 export interface Entity {
   readonly handle: number;
@@ -18,18 +29,22 @@ export interface Entity {
 const NONE = new Uint8Array(0);
 const NO_POLICY: Policy = { hashAlg: 'null', digest: NONE };
 
+/** From here on persistent handles are the platform's (Part 2, 7.5: PLATFORM_PERSISTENT). */
+export const FIRST_PLATFORM_PERSISTENT = 0x81800000;
+
+const PERMANENT: readonly number[] = Object.values(TPM_RH);
+
+export function isObjectHandle(handle: number): boolean {
+  const type = handleType(handle);
+  return type === TPM_HT.TRANSIENT || type === TPM_HT.PERSISTENT;
+}
+
 export function entity(machine: Machine, handle: number): Entity {
   const type = handleType(handle);
   if (type === TPM_HT.NV_INDEX) return nvEntity(machine.nvIndex(handle), handle);
-  if (type === TPM_HT.TRANSIENT || type === TPM_HT.PERSISTENT) return objectEntity(machine, handle);
-  const permanent = type === TPM_HT.PERMANENT ? permanentSecrets(machine, handle) : undefined;
-  return {
-    handle,
-    name: handleName(handle),
-    authValue: permanent?.auth ?? NONE,
-    policy: permanent?.policy ?? NO_POLICY,
-    isDaExempt: handle !== TPM_RH.LOCKOUT,
-  };
+  if (isObjectHandle(handle)) return objectEntity(machine, handle);
+  const { auth, policy } = secretsOf(machine, handle);
+  return { handle, name: handleName(handle), authValue: auth, policy, isDaExempt: handle !== TPM_RH.LOCKOUT };
 }
 
 function nvEntity(nvIndex: NvIndex, handle: number): Entity {
@@ -60,8 +75,11 @@ function objectEntity(machine: Machine, handle: number): Entity {
   };
 }
 
-function permanentSecrets(machine: Machine, handle: number): { auth: Uint8Array; policy: Policy } {
+function secretsOf(machine: Machine, handle: number): { auth: Uint8Array; policy: Policy } {
   const { permanent, volatile } = machine;
+  if (handleType(handle) === TPM_HT.PCR && isInGroup(handle)) {
+    return { auth: volatile.pcrAuth, policy: permanent.pcrPolicy };
+  }
   switch (handle) {
     case TPM_RH.OWNER:
       return permanent.owner;
@@ -76,83 +94,80 @@ function permanentSecrets(machine: Machine, handle: number): { auth: Uint8Array;
   }
 }
 
-/** @throws {Refusal} where handle number `position` (from 0) names nothing that is there and enabled (Part 3, 5.4) */
-export function checkLoaded(machine: Machine, handle: number, position: number): void {
-  const { permanent, volatile } = machine;
-  const atHandle = (rc: number): Refusal => new Refusal(rcWith(rc, { kind: 'handle', number: position + 1 }));
+/** Part 4, EntityGetHierarchy: whose proof binds a ticket about this entity. */
+export function hierarchyOf(machine: Machine, handle: number): number {
+  if (isObjectHandle(handle)) return machine.object(handle).hierarchy;
+  if (handleType(handle) === TPM_HT.NV_INDEX) {
+    return machine.nvIndex(handle).publicArea.attributes.platformcreate ? TPM_RH.PLATFORM : TPM_RH.OWNER;
+  }
+  const own: readonly number[] = [TPM_RH.PLATFORM, TPM_RH.ENDORSEMENT, TPM_RH.NULL];
+  return own.includes(handle) ? handle : TPM_RH.OWNER;
+}
+
+/**
+ * Part 3, 5.4: every handle names something that is there and enabled. A persistent object takes a place among the
+ * transient ones for the length of the command.
+ *
+ * @throws {Refusal} with the handle's number
+ */
+export function loadEntities(machine: Machine, command: AnyCommand, handles: readonly number[]): void {
+  for (const [position, handle] of handles.entries()) {
+    try {
+      loadEntity(machine, command, handle);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const isReference = error.rc === TPM_RC.REFERENCE_H0;
+      throw new Refusal(isReference ? error.rc + position : rcWith(error.rc, { kind: 'handle', number: position + 1 }));
+    }
+  }
+}
+
+function loadEntity(machine: Machine, command: AnyCommand, handle: number): void {
+  const { volatile } = machine;
   switch (handleType(handle)) {
     case TPM_HT.TRANSIENT:
-      if (!volatile.transients.has(handle) && !volatile.sequences.has(handle))
-        throw new Refusal(TPM_RC.REFERENCE_H0 + position);
+      if (!volatile.transients.has(handle) && !volatile.sequences.has(handle)) refuse('REFERENCE_H0');
       return;
-    case TPM_HT.PERSISTENT: {
-      const object = permanent.persistents.get(handle);
-      if (object === undefined) throw atHandle(TPM_RC.HANDLE);
-      if (!machine.isHierarchyEnabled(object.hierarchy)) throw atHandle(TPM_RC.HIERARCHY);
+    case TPM_HT.PERSISTENT:
+      loadPersistent(machine, command, handle);
       return;
-    }
-    case TPM_HT.NV_INDEX: {
-      const index = permanent.nvIndices.get(handle);
-      if (index === undefined) throw atHandle(TPM_RC.HANDLE);
-      const { platformcreate } = index.publicArea.attributes;
-      const isVisible = platformcreate ? volatile.isPlatformNvEnabled : volatile.isStorageEnabled;
-      if (!isVisible) throw atHandle(TPM_RC.HANDLE);
+    case TPM_HT.NV_INDEX:
+      checkIndex(machine, handle);
       return;
-    }
     case TPM_HT.HMAC_SESSION:
-    case TPM_HT.POLICY_SESSION: {
-      if (volatile.sessions.has(handle)) return;
-      if (volatile.savedSessions.has(handle) || (handle & 0xffffff) < MAX_ACTIVE_SESSIONS) {
-        throw new Refusal(TPM_RC.REFERENCE_H0 + position);
-      }
-      throw atHandle(TPM_RC.HANDLE);
-    }
+    case TPM_HT.POLICY_SESSION:
+      if (sessionInSlot(machine, handle) === undefined) refuse('REFERENCE_H0');
+      if (!volatile.sessions.has(handle)) refuse('HANDLE');
+      return;
     case TPM_HT.PCR:
-      if (handle >= PCR_COUNT) throw atHandle(TPM_RC.VALUE);
       return;
     default:
-      if (!machine.isHierarchyEnabled(handle)) throw atHandle(TPM_RC.HIERARCHY);
+      // Authorizations of a maker's own, of which there are none
+      if (!PERMANENT.includes(handle)) refuse('VALUE');
+      if (!machine.isHierarchyEnabled(handle)) refuse('HIERARCHY');
   }
 }
 
-/** NV commands that read, and that write (Part 4, IsReadOperation and IsWriteOperation). */
-const NV_READS: ReadonlySet<string> = new Set(['TPM2_NV_Read', 'TPM2_NV_ReadLock', 'TPM2_PolicyNV', 'TPM2_NV_Certify']);
-const NV_WRITES: ReadonlySet<string> = new Set([
-  'TPM2_NV_Write',
-  'TPM2_NV_Increment',
-  'TPM2_NV_Extend',
-  'TPM2_NV_SetBits',
-  'TPM2_NV_WriteLock',
-]);
-
-/** Whether the authorization value may authorize this role (Part 4, IsAuthValueAvailable). */
-export function isAuthValueAvailable(machine: Machine, subject: Entity, role: AuthRole, commandName: string): boolean {
-  const type = handleType(subject.handle);
-  if (subject.nvIndex !== undefined) {
-    const { authread, authwrite } = subject.nvIndex.publicArea.attributes;
-    if (role !== 'user') return false;
-    return NV_WRITES.has(commandName) ? authwrite === true : authread === true;
-  }
-  if (type !== TPM_HT.TRANSIENT && type !== TPM_HT.PERSISTENT) return true;
-  if (machine.volatile.sequences.has(subject.handle)) return role === 'user';
-  const { publicArea, sensitive } = machine.object(subject.handle);
-  if (sensitive === undefined || role === 'dup') return false;
-  const { userWithAuth, adminWithPolicy } = publicArea.objectAttributes;
-  return role === 'user' ? userWithAuth === true : adminWithPolicy !== true;
+/** A session is found by its number; whether it is one for HMACs or policies, its handle tells besides. */
+export function sessionInSlot({ volatile }: Machine, handle: number): Session | undefined {
+  const number = handleNumber(handle);
+  return [...volatile.sessions.values()].find((session) => handleNumber(session.handle) === number);
 }
 
-/** Whether a policy session may authorize this role (Part 4, IsAuthPolicyAvailable). */
-export function isPolicyAvailable(machine: Machine, subject: Entity, role: AuthRole, commandName: string): boolean {
-  const type = handleType(subject.handle);
-  if (subject.nvIndex !== undefined) {
-    const { policyread, policywrite } = subject.nvIndex.publicArea.attributes;
-    if (role !== 'user') return true;
-    if (NV_WRITES.has(commandName)) return policywrite === true;
-    return NV_READS.has(commandName) ? policyread === true : true;
-  }
-  if (type === TPM_HT.TRANSIENT || type === TPM_HT.PERSISTENT) {
-    if (machine.volatile.sequences.has(subject.handle)) return false;
-    return machine.object(subject.handle).sensitive !== undefined;
-  }
-  return subject.policy.digest.length > 0;
+function loadPersistent(machine: Machine, command: AnyCommand, handle: number): void {
+  const { isPlatformEnabled, isStorageEnabled, isEndorsementEnabled } = machine.volatile;
+  const isEnabled = handle >= FIRST_PLATFORM_PERSISTENT ? isPlatformEnabled : isStorageEnabled;
+  if (!isEnabled) refuse('HANDLE');
+  addEvicted(machine);
+  const object = machine.permanent.persistents.get(handle) ?? refuse('HANDLE');
+  // An object whose hierarchy is off may still be removed
+  const isUsable = object.hierarchy !== TPM_RH.ENDORSEMENT || isEndorsementEnabled;
+  if (!isUsable && command.name !== 'TPM2_EvictControl') refuse('HANDLE');
+}
+
+/** Part 4, NvIndexIsAccessible. */
+function checkIndex(machine: Machine, handle: number): void {
+  const { publicArea } = machine.nvIndex(handle);
+  const { isPlatformNvEnabled, isStorageEnabled } = machine.volatile;
+  if (!(publicArea.attributes.platformcreate ? isPlatformNvEnabled : isStorageEnabled)) refuse('HANDLE');
 }

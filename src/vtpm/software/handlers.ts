@@ -2,13 +2,16 @@
 import { COMMANDS } from '../../tpm/index.ts';
 import { asymmetric } from './commands/asymmetric.ts';
 import { attestation } from './commands/attestation.ts';
+import { audit } from './commands/audit.ts';
 import { capability } from './commands/capability.ts';
 import { clock } from './commands/clock.ts';
 import { context } from './commands/context.ts';
 import { dictionaryAttack } from './commands/dictionary-attack.ts';
 import { duplication } from './commands/duplication.ts';
+import { ephemeralKeys } from './commands/ephemeral-keys.ts';
 import { hash } from './commands/hash.ts';
 import { hierarchy } from './commands/hierarchy.ts';
+import { management } from './commands/management.ts';
 import { nv } from './commands/nv.ts';
 import { object } from './commands/object.ts';
 import { pcr } from './commands/pcr.ts';
@@ -18,6 +21,7 @@ import { random } from './commands/random.ts';
 import { session } from './commands/session.ts';
 import { signature } from './commands/signature.ts';
 import { startup } from './commands/startup.ts';
+import { symmetric } from './commands/symmetric.ts';
 import type { ErasedHandler } from './handler.ts';
 import { IMPLEMENTED } from './implemented.ts';
 
@@ -27,15 +31,19 @@ const CHAPTERS = {
   ...object,
   ...duplication,
   ...asymmetric,
+  ...symmetric,
   ...hash,
   ...random,
   ...attestation,
+  ...ephemeralKeys,
   ...signature,
+  ...audit,
   ...pcr,
   ...policy,
   ...policyAuthorization,
   ...hierarchy,
   ...dictionaryAttack,
+  ...management,
   ...context,
   ...clock,
   ...capability,

@@ -1,7 +1,10 @@
 /** Keys from a stream of random bytes: the same stream gives the same key, which is what makes primary keys repeat. */
-import { checkPrimeSync, createECDH, createHmac } from 'node:crypto';
+import { checkPrimeSync, createHmac } from 'node:crypto';
 import { ByteWriter } from '../../bytes/index.ts';
-import { curveSize, KDFa, type NistCurve } from '../../tpm/index.ts';
+import { KDFa, type TPMI_ECC_CURVE } from '../../tpm/index.ts';
+import { CURVES } from './curves.ts';
+import { inverse, multiply, toBigInt, toBytes } from './ecc.ts';
+import { refuse } from './refusal.ts';
 
 /** Random bytes in sequence. */
 export type ByteStream = (size: number) => Buffer;
@@ -25,56 +28,25 @@ export function derivedStream(seed: Uint8Array, label: string, contextU: Uint8Ar
   };
 }
 
-const toBigInt = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).toString('hex') || '0'}`);
-
-export function toBytes(value: bigint, size: number): Buffer {
-  return Buffer.from(value.toString(16).padStart(size * 2, '0'), 'hex');
-}
-
 // --- ECC (FIPS 186-4, B.4.1) ------------------------------------------------------------------------------------------
-
-const GROUPS: Readonly<Record<NistCurve, { readonly openssl: string; readonly order: bigint }>> = {
-  p256: {
-    openssl: 'prime256v1',
-    order: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
-  },
-  p384: {
-    openssl: 'secp384r1',
-    order: 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n,
-  },
-  p521: {
-    openssl: 'secp521r1',
-    order:
-      0x1fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
-  },
-};
 
 export interface EccKey {
   readonly d: Buffer;
-  readonly x: Buffer;
-  readonly y: Buffer;
+  readonly x: Uint8Array;
+  readonly y: Uint8Array;
 }
 
 /** 64 bits more than the order has, so that the reduction leaves no bias that matters. */
-export function eccKey(curve: NistCurve, random: ByteStream): EccKey {
-  const { order } = GROUPS[curve];
-  const size = curveSize(curve);
-  const d = toBytes((toBigInt(random(size + 8)) % (order - 1n)) + 1n, size);
-  return { d, ...eccPoint(curve, d) };
-}
-
-/** The public point of a private scalar. @throws where the scalar is not in 1…n−1 */
-export function eccPoint(curve: NistCurve, d: Uint8Array): { x: Buffer; y: Buffer } {
-  const ecdh = createECDH(GROUPS[curve].openssl);
-  ecdh.setPrivateKey(d);
-  const point = ecdh.getPublicKey();
-  const size = curveSize(curve);
-  return { x: point.subarray(1, 1 + size), y: point.subarray(1 + size) };
+export function eccKey(curve: TPMI_ECC_CURVE, random: ByteStream): EccKey {
+  const { n, size } = CURVES[curve];
+  const d = toBytes((toBigInt(random(size + 8)) % (n - 1n)) + 1n, size);
+  const point = multiply(curve, d);
+  return point === undefined ? refuse('NO_RESULT') : { d, ...point };
 }
 
 // --- RSA (FIPS 186-4, B.3.3, with an incremental search) --------------------------------------------------------------
 
-const PUBLIC_EXPONENT = 65537n;
+const PUBLIC_EXPONENT = 65537;
 
 const SMALL_PRIMES: readonly number[] = (() => {
   const composite = new Uint8Array(8192);
@@ -90,8 +62,11 @@ const SMALL_PRIMES: readonly number[] = (() => {
 /** Odd numbers that are looked at from one random start. */
 const WINDOW = 4096;
 
-/** A prime of exactly `size` bytes whose two highest bits are set, so that a product of two has all its bits. */
-function prime(size: number, random: ByteStream): bigint {
+/**
+ * A prime p of exactly `size` bytes whose two highest bits are set, so that a product of two has all its bits. The exponent
+ * is a prime: where it does not divide p − 1, it has an inverse.
+ */
+function prime(size: number, exponent: bigint, random: ByteStream): bigint {
   for (;;) {
     const bytes = random(size);
     bytes[0] = (bytes[0] ?? 0) | 0xc0;
@@ -108,7 +83,7 @@ function prime(size: number, random: ByteStream): bigint {
       if (hasSmallFactor[i] === 1) continue;
       const candidate = start + BigInt(2 * i);
       if (candidate >> BigInt(size * 8) !== 0n) break;
-      if (candidate % PUBLIC_EXPONENT !== 1n && checkPrimeSync(candidate)) return candidate;
+      if (candidate % exponent !== 1n && checkPrimeSync(candidate)) return candidate;
     }
   }
 }
@@ -119,24 +94,16 @@ export interface RsaKey {
   readonly p: Buffer;
 }
 
-export function rsaKey(keyBits: number, random: ByteStream): RsaKey {
+/** @param exponent 0 for 65537 @throws {Refusal} `RANGE` for an exponent that is lower or no prime */
+export function rsaKey(keyBits: number, exponent: number, random: ByteStream): RsaKey {
+  const e = exponent === 0 ? PUBLIC_EXPONENT : exponent;
+  if (e < PUBLIC_EXPONENT || !checkPrimeSync(BigInt(e))) refuse('RANGE');
   const size = keyBits / 16;
-  const p = prime(size, random);
-  let q = prime(size, random);
+  const p = prime(size, BigInt(e), random);
+  let q = prime(size, BigInt(e), random);
   // FIPS 186-4, B.3.3: the primes differ within their highest 100 bits
-  while ((p > q ? p - q : q - p) >> BigInt(size * 8 - 100) === 0n) q = prime(size, random);
+  while ((p > q ? p - q : q - p) >> BigInt(size * 8 - 100) === 0n) q = prime(size, BigInt(e), random);
   return { n: toBytes(p * q, size * 2), p: toBytes(p, size) };
-}
-
-function inverse(value: bigint, modulus: bigint): bigint {
-  let [r0, r1] = [modulus, value % modulus];
-  let [t0, t1] = [0n, 1n];
-  while (r1 !== 0n) {
-    const quotient = r0 / r1;
-    [r0, r1] = [r1, r0 - quotient * r1];
-    [t0, t1] = [t1, t0 - quotient * t1];
-  }
-  return t0 < 0n ? t0 + modulus : t0;
 }
 
 /** The private key's numbers from modulus and one prime; undefined where the prime does not divide the modulus. */

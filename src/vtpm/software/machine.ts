@@ -19,7 +19,7 @@ import {
   type Volatile,
 } from './state.ts';
 
-const STATE_VERSION = 2;
+const STATE_VERSION = 3;
 
 export interface MachineOptions {
   /** Milliseconds that only ever grow; the default is the kernel's CLOCK_MONOTONIC, equal for all processes of a boot. */
@@ -31,24 +31,49 @@ export interface MachineOptions {
 
 const monotonic = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 
+/** Units of the platform's clock in a millisecond, untrimmed (Part 4, PlatformClock.h: CLOCK_NOMINAL). */
+export const NOMINAL_RATE = 30_000;
+
+/** What stands for a sequence where a key is looked for: it is of no use there, and its type is none that is. */
+const SEQUENCE_OBJECT: LoadedObject = {
+  publicArea: {
+    type: 'symcipher',
+    nameAlg: 'null',
+    objectAttributes: { noDA: true },
+    authPolicy: new Uint8Array(0),
+    parameters: { sym: { algorithm: 'aes', keyBits: 128, mode: 'null' } },
+    unique: new Uint8Array(0),
+  },
+  sensitive: undefined,
+  name: new Uint8Array(0),
+  qualifiedName: new Uint8Array(0),
+  hierarchy: TPM_RH.NULL,
+  isExternal: false,
+  isStClear: false,
+};
+
 export class Machine {
   readonly permanent: Permanent;
   volatile: Volatile;
   /** What the platform's interface takes at once, command or response; TPM2_GetCapability tells it. */
   bufferSize = MAX_COMMAND_SIZE;
+  /** Asserted by the platform (Part 1, 19.6.16). */
+  isPhysicallyPresent = false;
+  /** Slots that persistent objects take for the length of a command (Part 4, Object.c: ObjectLoadEvict). */
+  readonly evicted = new Set<number>();
   readonly random: (size: number) => Uint8Array;
   readonly #now: () => number;
-  #clockBase: number;
-  #timeBase: number;
+  /** When time was taken in last, and what of it was less than a millisecond of TPM time. */
+  #last: number;
+  #rest = 0;
   #changes = 0;
 
-  constructor(permanent: Permanent, volatile: Volatile, time: bigint, options: MachineOptions) {
+  constructor(permanent: Permanent, volatile: Volatile, options: MachineOptions) {
     this.permanent = permanent;
     this.volatile = volatile;
     this.random = options.random ?? randomBytes;
     this.#now = options.now ?? monotonic;
-    this.#clockBase = this.#now() - (options.elapsed ?? 0);
-    this.#timeBase = this.#clockBase - Number(time);
+    this.#last = this.#now() - (options.elapsed ?? 0);
   }
 
   /** Counts what must outlive power or this process: a saver compares it before and after a command. */
@@ -61,32 +86,45 @@ export class Machine {
     this.#changes++;
   }
 
-  /** Milliseconds since _TPM_Init. */
-  get time(): bigint {
-    return BigInt(this.#now() - this.#timeBase);
+  /** To be called by every action that changes what TPM2_Shutdown keeps: the shutdown is void then (Part 3, 9.4). */
+  clearOrderly(): void {
+    if (!this.isOrderly) return;
+    this.permanent.orderly = this.volatile.isDaUsed ? 'daUsed' : 'none';
+    this.changed();
   }
 
-  /** Milliseconds with power since the last TPM2_Clear. */
-  get clock(): bigint {
-    return this.permanent.clock + BigInt(this.#now() - this.#clockBase);
+  /** Nothing has voided the last TPM2_Shutdown yet. */
+  get isOrderly(): boolean {
+    const { orderly } = this.permanent;
+    return orderly === 'clear' || orderly === 'state';
   }
 
-  setClock(clock: bigint): void {
-    this.permanent.clock = clock;
-    this.#clockBase = this.#now();
+  /** Takes in the time that has passed: within a command time stands still (Part 4, Time.c: TimeUpdate). */
+  tick(): void {
+    const now = this.#now();
+    const units = (now - this.#last) * NOMINAL_RATE + this.#rest;
+    this.#last = now;
+    this.#rest = units % this.volatile.clockRate;
+    const elapsed = BigInt(Math.floor(units / this.volatile.clockRate));
+    this.volatile.time += elapsed;
+    this.permanent.clock += elapsed;
+    this.permanent.uptime += elapsed;
   }
 
-  /** _TPM_Init: power came, and with it a new TPM time. */
-  restartTime(): void {
-    this.setClock(this.clock);
-    this.#timeBase = this.#now();
+  /** The clock shows no value that it may have shown before (Part 1, 36.3.4). */
+  get isClockSafe(): boolean {
+    return this.permanent.clock >= this.volatile.clockSafeFrom;
   }
 
-  /** A transient or persistent object that the engine found loaded. */
+  /** A transient or persistent object that the engine found loaded, or what stands for a sequence. */
   object(handle: number): LoadedObject {
     const { transients, sequences } = this.volatile;
-    if (sequences.has(handle)) refuse('SEQUENCE');
+    if (sequences.has(handle)) return SEQUENCE_OBJECT;
     return transients.get(handle) ?? this.permanent.persistents.get(handle) ?? refuse('HANDLE');
+  }
+
+  isSequence(handle: number): boolean {
+    return this.volatile.sequences.has(handle);
   }
 
   nvIndex(handle: number): NvIndex {
@@ -127,32 +165,38 @@ export class Machine {
     } else {
       this.volatile.sessions.delete(handle);
       this.volatile.savedSessions.delete(handle);
+      if (this.volatile.exclusiveSession === handle) this.volatile.exclusiveSession = 0;
     }
   }
 
   /** Everything, volatile data included, as bytes that `openMachine` takes. */
   save(): Uint8Array<ArrayBuffer> {
-    return this.#encode(this.clock, closeVolatile(this.volatile, this.time));
+    this.tick();
+    return this.#encode(this.permanent.clock, closeVolatile(this.volatile));
   }
 
   /** What survives power, as bytes that `openMachine` takes. */
   savePermanent(clock: bigint): Uint8Array<ArrayBuffer> {
+    this.tick();
     return this.#encode(clock, undefined);
   }
 
   /** What else `openMachine` needs to go on as if nothing had been. */
   saveVolatile(): Uint8Array<ArrayBuffer> {
+    this.tick();
     return encode(SAVED_VOLATILE, {
       version: STATE_VERSION,
       identity: this.permanent.identity,
-      volatile: closeVolatile(this.volatile, this.time),
+      volatile: closeVolatile(this.volatile),
     });
   }
 
+  /** @param clock what the clock says there; the time with power moves along with it */
   #encode(clock: bigint, volatile: SavedVolatile | undefined): Uint8Array<ArrayBuffer> {
+    const uptime = BigInt.asUintN(64, this.permanent.uptime - this.permanent.clock + clock);
     return encode(SAVED, {
       version: STATE_VERSION,
-      permanent: closePermanent(this.permanent, clock),
+      permanent: { ...closePermanent(this.permanent), clock, uptime },
       volatile,
     });
   }
@@ -183,7 +227,7 @@ export function openMachine(
   checkVersion(version);
   const kept = volatileBytes === undefined ? volatile : decodeVolatile(volatileBytes, saved.identity);
   const permanent = openPermanent(saved);
-  return new Machine(permanent, kept ? openVolatile(kept) : initial(permanent), kept?.time ?? 0n, options);
+  return new Machine(permanent, kept ? openVolatile(kept) : initial(permanent), options);
 }
 
 function decodeVolatile(bytes: Uint8Array, identity: Uint8Array): SavedVolatile {

@@ -1,10 +1,12 @@
-/** Making and checking objects (Part 1, 25 to 27; Part 4, Object.c and CryptUtil.c). */
-import { bytesEqual, digest, digestInfo } from '../../bytes/index.ts';
+/** Making objects (Part 1, 25 to 28; Part 4, CryptCreateObject and FillInCreationData). */
+import { createHmac } from 'node:crypto';
+import { digest, digestInfo } from '../../bytes/index.ts';
 import {
   encode,
   handleName,
   objectName,
   qualifiedName,
+  TPMA_LOCALITY,
   type TPML_PCR_SELECTION,
   TPMS_CREATION_DATA,
   type TPMS_SENSITIVE_CREATE,
@@ -14,176 +16,108 @@ import {
   trimAuth,
 } from '../../tpm/index.ts';
 import { type ByteStream, eccKey, rsaKey } from './key-generation.ts';
-import { AES_KEY_BITS, isImplementedHash, MAX_TRANSIENT, RSA_KEY_BITS } from './limits.ts';
+import { isImplementedHash } from './limits.ts';
 import type { Machine } from './machine.ts';
-import { selectPcrs } from './pcr-banks.ts';
-import { isEccPair, isSupportedCurve } from './private-key.ts';
-import { storageKeyBits } from './protection.ts';
+import { pcrDigestOf } from './pcr-digest.ts';
 import { refuse } from './refusal.ts';
-import type { Sequence } from './sequence.ts';
+import { hashBlockSize } from './sequence.ts';
 import type { LoadedObject } from './state.ts';
+import { checkSymmetricKey, cipherOf, symmetricKey } from './symmetric.ts';
 import { creationTicket } from './tickets.ts';
 
 const NONE = new Uint8Array(0);
 
-// --- checks of a template ---------------------------------------------------------------------------------------------
-
-/** What surrounds a public area: how much has to be consistent. */
-export type Origin = 'create' | 'load' | 'external';
-
-/** Part 4, PublicAttributesValidation and SchemeChecks. @throws {Refusal} about `field` */
-export function checkPublic(area: TPMT_PUBLIC, parent: TPMT_PUBLIC | undefined, origin: Origin, field: string): void {
-  if (area.nameAlg === 'null' && origin !== 'external') refuse('HASH', field);
-  checkAlgorithms(area, field);
-  const { authPolicy, nameAlg } = area;
-  if (authPolicy.length > 0 && (nameAlg === 'null' || authPolicy.length !== digestInfo(nameAlg).size))
-    refuse('SIZE', field);
-  checkAttributes(area, parent, origin, field);
-  checkSchemes(area, field);
+/** As it is kept. @throws {Refusal} `SIZE` about `field` where it is longer than the name algorithm's digest */
+export function keptAuth(auth: Uint8Array, nameAlg: TPMT_PUBLIC['nameAlg'], field: string): Uint8Array {
+  const trimmed = trimAuth(auth);
+  const most = nameAlg === 'null' ? 64 : digestInfo(nameAlg).size;
+  return trimmed.length <= most ? trimmed : refuse('SIZE', field);
 }
-
-/** Which of the declared algorithms are implemented here. */
-export function checkAlgorithms(area: TPMT_PUBLIC, field: string): void {
-  if (area.nameAlg !== 'null' && !isImplementedHash(area.nameAlg)) refuse('HASH', field);
-  if (area.type === 'rsa') {
-    if (!RSA_KEY_BITS.includes(area.parameters.keyBits)) refuse('VALUE', field);
-    if (area.parameters.exponent !== 0 && area.parameters.exponent !== 65537) refuse('RANGE', field);
-  }
-  if (area.type === 'ecc' && !isSupportedCurve(area.parameters.curveID)) refuse('CURVE', field);
-  const symmetric =
-    area.type === 'symcipher' ? area.parameters.sym : area.type === 'keyedhash' ? undefined : area.parameters.symmetric;
-  if (symmetric === undefined || symmetric.algorithm === 'null') return;
-  if (symmetric.algorithm !== 'aes') refuse('SYMMETRIC', field);
-  else if (!AES_KEY_BITS.includes(symmetric.keyBits)) refuse('VALUE', field);
-}
-
-function checkAttributes(area: TPMT_PUBLIC, parent: TPMT_PUBLIC | undefined, origin: Origin, field: string): void {
-  const attributes = area.objectAttributes;
-  const { fixedTPM, fixedParent, encryptedDuplication, restricted, decrypt, sign } = attributes;
-  if (origin === 'external') {
-    if (fixedTPM || fixedParent || restricted) refuse('ATTRIBUTES', field);
-    return;
-  }
-  // A parent that may move takes its children along: fixedTPM needs a parent that is fixed (Part 2, 8.3.3.2)
-  const isParentFixed = parent === undefined || parent.objectAttributes.fixedTPM === true;
-  if (fixedParent ? (fixedTPM === true) !== isParentFixed : fixedTPM === true) refuse('ATTRIBUTES', field);
-  const parentEncrypts = parent?.objectAttributes.encryptedDuplication === true;
-  if (fixedTPM && encryptedDuplication) refuse('ATTRIBUTES', field);
-  if (
-    parent !== undefined &&
-    !parent.objectAttributes.fixedTPM &&
-    fixedParent &&
-    (encryptedDuplication === true) !== parentEncrypts
-  ) {
-    refuse('ATTRIBUTES', field);
-  }
-  if (restricted && sign && decrypt) refuse('ATTRIBUTES', field);
-  if (restricted && !sign && !decrypt) refuse('ATTRIBUTES', field);
-  if (area.type !== 'keyedhash' && !sign && !decrypt) refuse('ATTRIBUTES', field);
-}
-
-/** Part 2, 12.2.3: what the attributes demand of symmetric algorithm and scheme. */
-function checkSchemes(area: TPMT_PUBLIC, field: string): void {
-  const { restricted, decrypt, sign } = area.objectAttributes;
-  const isParent = restricted === true && decrypt === true;
-  if (area.type === 'symcipher') {
-    if (area.parameters.sym.algorithm === 'null') refuse('SYMMETRIC', field);
-    if (isParent && storageKeyBits(area) === undefined) refuse('SYMMETRIC', field);
-    return;
-  }
-  const { scheme } = area.parameters.scheme;
-  if (area.type === 'keyedhash') {
-    const needed = (sign === true) === (decrypt === true) ? 'null' : sign ? 'hmac' : 'xor';
-    if (scheme !== needed) refuse('SCHEME', field);
-    return;
-  }
-  if (isParent) {
-    if (storageKeyBits(area) === undefined) refuse('SYMMETRIC', field);
-    if (scheme !== 'null') refuse('SCHEME', field);
-  } else if (area.parameters.symmetric.algorithm !== 'null') refuse('SYMMETRIC', field);
-  if (area.type === 'ecc' && area.parameters.kdf.scheme !== 'null') refuse('KDF', field);
-  const isSigningScheme = ['rsassa', 'rsapss', 'ecdsa'].includes(scheme);
-  if (scheme === 'null') {
-    if (sign && restricted) refuse('SCHEME', field);
-    return;
-  }
-  const isKnown = isSigningScheme || ['rsaes', 'oaep', 'ecdh'].includes(scheme);
-  if (!isKnown || (sign && decrypt) || (isSigningScheme ? !sign : !decrypt)) refuse('SCHEME', field);
-}
-
-// --- making -----------------------------------------------------------------------------------------------------------
 
 export interface Created {
   readonly publicArea: TPMT_PUBLIC;
   readonly sensitive: TPMT_SENSITIVE;
 }
 
-/** Part 4, CryptCreateObject: fills `unique` and makes the sensitive area. */
-export function createObject(template: TPMT_PUBLIC, inSensitive: TPMS_SENSITIVE_CREATE, random: ByteStream): Created {
+/** Where the bytes of a new object come from. */
+export interface Randomness {
+  readonly key: ByteStream;
+  /** Of what it protects its children with, or hides its private part by. */
+  readonly seed: ByteStream;
+}
+
+/** Fills `unique` and makes the sensitive area. @param userAuth as it is kept @throws {Refusal} about the key's size or data */
+export function createObject(
+  template: TPMT_PUBLIC,
+  userAuth: Uint8Array,
+  data: TPMS_SENSITIVE_CREATE['data'],
+  random: Randomness,
+): Created {
   const { nameAlg, objectAttributes } = template;
   if (nameAlg === 'null') return refuse('HASH', 'inPublic');
-  const { size } = digestInfo(nameAlg);
-  const authValue = trimAuth(inSensitive.userAuth);
-  if (authValue.length > size) refuse('SIZE', 'inSensitive');
-  const isParent = objectAttributes.restricted === true && objectAttributes.decrypt === true;
+  const given = objectAttributes.sensitiveDataOrigin ? NONE : data;
+  const { publicArea, sensitive } = createKey(template, given, random, digestInfo(nameAlg).size);
+  return { publicArea, sensitive: { ...sensitive, authValue: userAuth } };
+}
+
+function createKey(template: TPMT_PUBLIC, data: Uint8Array, random: Randomness, seedSize: number): Created {
   switch (template.type) {
     case 'rsa': {
-      const { n, p } = rsaKey(template.parameters.keyBits, random);
-      const seedValue = isParent ? random(size) : NONE;
-      return {
-        publicArea: { ...template, unique: n },
-        sensitive: { sensitiveType: 'rsa', authValue, seedValue, sensitive: p },
-      };
+      const { n, p } = rsaKey(template.parameters.keyBits, template.parameters.exponent, random.key);
+      const sensitive = { sensitiveType: 'rsa', sensitive: p, ...parentArea(template, random, seedSize) } as const;
+      return { publicArea: { ...template, unique: n }, sensitive };
     }
     case 'ecc': {
-      const curve = template.parameters.curveID;
-      if (!isSupportedCurve(curve)) return refuse('CURVE', 'inPublic');
-      const { d, x, y } = eccKey(curve, random);
-      const seedValue = isParent ? random(size) : NONE;
-      return {
-        publicArea: { ...template, unique: { x, y } },
-        sensitive: { sensitiveType: 'ecc', authValue, seedValue, sensitive: d },
-      };
+      const { d, x, y } = eccKey(template.parameters.curveID, random.key);
+      const sensitive = { sensitiveType: 'ecc', sensitive: d, ...parentArea(template, random, seedSize) } as const;
+      return { publicArea: { ...template, unique: { x, y } }, sensitive };
     }
     case 'keyedhash': {
-      const data = objectAttributes.sensitiveDataOrigin ? random(size) : inSensitive.data;
-      const seedValue = random(size);
-      const unique = digest(nameAlg, seedValue, data);
-      return {
-        publicArea: { ...template, unique },
-        sensitive: { sensitiveType: 'keyedhash', authValue, seedValue, sensitive: data },
-      };
+      const key = keyedHashData(template, data, random.key);
+      const area = { authValue: NONE, seedValue: random.seed(seedSize) };
+      const sensitive = { sensitiveType: 'keyedhash', sensitive: key, ...area } as const;
+      return { publicArea: { ...template, unique: symmetricUnique(template, sensitive) }, sensitive };
     }
     case 'symcipher': {
-      const { sym } = template.parameters;
-      if (sym.algorithm !== 'aes') return refuse('SYMMETRIC', 'inPublic');
-      const key = objectAttributes.sensitiveDataOrigin ? random(sym.keyBits / 8) : inSensitive.data;
-      if (key.length !== sym.keyBits / 8) refuse('KEY_SIZE', 'inSensitive');
-      const seedValue = random(size);
-      const unique = digest(nameAlg, seedValue, key);
-      return {
-        publicArea: { ...template, unique },
-        sensitive: { sensitiveType: 'symcipher', authValue, seedValue, sensitive: key },
-      };
+      const cipher = cipherOf(template.parameters.sym) ?? refuse('SYMMETRIC', 'inPublic');
+      if (data.length > 0) checkSymmetricKey(cipher, data);
+      const key = data.length > 0 ? data : symmetricKey(cipher, random.key);
+      const area = { authValue: NONE, seedValue: random.seed(seedSize) };
+      const sensitive = { sensitiveType: 'symcipher', sensitive: key, ...area } as const;
+      return { publicArea: { ...template, unique: symmetricUnique(template, sensitive) }, sensitive };
     }
   }
 }
 
-/** Part 3, 12.1.3 and 24.1.3: where the key comes from must be what sensitiveDataOrigin says. */
-export function checkSensitiveOrigin(template: TPMT_PUBLIC, { data }: TPMS_SENSITIVE_CREATE): void {
-  const { sensitiveDataOrigin, sign, decrypt } = template.objectAttributes;
-  const isSymmetric = template.type === 'keyedhash' || template.type === 'symcipher';
-  if (!isSymmetric) {
-    if (!sensitiveDataOrigin) refuse('ATTRIBUTES', 'inPublic');
-    if (data.length > 0) refuse('VALUE', 'inSensitive');
-    return;
-  }
-  if (data.length === 0 && !sensitiveDataOrigin && !(template.type === 'keyedhash' && !sign && !decrypt))
-    refuse('ATTRIBUTES', 'inSensitive');
-  if (data.length > 0 && sensitiveDataOrigin) refuse('ATTRIBUTES', 'inSensitive');
-  // A sealed object holds data and nothing else (Part 1, 25.2.3)
-  if (template.type === 'keyedhash' && !sign && !decrypt && sensitiveDataOrigin) refuse('ATTRIBUTES', 'inPublic');
+/** A storage key protects its children with a seed; other asymmetric keys have none. */
+function parentArea({ objectAttributes }: TPMT_PUBLIC, random: Randomness, size: number) {
+  const seed = random.seed(size);
+  return { authValue: NONE, seedValue: objectAttributes.restricted && !objectAttributes.sign ? seed : NONE };
 }
+
+/** A key is at most a block of its hash long (Part 1, 11.4.5); sealed data as long as the structure lets it. */
+function keyedHashData(
+  { nameAlg, objectAttributes, parameters }: Extract<TPMT_PUBLIC, { type: 'keyedhash' }>,
+  data: Uint8Array,
+  random: ByteStream,
+): Uint8Array {
+  const { scheme } = parameters;
+  const hashAlg = 'hashAlg' in scheme ? scheme.hashAlg : nameAlg;
+  if (hashAlg === 'null' || !isImplementedHash(hashAlg)) return refuse('HASH', 'inPublic');
+  if (data.length === 0) return random(digestInfo(hashAlg).size);
+  const isKey = objectAttributes.sign === true || objectAttributes.decrypt === true;
+  return isKey && data.length > hashBlockSize(hashAlg) ? refuse('SIZE') : data;
+}
+
+/** Part 4, CryptComputeSymmetricUnique: a parent's key is in an HMAC, so that its seed stays apart from it. */
+export function symmetricUnique({ nameAlg, objectAttributes }: TPMT_PUBLIC, sensitive: TPMT_SENSITIVE): Uint8Array {
+  if (nameAlg === 'null') return NONE;
+  const { seedValue, sensitive: key } = sensitive;
+  if (!objectAttributes.restricted || !objectAttributes.decrypt) return digest(nameAlg, seedValue, key);
+  return createHmac(digestInfo(nameAlg).opensslName, seedValue).update(key).digest();
+}
+
+// --- what creation tells ----------------------------------------------------------------------------------------------
 
 export interface CreationFacts {
   readonly creationData: TPMS_CREATION_DATA;
@@ -197,7 +131,7 @@ export interface CreationRequest {
   readonly locality: number;
 }
 
-/** Part 1, 27.5 and Part 4, FillInCreationData. */
+/** Part 1, 27.5. With no PCR selected the digest is that of nothing, as every TPM of the reference code has it. */
 export function creationFacts(
   machine: Machine,
   object: Pick<LoadedObject, 'publicArea' | 'name' | 'hierarchy'>,
@@ -206,11 +140,11 @@ export function creationFacts(
 ): CreationFacts {
   const { nameAlg } = object.publicArea;
   if (nameAlg === 'null') return refuse('HASH', 'inPublic');
-  const { selection, digests } = selectPcrs(machine, creationPCR);
+  const { selection, pcrDigest } = pcrDigestOf(machine, nameAlg, creationPCR);
   const parentName = parent?.name ?? handleName(object.hierarchy);
   const creationData: TPMS_CREATION_DATA = {
     pcrSelect: selection,
-    pcrDigest: selection.length === 0 ? NONE : digest(nameAlg, ...digests),
+    pcrDigest,
     locality: localityAttributes(locality),
     parentNameAlg: parent?.publicArea.nameAlg ?? 'null',
     parentName,
@@ -228,68 +162,31 @@ export function creationFacts(
 function localityAttributes(locality: number): TPMS_CREATION_DATA['locality'] {
   const names = ['zero', 'one', 'two', 'three', 'four'] as const;
   const name = names[locality];
-  return name === undefined ? { extended: locality >> 5 } : { [name]: true };
+  return name === undefined ? TPMA_LOCALITY.fromNumber(locality) : { [name]: true };
 }
 
-// --- loading ----------------------------------------------------------------------------------------------------------
+// --- as it is loaded --------------------------------------------------------------------------------------------------
 
-/** Part 4, ObjectLoad: do the two halves belong together? @throws {Refusal} `BINDING`, `TYPE`, `KEY_SIZE` … */
-export function checkPair(area: TPMT_PUBLIC, sensitive: TPMT_SENSITIVE, privateField: string): void {
-  if (sensitive.sensitiveType !== area.type) refuse('TYPE', privateField);
-  const { nameAlg } = area;
-  if (nameAlg !== 'null' && sensitive.authValue.length > digestInfo(nameAlg).size) refuse('SIZE', privateField);
-  if (area.type === 'rsa') {
-    if (area.unique.length * 8 !== area.parameters.keyBits) refuse('KEY', 'inPublic');
-    if (sensitive.sensitive.length * 2 !== area.unique.length) refuse('KEY_SIZE', privateField);
-    const [n, p] = [area.unique, sensitive.sensitive].map((bytes) => BigInt(`0x${Buffer.from(bytes).toString('hex')}`));
-    if (n === undefined || p === undefined || p < 2n || n % p !== 0n) refuse('BINDING', privateField);
-  } else if (area.type === 'ecc') {
-    const curve = area.parameters.curveID;
-    const isPair = isSupportedCurve(curve) && isEccPair(curve, sensitive.sensitive, area.unique.x, area.unique.y);
-    if (!isPair) refuse('BINDING', privateField);
-  } else if (nameAlg !== 'null') {
-    const expected = digest(nameAlg, sensitive.seedValue, sensitive.sensitive);
-    if (!bytesEqual(expected, area.unique)) refuse('BINDING', privateField);
-  }
+/** What it is loaded under: a parent, or a hierarchy alone. */
+export interface Placement {
+  readonly parent: LoadedObject | undefined;
+  readonly hierarchy: number;
+  readonly isExternal?: boolean;
 }
 
 export function loadedObject(
   publicArea: TPMT_PUBLIC,
   sensitive: TPMT_SENSITIVE | undefined,
-  parent: LoadedObject | undefined,
-  hierarchy: number,
-  isExternal = false,
+  { parent, hierarchy, isExternal = false }: Placement,
 ): LoadedObject {
   const name = objectName(publicArea);
-  const { nameAlg } = publicArea;
-  const above = parent?.qualifiedName ?? handleName(hierarchy);
-  const qualified = nameAlg === 'null' || isExternal ? name : qualifiedName(nameAlg, above, name);
-  return { publicArea, sensitive, name, qualifiedName: qualified, hierarchy, isExternal };
+  const isStClear = publicArea.objectAttributes.stClear === true || parent?.isStClear === true;
+  const qualified = isExternal
+    ? name
+    : qualifiedNameUnder(publicArea, name, parent?.qualifiedName ?? handleName(hierarchy));
+  return { publicArea, sensitive, name, qualifiedName: qualified, hierarchy, isExternal, isStClear };
 }
 
-const FIRST_TRANSIENT = 0x80000000;
-
-/** Puts an object into the first free slot. @throws {Refusal} `OBJECT_MEMORY` */
-export function addTransient(machine: Machine, object: LoadedObject): number {
-  const handle = freeHandle(machine);
-  machine.volatile.transients.set(handle, object);
-  return handle;
-}
-
-export function addSequence(machine: Machine, sequence: Sequence): number {
-  const handle = freeHandle(machine);
-  machine.volatile.sequences.set(handle, sequence);
-  return handle;
-}
-
-function freeHandle(machine: Machine): number {
-  requireSlot(machine);
-  const { transients, sequences } = machine.volatile;
-  let handle = FIRST_TRANSIENT;
-  while (transients.has(handle) || sequences.has(handle)) handle++;
-  return handle;
-}
-
-export function requireSlot({ volatile }: Machine): void {
-  if (volatile.transients.size + volatile.sequences.size >= MAX_TRANSIENT) refuse('OBJECT_MEMORY');
+export function qualifiedNameUnder({ nameAlg }: TPMT_PUBLIC, name: Uint8Array, above: Uint8Array): Uint8Array {
+  return nameAlg === 'null' ? name : qualifiedName(nameAlg, above, name);
 }

@@ -1,7 +1,7 @@
 /** Platform configuration registers: their attributes and values (Part 1, 17; Part 4, PCR.c; PC Client profile, 4.6). */
 import { digest, digestInfo } from '../../bytes/index.ts';
 import type { TPMI_ALG_HASH, TPML_PCR_SELECTION } from '../../tpm/index.ts';
-import { HASHES, PCR_COUNT } from './limits.ts';
+import { PCR_COUNT } from './limits.ts';
 import type { Machine } from './machine.ts';
 import type { Volatile } from './state.ts';
 
@@ -33,8 +33,9 @@ export function mayExtend(pcr: number, locality: number): boolean {
   return ((pcrAttributes(pcr).extendLocalities >> locality) & 1) === 1;
 }
 
+/** At locality 4 a dynamic launch resets PCRs, no command does (Part 4, PCR.c: PCRIsResetAllowed). */
 export function mayReset(pcr: number, locality: number): boolean {
-  return ((pcrAttributes(pcr).resetLocalities >> locality) & 1) === 1;
+  return locality !== 4 && ((pcrAttributes(pcr).resetLocalities >> locality) & 1) === 1;
 }
 
 /** PCRs of a dynamic launch: all ones until the launch resets them to zero. */
@@ -54,26 +55,38 @@ export function countedChanges(pcrs: readonly number[]): number {
   return pcrs.filter((pcr) => !isUncounted(pcr)).length;
 }
 
-/** The banks as TPM2_Startup(CLEAR) leaves them. */
-export function startBanks(allocation: readonly TPMI_ALG_HASH[]): Volatile['banks'] {
-  const inOrder = HASHES.filter((hash) => allocation.includes(hash));
+/** PCRs with a policy and an authorization value of their own, which they share. */
+export function isInGroup(pcr: number): boolean {
+  return pcr >= 20 && pcr <= 22;
+}
+
+/** The banks as TPM2_Startup(CLEAR) leaves them; of one in which no PCR is allocated there is nothing. */
+export function startBanks(allocation: TPML_PCR_SELECTION): Volatile['banks'] {
+  const allocated = allocation.filter(({ pcrs }) => pcrs.length > 0);
   return new Map(
-    inOrder.map((hash) => {
-      const { size } = digestInfo(hash);
-      return [hash, PCRS.map((pcr) => new Uint8Array(size).fill(isDynamic(pcr) ? 0xff : 0))];
+    allocated.map(({ hash, pcrs }) => {
+      const start = (pcr: number) => new Uint8Array(digestInfo(hash).size).fill(isDynamic(pcr) ? 0xff : 0);
+      return [hash, PCRS.map((pcr) => (pcrs.includes(pcr) ? start(pcr) : NOT_ALLOCATED))];
     }),
   );
 }
 
-export function setPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value: Uint8Array): void {
-  const bank = machine.volatile.banks.get(hash);
-  if (bank === undefined) return;
-  bank[pcr] = value;
+const NOT_ALLOCATED = new Uint8Array(0);
+
+/** Undefined for a PCR that is not allocated in this bank. */
+export function readPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number): Uint8Array | undefined {
+  const value = machine.volatile.banks.get(hash)?.[pcr];
+  return value === undefined || value.length === 0 ? undefined : value;
 }
 
-/** In a bank that is not allocated nothing happens; in one that is, the change counts (Part 4, PCR.c: PCRExtend). */
+export function setPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value: Uint8Array): void {
+  const bank = machine.volatile.banks.get(hash);
+  if (bank !== undefined && readPcr(machine, hash, pcr) !== undefined) bank[pcr] = value;
+}
+
+/** Where the PCR is not allocated nothing happens; where it is, the change counts (Part 4, PCR.c: PCRExtend). */
 export function extendPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, value: Uint8Array): void {
-  const old = machine.volatile.banks.get(hash)?.[pcr];
+  const old = readPcr(machine, hash, pcr);
   if (old === undefined) return;
   setPcr(machine, hash, pcr, digest(hash, old, value));
   pcrChanged(machine, pcr);
@@ -98,9 +111,8 @@ export function selectPcrs(
 ): SelectedDigests {
   const digests: Uint8Array[] = [];
   const selection = asked.map((select) => {
-    const bank = machine.volatile.banks.get(select.hash);
     const pcrs = select.pcrs.filter((pcr) => {
-      const value = bank?.[pcr];
+      const value = readPcr(machine, select.hash, pcr);
       if (value === undefined || digests.length >= max) return false;
       digests.push(value);
       return true;

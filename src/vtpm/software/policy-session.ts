@@ -24,14 +24,15 @@ export function resetPolicyDigest(session: Session): void {
   session.policyDigest = new Uint8Array(digestInfo(session.authHash).size);
 }
 
-/** Keeps the cpHash (or its like) that the policy asks for. @throws {Refusal} `CPHASH` where another is asked for already */
-export function requireHash(session: Session, kind: 'cpHash' | 'nameHash' | 'templateHash', hash: Uint8Array): void {
-  if (session.cpHashKind !== 'none') {
-    const isSame = session.cpHashKind === kind && bytesEqual(session.cpHash, hash);
-    if (!isSame) refuse('CPHASH');
-  }
+/** A policy asks for one hash of what the command is: of its parameters, of its Names, or of the template in it. */
+export function setHash(session: Session, kind: 'cpHash' | 'nameHash' | 'templateHash', hash: Uint8Array): void {
   session.cpHashKind = kind;
   session.cpHash = hash;
+}
+
+/** Whether the policy asks for this hash already. */
+export function isSetHash(session: Session, kind: Session['cpHashKind'], hash: Uint8Array): boolean {
+  return session.cpHashKind === kind && bytesEqual(session.cpHash, hash);
 }
 
 /** @throws {Refusal} `SIZE` where a digest has another length than the session's hash gives */
@@ -39,8 +40,13 @@ export function checkDigestSize(session: Session, hash: Uint8Array, field: strin
   if (hash.length !== digestInfo(session.authHash).size) refuse('SIZE', field);
 }
 
+/** From when time-outs count: the time of the nonce that the session has. */
+export function startTime({ permanent, volatile }: Machine) {
+  return { startTime: volatile.time, timeEpoch: permanent.timeEpoch } as const satisfies Partial<Session>;
+}
+
 /** What a policy session begins with, and goes back to by TPM2_PolicyRestart and after it has authorized a command. */
-export function freshPolicy(machine: Machine, authHash: Session['authHash']) {
+export function freshPolicy(authHash: Session['authHash']) {
   return {
     policyDigest: new Uint8Array(digestInfo(authHash).size),
     commandCode: 0,
@@ -49,7 +55,7 @@ export function freshPolicy(machine: Machine, authHash: Session['authHash']) {
     pcrUpdateCounter: 0,
     isAuthValueNeeded: false,
     isPasswordNeeded: false,
-    startTime: machine.time,
+    isPhysicalPresenceNeeded: false,
     timeout: 0n,
     locality: 0,
     nvWritten: 'unchecked',

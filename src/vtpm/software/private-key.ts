@@ -1,22 +1,21 @@
 /** The crypto library's private key of a loaded object, made when it is first needed. */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { padNumber } from '../../tpm/index.ts';
-import { eccPoint, rsaNumbers } from './key-generation.ts';
+import type { TPMT_PUBLIC } from '../../tpm/index.ts';
+import { CURVES } from './curves.ts';
+import { hasNodeKeys, JWK_CURVES, multiply, toBigInt, toBytes } from './ecc.ts';
+import { rsaNumbers } from './key-generation.ts';
 import { refuse } from './refusal.ts';
 import type { LoadedObject } from './state.ts';
-
-const JWK_CURVES = { p256: 'P-256', p384: 'P-384', p521: 'P-521' } as const;
 
 /** Keys live as long as the object they belong to. */
 const keys = new WeakMap<LoadedObject, KeyObject>();
 
 const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
 
-export function isSupportedCurve(curve: string): curve is keyof typeof JWK_CURVES {
-  return Object.hasOwn(JWK_CURVES, curve);
-}
-
-/** @throws {Refusal} `BINDING` where the private part does not fit the public part, `KEY` where there is none */
+/**
+ * Of an RSA key, or an ECC key on a curve that node:crypto has.
+ * @throws {Refusal} `BINDING` where the private part does not fit the public part, `KEY` where there is none
+ */
 export function privateKey(object: LoadedObject): KeyObject {
   const known = keys.get(object);
   if (known !== undefined) return known;
@@ -27,32 +26,31 @@ export function privateKey(object: LoadedObject): KeyObject {
 
 function importKey({ publicArea, sensitive }: LoadedObject): KeyObject {
   if (publicArea.type === 'rsa' && sensitive?.sensitiveType === 'rsa') {
-    const exponent = publicArea.parameters.exponent || 65537;
-    const numbers = rsaNumbers(publicArea.unique, sensitive.sensitive, BigInt(exponent));
-    if (numbers === undefined) return refuse('BINDING');
-    const fields = Object.entries(numbers).map(([name, value]) => [name, base64url(value)]);
-    const e = base64url(
-      Buffer.from(
-        exponent
-          .toString(16)
-          .padStart(8, '0')
-          .replace(/^(00)+/, ''),
-        'hex',
-      ),
-    );
-    return imported({ kty: 'RSA', n: base64url(publicArea.unique), e, ...Object.fromEntries(fields) });
+    return imported(rsaJwk(publicArea, sensitive.sensitive));
   }
   if (publicArea.type === 'ecc' && sensitive?.sensitiveType === 'ecc') {
-    const curve = publicArea.parameters.curveID;
-    if (!isSupportedCurve(curve)) return refuse('CURVE');
-    const size = { p256: 32, p384: 48, p521: 66 }[curve];
-    const [x, y, d] = [publicArea.unique.x, publicArea.unique.y, sensitive.sensitive].map((number) =>
-      padNumber(number, size),
-    );
-    if (x === undefined || y === undefined || d === undefined) return refuse('BINDING');
-    return imported({ kty: 'EC', crv: JWK_CURVES[curve], x: base64url(x), y: base64url(y), d: base64url(d) });
+    return imported(eccJwk(publicArea, sensitive.sensitive));
   }
   return refuse('KEY');
+}
+
+type Area<T extends TPMT_PUBLIC['type']> = Extract<TPMT_PUBLIC, { type: T }>;
+
+function rsaJwk({ parameters, unique }: Area<'rsa'>, prime: Uint8Array): Record<string, string> {
+  const exponent = BigInt(parameters.exponent || 65537);
+  const numbers = rsaNumbers(unique, prime, exponent) ?? refuse('BINDING');
+  const e = toBytes(exponent, Math.ceil(exponent.toString(16).length / 2));
+  const fields = Object.entries(numbers).map(([name, value]) => [name, base64url(value)]);
+  return { kty: 'RSA', n: base64url(unique), e: base64url(e), ...Object.fromEntries(fields) };
+}
+
+/** The public point is computed: that of an object without a Name need not be the scalar's. */
+function eccJwk({ parameters }: Area<'ecc'>, scalar: Uint8Array): Record<string, string> {
+  const curve = parameters.curveID;
+  if (!hasNodeKeys(curve)) return refuse('CURVE');
+  const { x, y } = multiply(curve, scalar) ?? refuse('BINDING');
+  const d = toBytes(toBigInt(scalar), CURVES[curve].size);
+  return { kty: 'EC', crv: JWK_CURVES[curve], x: base64url(x), y: base64url(y), d: base64url(d) };
 }
 
 function imported(key: Record<string, string>): KeyObject {
@@ -60,16 +58,5 @@ function imported(key: Record<string, string>): KeyObject {
     return createPrivateKey({ key, format: 'jwk' });
   } catch {
     return refuse('BINDING');
-  }
-}
-
-/** Whether the private scalar's point is the public point. */
-export function isEccPair(curve: keyof typeof JWK_CURVES, d: Uint8Array, x: Uint8Array, y: Uint8Array): boolean {
-  try {
-    const size = { p256: 32, p384: 48, p521: 66 }[curve];
-    const point = eccPoint(curve, padNumber(d, size));
-    return point.x.equals(padNumber(x, size)) && point.y.equals(padNumber(y, size));
-  } catch {
-    return false;
   }
 }

@@ -1,108 +1,118 @@
-/** How a TPM wraps what leaves it: HMAC around AES-CFB, keys from a seed (Part 1, 22 to 24). */
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
-import { ByteReader, bytesEqual, type DigestAlgorithm, digestInfo } from '../../bytes/index.ts';
+/** How a TPM wraps what leaves it: an HMAC around CFB, both keys from a seed (Part 1, 22 to 24; Part 4, Object_spt.c). */
+import { createHmac } from 'node:crypto';
+import { bytesEqual, type DigestAlgorithm, digestInfo } from '../../bytes/index.ts';
 import {
   encode,
   KDFa,
+  ProfiledReader,
   TPM2B_DIGEST,
   TPM2B_IV,
   TPM2B_SENSITIVE,
-  type TPMT_PUBLIC,
-  type TPMT_SENSITIVE,
+  TPMT_SENSITIVE,
+  trimAuth,
 } from '../../tpm/index.ts';
-import { refuse } from './refusal.ts';
+import { PROFILE } from './profile.ts';
+import { refuse, refusedAs, unmarshal } from './refusal.ts';
 import type { LoadedObject } from './state.ts';
+import { type BlockCipher, blockSize, cipherOf, cryptCfb } from './symmetric.ts';
 
 const NONE = new Uint8Array(0);
-const IV_SIZE = 16;
 
-/** What a storage parent protects its children with. */
+/** Hash and cipher of a storage key, and the seed of the keys for both. */
 export interface Protector {
   readonly nameAlg: DigestAlgorithm;
   readonly seed: Uint8Array;
-  readonly keyBits: number;
+  readonly cipher: BlockCipher;
 }
 
-/** The symmetric definition of a storage key; undefined for anything else. */
-export function storageKeyBits(area: TPMT_PUBLIC): number | undefined {
-  const symmetric =
-    area.type === 'rsa' || area.type === 'ecc'
-      ? area.parameters.symmetric
-      : area.type === 'symcipher'
-        ? area.parameters.sym
-        : undefined;
-  if (symmetric?.algorithm !== 'aes') return undefined;
-  // A symmetric parent may leave its mode open: children are protected in CFB all the same (libtpms, Object_spt.c).
-  const isOpen = area.type === 'symcipher' && symmetric.mode === 'null';
-  return symmetric.mode === 'cfb' || isOpen ? symmetric.keyBits : undefined;
+/** With its own seed a storage parent protects its children. @throws {Refusal} `TYPE` for an object that is no storage key */
+export function protectorOf(key: LoadedObject, field: string): Protector {
+  const { publicArea, sensitive } = key;
+  if (publicArea.type === 'keyedhash' || publicArea.nameAlg === 'null') return refuse('TYPE', field);
+  const symmetric = publicArea.type === 'symcipher' ? publicArea.parameters.sym : publicArea.parameters.symmetric;
+  const cipher = cipherOf(symmetric) ?? refuse('TYPE', field);
+  return { nameAlg: publicArea.nameAlg, seed: sensitive?.seedValue ?? NONE, cipher };
 }
 
-/** Restricted decryption keys are parents (Part 1, 23.2). @throws {Refusal} `TYPE` for an object that is none */
-export function protectorOf(parent: LoadedObject, field: string): Protector {
-  const { publicArea, sensitive } = parent;
-  const { restricted, decrypt } = publicArea.objectAttributes;
-  const keyBits = storageKeyBits(publicArea);
-  const isParent = restricted === true && decrypt === true && sensitive !== undefined && keyBits !== undefined;
-  if (!isParent || publicArea.nameAlg === 'null') return refuse('TYPE', field);
-  return { nameAlg: publicArea.nameAlg, seed: sensitive.seedValue, keyBits };
-}
-
-function symmetricKey({ nameAlg, seed, keyBits }: Protector, name: Uint8Array): Buffer {
-  return KDFa(nameAlg, seed, 'STORAGE', name, NONE, keyBits);
-}
-
-export function integrity({ nameAlg, seed }: Protector, name: Uint8Array, ...data: readonly Uint8Array[]): Buffer {
+function integrity({ nameAlg, seed }: Protector, name: Uint8Array, data: Uint8Array): Buffer {
   const { size, opensslName } = digestInfo(nameAlg);
-  const hmac = createHmac(opensslName, KDFa(nameAlg, seed, 'INTEGRITY', NONE, NONE, size * 8));
-  for (const part of data) hmac.update(part);
-  return hmac.update(name).digest();
+  const key = KDFa(nameAlg, seed, 'INTEGRITY', NONE, NONE, size * 8);
+  return createHmac(opensslName, key).update(data).update(name).digest();
 }
 
-export function encryptCfb(protector: Protector, name: Uint8Array, iv: Uint8Array, data: Uint8Array): Buffer {
-  return createCipheriv(`aes-${protector.keyBits}-cfb`, symmetricKey(protector, name), iv).update(data);
-}
-
-export function decryptCfb(protector: Protector, name: Uint8Array, iv: Uint8Array, data: Uint8Array): Buffer {
-  return createDecipheriv(`aes-${protector.keyBits}-cfb`, symmetricKey(protector, name), iv).update(data);
-}
-
-/** Part 1, 22.2–22.4: integrity HMAC ‖ IV ‖ encrypted TPM2B_SENSITIVE. */
-export function wrapSensitive(
-  protector: Protector,
+/** The mode that a parent names is for its own use: what it protects is in CFB. */
+function crypt(
+  direction: 'encrypt' | 'decrypt',
+  { nameAlg, seed, cipher }: Protector,
   name: Uint8Array,
-  sensitive: TPMT_SENSITIVE,
-  random: (size: number) => Uint8Array,
+  data: Uint8Array,
+  iv: Uint8Array | undefined,
 ): Buffer {
-  const iv = random(IV_SIZE);
-  const encrypted = encryptCfb(protector, name, iv, encode(TPM2B_SENSITIVE, sensitive));
-  const iv2b = encode(TPM2B_IV, iv);
-  const outer = encode(TPM2B_DIGEST, integrity(protector, name, iv2b, encrypted));
-  return Buffer.concat([outer, iv2b, encrypted]);
+  return cryptCfb(direction, cipher, KDFa(nameAlg, seed, 'STORAGE', name, NONE, cipher.keyBits), data, iv);
 }
 
-/** @throws {Refusal} `INTEGRITY` for a blob that this parent did not make for this Name, `SIZE` for one that is cut */
-export function unwrapSensitive(
+/** Integrity HMAC ‖ IV ‖ encrypted data. @param iv none where the seed is for this one use (Part 1, 23.3.2.4 and 24.4) */
+export function outerWrap(protector: Protector, name: Uint8Array, data: Uint8Array, iv?: Uint8Array): Buffer {
+  const encrypted = crypt('encrypt', protector, name, data, iv);
+  const whole = iv === undefined ? encrypted : Buffer.concat([encode(TPM2B_IV, iv), encrypted]);
+  return Buffer.concat([encode(TPM2B_DIGEST, integrity(protector, name, whole)), whole]);
+}
+
+/** @throws {Refusal} `INTEGRITY` for what was not wrapped by this protector for this Name, or as it unmarshals */
+export function outerUnwrap(
   protector: Protector,
   name: Uint8Array,
   blob: Uint8Array,
   field: string,
-): TPMT_SENSITIVE {
-  const { outer, iv, iv2b, encrypted } = splitBlob(blob, field);
-  if (!bytesEqual(outer, integrity(protector, name, iv2b, encrypted))) return refuse('INTEGRITY', field);
-  const plain = new ByteReader(decryptCfb(protector, name, iv, encrypted));
-  return TPM2B_SENSITIVE.read(plain) ?? refuse('SENSITIVE');
+  hasIv: boolean,
+): Buffer {
+  const reader = new ProfiledReader(blob, PROFILE);
+  const expected = unmarshal(field, () => TPM2B_DIGEST.read(reader));
+  if (!bytesEqual(expected, integrity(protector, name, blob.subarray(reader.offset)))) refuse('INTEGRITY', field);
+  const iv = hasIv ? unmarshal(field, () => TPM2B_IV.read(reader)) : undefined;
+  if (iv !== undefined && iv.length !== blockSize(protector.cipher)) refuse('VALUE', field);
+  return crypt('decrypt', protector, name, reader.rest(), iv);
 }
 
-function splitBlob(blob: Uint8Array, field: string) {
-  try {
-    const reader = new ByteReader(blob);
-    const outer = TPM2B_DIGEST.read(reader);
-    const start = reader.offset;
-    const iv = TPM2B_IV.read(reader);
-    const iv2b = blob.subarray(start, reader.offset);
-    if (iv.length !== IV_SIZE) return refuse('SIZE', field);
-    return { outer, iv, iv2b, encrypted: reader.rest() };
-  } catch {
-    return refuse('SIZE', field);
-  }
+/** Its authorization value as long as its Name's digest: the size shall tell nothing (Part 4, MarshalSensitive). */
+export function marshalSensitive(sensitive: TPMT_SENSITIVE, nameAlg: DigestAlgorithm | 'null'): Uint8Array {
+  const size = nameAlg === 'null' ? sensitive.authValue.length : digestInfo(nameAlg).size;
+  const authValue = Buffer.concat([sensitive.authValue], size);
+  return encode(TPM2B_SENSITIVE, { ...sensitive, authValue });
+}
+
+/** An object that was wrapped by its parent: TPM2B_PRIVATE. */
+export interface Wrapping {
+  readonly protector: Protector;
+  readonly name: Uint8Array;
+}
+
+/** SensitiveToPrivate. @param nameAlg of the object */
+export function wrapSensitive(
+  { protector, name }: Wrapping,
+  sensitive: TPMT_SENSITIVE,
+  nameAlg: DigestAlgorithm | 'null',
+  random: (size: number) => Uint8Array,
+): Buffer {
+  return outerWrap(protector, name, marshalSensitive(sensitive, nameAlg), random(blockSize(protector.cipher)));
+}
+
+/** TPM2B_SENSITIVE with nothing behind it. @throws {Refusal} `SIZE`, or as it unmarshals */
+export function unmarshalSensitive(bytes: Uint8Array, field: string): TPMT_SENSITIVE {
+  const reader = new ProfiledReader(bytes, PROFILE);
+  const size = unmarshal(field, () => reader.u16be('size'));
+  if (size !== reader.remaining) refuse('SIZE', field);
+  const sensitive = unmarshal(field, () => TPMT_SENSITIVE.read(reader));
+  if (reader.remaining > 0) refuse('SIZE', field);
+  return { ...sensitive, authValue: trimAuth(sensitive.authValue) };
+}
+
+/**
+ * PrivateToSensitive.
+ * @throws {Refusal} `INTEGRITY` for a blob that this parent did not make for this Name, `SENSITIVE` for one that holds no
+ *   sensitive area
+ */
+export function unwrapSensitive({ protector, name }: Wrapping, blob: Uint8Array, field: string): TPMT_SENSITIVE {
+  const plain = outerUnwrap(protector, name, blob, field, true);
+  return refusedAs('SENSITIVE', field, () => unmarshalSensitive(plain, field));
 }

@@ -1,5 +1,5 @@
 /** How a command's actions say no: a response code and the field that it is about. */
-import { type AnyCommand, type ResponseCodeName, rcWith, TPM_RC } from '../../tpm/index.ts';
+import { type AnyCommand, inField, type ResponseCodeName, rcWith, TPM_RC, TpmParseError } from '../../tpm/index.ts';
 
 /** Raised within the engine only; `execute` answers with its response code. */
 export class Refusal extends Error {
@@ -17,6 +17,34 @@ export class Refusal extends Error {
 /** Ends the command. @param field the handle or parameter at fault: its number goes into a format-one code */
 export function refuse(name: ResponseCodeName, field?: string): never {
   throw new Refusal(TPM_RC[name], field);
+}
+
+/** Runs an action whose refusals are about `field` where they name none. */
+export function about<T>(field: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw error instanceof Refusal && error.field === undefined ? new Refusal(error.rc, field) : error;
+  }
+}
+
+/** Runs an action of whose refusals the caller shall learn no more than this. */
+export function refusedAs<T>(name: ResponseCodeName, field: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw error instanceof Refusal ? new Refusal(TPM_RC[name], field) : error;
+  }
+}
+
+/** A structure inside a buffer is refused as the parameter that holds it would be. */
+export function unmarshal<T>(field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const placed = inField(error, field);
+    throw placed instanceof TpmParseError ? new Refusal(placed.rc, field) : error;
+  }
 }
 
 /** The response code with the number of the handle or parameter that `field` names (Part 1, 39.4). */

@@ -1,4 +1,4 @@
-/** RSA encodings over a digest that is given: RFC 8017, 9.1 (PSS) and 9.2 (PKCS #1 v1.5). */
+/** RSA encodings: RFC 8017, 9.1 (PSS) and 9.2 (PKCS #1 v1.5) over a digest that is given, 7.1 (OAEP) and 7.2 of messages. */
 import { bytesEqual, type DigestAlgorithm, digest, digestInfo } from '../../bytes/index.ts';
 
 /** DER of DigestInfo up to the digest (RFC 8017, 9.2, note 1). */
@@ -49,4 +49,28 @@ export function isPssEncoding(algorithm: DigestAlgorithm, hashed: Uint8Array, en
   const one = db.findIndex((byte) => byte !== 0);
   if (one < 0 || db[one] !== 1) return false;
   return bytesEqual(h, digest(algorithm, Buffer.alloc(8), hashed, db.subarray(one + 1)));
+}
+
+// --- messages ---------------------------------------------------------------------------------------------------------
+
+/** RFC 8017, 7.2.2: 00 02, at least eight bytes that are not zero, 00, the message. Undefined for anything else. */
+export function pkcs1Message(encoded: Uint8Array): Uint8Array | undefined {
+  const end = encoded.indexOf(0, 2);
+  return encoded[0] === 0 && encoded[1] === 2 && end >= 10 ? encoded.subarray(end + 1) : undefined;
+}
+
+/** RFC 8017, 7.1.2. Undefined for what was not encoded with this hash and label. */
+export function oaepMessage(
+  algorithm: DigestAlgorithm,
+  encoded: Uint8Array,
+  label: Uint8Array,
+): Uint8Array | undefined {
+  const { size } = digestInfo(algorithm);
+  if (encoded.length < 2 * size + 2 || encoded[0] !== 0) return undefined;
+  const masked = encoded.subarray(1 + size);
+  const seed = xor(encoded.subarray(1, 1 + size), mgf1(algorithm, masked, size));
+  const db = xor(masked, mgf1(algorithm, seed, masked.length));
+  if (!bytesEqual(db.subarray(0, size), digest(algorithm, label))) return undefined;
+  const one = db.findIndex((byte, i) => i >= size && byte !== 0);
+  return one >= 0 && db[one] === 1 ? db.subarray(one + 1) : undefined;
 }

@@ -1,54 +1,79 @@
-/** Recovering a secret that was shared with one of this TPM's keys (Part 1, B.10.3 and C.6.2). */
-import { constants, diffieHellman, privateDecrypt } from 'node:crypto';
+/** Secrets that are shared with an asymmetric key (Part 1, B.10 and C.6; Part 4, CryptSecretEncrypt, CryptSecretDecrypt). */
 import { digestInfo } from '../../bytes/index.ts';
 import {
-  curveSize,
-  decode,
+  encode,
+  isAsymmetric,
   KDFe,
-  padNumber,
-  publicKeyOf,
+  ProfiledReader,
   type SecretLabel,
+  type SharedSecret,
   TPMS_ECC_POINT,
-  type TPMT_PUBLIC,
+  type TPMT_RSA_DECRYPT,
 } from '../../tpm/index.ts';
-import { privateKey } from './private-key.ts';
-import { Refusal, refuse } from './refusal.ts';
+import { CURVES } from './curves.ts';
+import { isOnCurve, multiply, toBigInt, toBytes } from './ecc.ts';
+import { eccKey } from './key-generation.ts';
+import { PROFILE } from './profile.ts';
+import { about, refuse, unmarshal } from './refusal.ts';
+import { type RsaArea, rsaDecrypt, rsaEncrypt } from './rsa.ts';
 import type { LoadedObject } from './state.ts';
 
-/** @param field the parameter that holds the secret @throws {Refusal} `VALUE` where it does not decrypt */
-export function recoverSecret(key: LoadedObject, label: SecretLabel, secret: Uint8Array, field: string): Uint8Array {
-  const { publicArea } = key;
-  try {
-    if (publicArea.type === 'rsa') return recoverRsa(key, label, secret);
-    if (publicArea.type === 'ecc') return recoverEcc(key, publicArea, label, secret);
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    return refuse(publicArea.type === 'ecc' ? 'ECC_POINT' : 'VALUE', field);
+type Random = (size: number) => Uint8Array;
+
+/** OAEP's label ends with its NUL. */
+const oaepLabel = (label: SecretLabel): Uint8Array => Buffer.from(`${label}\0`, 'latin1');
+
+/** A fresh secret that only the holder of the private key can recover; the public area is enough. */
+export function shareWith({ publicArea }: LoadedObject, label: SecretLabel, random: Random): SharedSecret {
+  const { nameAlg } = publicArea;
+  if (nameAlg === 'null') return refuse('HASH');
+  const { size } = digestInfo(nameAlg);
+  if (!isAsymmetric(publicArea)) return refuse('TYPE');
+  if (publicArea.type === 'rsa') {
+    const seed = random(size);
+    const scheme = { scheme: 'oaep', hashAlg: nameAlg } as const;
+    return { seed, secret: rsaEncrypt(publicArea, scheme, seed, oaepLabel(label)) };
   }
-  return refuse('KEY', field);
+  const { curveID } = publicArea.parameters;
+  if (!isOnCurve(curveID, publicArea.unique)) return refuse('KEY');
+  const { d, x, y } = eccKey(curveID, (count) => Buffer.from(random(count)));
+  const shared = multiply(curveID, d, publicArea.unique) ?? refuse('KEY');
+  const seed = KDFe(nameAlg, shared.x, label, x, padded(curveID, publicArea.unique.x), size * 8);
+  return { seed, secret: encode(TPMS_ECC_POINT, { x, y }) };
 }
 
-function recoverRsa(key: LoadedObject, label: SecretLabel, secret: Uint8Array): Uint8Array {
-  const { nameAlg } = key.publicArea;
-  if (nameAlg === 'null') return refuse('KEY');
-  const { opensslName } = digestInfo(nameAlg);
-  const oaepLabel = Buffer.from(`${label}\0`, 'latin1');
-  const padding = constants.RSA_PKCS1_OAEP_PADDING;
-  return privateDecrypt({ key: privateKey(key), padding, oaepHash: opensslName, oaepLabel }, secret);
+function padded(curve: keyof typeof CURVES, coordinate: Uint8Array): Uint8Array {
+  const { size, p } = CURVES[curve];
+  return toBytes(toBigInt(coordinate) % p, size);
 }
 
-function recoverEcc(
+/** @param field the parameter that holds the secret @throws {Refusal} where it does not decrypt */
+export function recoverSecret(key: LoadedObject, label: SecretLabel, secret: Uint8Array, field: string): Uint8Array {
+  const { publicArea, sensitive } = key;
+  if (publicArea.type === 'rsa') return recoverRsa(key, publicArea, label, secret, field);
+  if (publicArea.type !== 'ecc' || sensitive === undefined) return refuse('KEY', field);
+  const { nameAlg, parameters, unique } = publicArea;
+  if (nameAlg === 'null') return refuse('HASH', field);
+  const { curveID } = parameters;
+  const ephemeral = unmarshal(field, () => TPMS_ECC_POINT.read(new ProfiledReader(secret, PROFILE)));
+  if (!isOnCurve(curveID, ephemeral)) refuse('ECC_POINT', field);
+  const shared = multiply(curveID, sensitive.sensitive, ephemeral) ?? refuse('NO_RESULT');
+  const [x, ownX] = [padded(curveID, ephemeral.x), padded(curveID, unique.x)];
+  return KDFe(nameAlg, shared.x, label, x, ownX, digestInfo(nameAlg).size * 8);
+}
+
+/** The key's own scheme has to be OAEP, or left open. */
+function recoverRsa(
   key: LoadedObject,
-  publicArea: Extract<TPMT_PUBLIC, { type: 'ecc' }>,
+  { nameAlg, parameters }: RsaArea,
   label: SecretLabel,
   secret: Uint8Array,
+  field: string,
 ): Uint8Array {
-  const { nameAlg, parameters, unique } = publicArea;
-  if (nameAlg === 'null') return refuse('KEY');
-  const size = curveSize(parameters.curveID);
-  const ephemeral = decode(TPMS_ECC_POINT, secret);
-  const publicKey = publicKeyOf({ ...publicArea, unique: ephemeral });
-  const z = padNumber(diffieHellman({ privateKey: privateKey(key), publicKey }), size);
-  const bits = digestInfo(nameAlg).size * 8;
-  return KDFe(nameAlg, z, label, padNumber(ephemeral.x, size), padNumber(unique.x, size), bits);
+  const own = parameters.scheme;
+  const hashAlg = own.scheme === 'null' ? nameAlg : own.scheme === 'oaep' ? own.hashAlg : 'null';
+  if (hashAlg === 'null') return refuse('SCHEME', field);
+  const scheme: TPMT_RSA_DECRYPT = { scheme: 'oaep', hashAlg };
+  const seed = about(field, () => rsaDecrypt(key, scheme, secret, oaepLabel(label)));
+  return seed.length <= digestInfo(hashAlg).size ? seed : refuse('VALUE', field);
 }

@@ -1,113 +1,159 @@
-/** Signatures by loaded keys (Part 1, B.5–B.7 and C.4; Part 4, CryptUtil.c). */
-import { constants, createHmac, type KeyObject, privateDecrypt, sign as signMessage } from 'node:crypto';
-import { createRequire } from 'node:module';
-import type * as Nist from '@noble/curves/nist.js';
-import { digestInfo } from '../../bytes/index.ts';
-import { padNumber, type TPMT_SIG_SCHEME, type TPMT_SIGNATURE } from '../../tpm/index.ts';
-import { isSupportedCurve, privateKey } from './private-key.ts';
+/** Signatures by loaded keys over a digest (Part 1, B.5 to B.7 and C.4; Part 4, CryptUtil.c: CryptSign). */
+import { createHmac } from 'node:crypto';
+import { ByteReader, digestInfo } from '../../bytes/index.ts';
+import { type EcdsaSigner, ecdsaSigner } from '../../sys/index.ts';
+import type { TPMT_PUBLIC, TPMT_SIG_SCHEME, TPMT_SIGNATURE } from '../../tpm/index.ts';
+import { CURVES } from './curves.ts';
+import { hasNodeKeys, toBigInt, toBytes } from './ecc.ts';
+import { type Halves, signEcdaa, signEcdsa, signSchnorr, signSm2 } from './ecc-signatures.ts';
+import { committedScalar, endCommit } from './ephemeral.ts';
+import type { Machine } from './machine.ts';
+import { privateKey } from './private-key.ts';
 import { refuse } from './refusal.ts';
+import { rsaPrivate } from './rsa.ts';
 import { emsaPkcs1, emsaPss } from './rsa-padding.ts';
 import type { LoadedObject } from './state.ts';
 
-/** A scheme that this TPM signs with. */
-export type SigningScheme = Extract<TPMT_SIG_SCHEME, { scheme: 'rsassa' | 'rsapss' | 'ecdsa' | 'hmac' }>;
+/** One that is chosen. */
+export type SigningScheme = Exclude<TPMT_SIG_SCHEME, { scheme: 'null' }>;
 
-type SchemeName = TPMT_SIG_SCHEME['scheme'];
-const SCHEMES_OF: Readonly<Record<string, readonly SchemeName[]>> = {
-  rsa: ['rsassa', 'rsapss'],
-  ecc: ['ecdsa'],
-  keyedhash: ['hmac'],
-};
-
-function isSigning(scheme: TPMT_SIG_SCHEME): scheme is SigningScheme {
-  return ['rsassa', 'rsapss', 'ecdsa', 'hmac'].includes(scheme.scheme);
+/** Part 4, IsSigningObject. */
+export function isSigningKey({ publicArea }: LoadedObject): boolean {
+  return publicArea.objectAttributes.sign === true && publicArea.type !== 'symcipher';
 }
 
-/** The key's own scheme; undefined for a key without one. */
+/** The key's own scheme; undefined for a key that leaves it open. */
 function ownScheme({ publicArea }: LoadedObject): SigningScheme | undefined {
   if (publicArea.type === 'symcipher') return undefined;
   const { scheme } = publicArea.parameters;
-  if (scheme.scheme === 'rsassa' || scheme.scheme === 'rsapss' || scheme.scheme === 'ecdsa') return scheme;
-  return scheme.scheme === 'hmac' ? scheme : undefined;
+  switch (scheme.scheme) {
+    case 'rsassa':
+    case 'rsapss':
+    case 'ecdsa':
+    case 'ecdaa':
+    case 'ecschnorr':
+    case 'sm2':
+    case 'hmac':
+      return scheme;
+    default:
+      return undefined;
+  }
+}
+
+/** Of ECDAA the caller has to say which commitment is used. */
+function isSplit({ scheme }: SigningScheme): boolean {
+  return scheme === 'ecdaa';
 }
 
 /**
- * The scheme to sign with: the key's own, else the caller's (Part 4, CryptSelectSignScheme).
- * @throws {Refusal} `SCHEME` where the two differ or neither is one that fits the key
+ * The scheme to sign with: the key's own, or the caller's where the key leaves it open (Part 4, CryptSelectSignScheme).
+ * Whether the key can sign so, shows when it does.
+ *
+ * @throws {Refusal} `SCHEME` where there is none, or the two differ
  */
 export function selectScheme(key: LoadedObject, asked: TPMT_SIG_SCHEME, field: string): SigningScheme {
+  if (key.publicArea.type === 'symcipher') return refuse('SCHEME', field);
   const own = ownScheme(key);
-  if (own !== undefined) {
-    const isSame = asked.scheme === own.scheme && 'hashAlg' in asked && asked.hashAlg === own.hashAlg;
-    return asked.scheme === 'null' || isSame ? own : refuse('SCHEME', field);
-  }
-  const fits = SCHEMES_OF[key.publicArea.type]?.includes(asked.scheme) === true;
-  return fits && isSigning(asked) ? asked : refuse('SCHEME', field);
+  if (asked.scheme === 'null') return own === undefined || isSplit(own) ? refuse('SCHEME', field) : own;
+  const isOwn = own === undefined || (own.scheme === asked.scheme && own.hashAlg === asked.hashAlg);
+  return isOwn ? asked : refuse('SCHEME', field);
 }
 
-/** Signs a message. */
-export function signData(key: LoadedObject, scheme: SigningScheme, message: Uint8Array): TPMT_SIGNATURE {
-  const { hashAlg } = scheme;
-  const { opensslName } = digestInfo(hashAlg);
-  if (scheme.scheme === 'hmac') return hmacSignature(key, hashAlg, message);
-  const privateHalf = privateKey(key);
-  if (scheme.scheme === 'ecdsa') {
-    const signature = signMessage(opensslName, message, { key: privateHalf, dsaEncoding: 'ieee-p1363' });
-    return ecdsaSignature(hashAlg, signature);
-  }
-  const padding = scheme.scheme === 'rsapss' ? constants.RSA_PKCS1_PSS_PADDING : constants.RSA_PKCS1_PADDING;
-  const saltLength = constants.RSA_PSS_SALTLEN_DIGEST;
-  const sig = signMessage(opensslName, message, { key: privateHalf, padding, saltLength });
-  return { sigAlg: scheme.scheme, hash: hashAlg, sig };
-}
-
-function hmacSignature(
-  { sensitive }: LoadedObject,
-  hashAlg: SigningScheme['hashAlg'],
-  message: Uint8Array,
-): TPMT_SIGNATURE {
-  if (sensitive?.sensitiveType !== 'keyedhash') return refuse('KEY');
-  const { opensslName } = digestInfo(hashAlg);
-  const hmac = createHmac(opensslName, sensitive.sensitive).update(message).digest();
-  return { sigAlg: 'hmac', hmac: { hashAlg, digest: hmac } };
-}
-
-function ecdsaSignature(hash: SigningScheme['hashAlg'], signature: Uint8Array): TPMT_SIGNATURE {
-  const half = signature.length / 2;
-  return { sigAlg: 'ecdsa', hash, signatureR: signature.subarray(0, half), signatureS: signature.subarray(half) };
-}
-
-/** Signs a digest that is given, whose length is the scheme's hash's. */
+/** @throws {Refusal} `SCHEME` for a scheme that the key's type does not have; `VALUE` for a commitment that is not open */
 export function signDigest(
+  machine: Machine,
   key: LoadedObject,
   scheme: SigningScheme,
   hashed: Uint8Array,
-  random: (size: number) => Uint8Array,
 ): TPMT_SIGNATURE {
-  const { hashAlg } = scheme;
-  if (scheme.scheme === 'hmac') return hmacSignature(key, hashAlg, hashed);
-  if (scheme.scheme === 'ecdsa') return ecdsaSignature(hashAlg, ecdsaOverDigest(key, hashed));
   const { publicArea } = key;
-  if (publicArea.type !== 'rsa') return refuse('KEY');
-  const encoded =
-    scheme.scheme === 'rsassa'
-      ? emsaPkcs1(hashAlg, hashed, publicArea.unique.length)
-      : emsaPss(hashAlg, hashed, publicArea.unique.length, random(hashed.length));
-  return { sigAlg: scheme.scheme, hash: hashAlg, sig: rawRsa(privateKey(key), encoded) };
+  if (publicArea.type === 'rsa' && (scheme.scheme === 'rsassa' || scheme.scheme === 'rsapss')) {
+    const encoded = encodeForRsa(scheme, hashed, publicArea.unique.length, machine.random);
+    return { sigAlg: scheme.scheme, hash: scheme.hashAlg, sig: rsaPrivate(key, encoded) };
+  }
+  if (publicArea.type === 'keyedhash' && scheme.scheme === 'hmac') return hmacSignature(key, scheme.hashAlg, hashed);
+  if (publicArea.type !== 'ecc') return refuse('SCHEME');
+  switch (scheme.scheme) {
+    case 'ecdsa':
+    case 'ecdaa':
+    case 'ecschnorr':
+    case 'sm2':
+      return { sigAlg: scheme.scheme, hash: scheme.hashAlg, ...eccHalves(machine, key, publicArea, scheme, hashed) };
+    default:
+      return refuse('SCHEME');
+  }
 }
 
-/** m^d mod n: "decryption" without padding is the private operation. */
-export function rawRsa(key: KeyObject, message: Uint8Array): Buffer {
-  return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, message);
+type RsaScheme = Extract<SigningScheme, { scheme: 'rsassa' | 'rsapss' }>;
+type EccScheme = Extract<SigningScheme, { scheme: 'ecdsa' | 'ecdaa' | 'ecschnorr' | 'sm2' }>;
+
+/** The salt is as long as the digest, or as the modulus lets it be (Part 1, B.7). */
+function encodeForRsa(
+  { scheme, hashAlg }: RsaScheme,
+  hashed: Uint8Array,
+  size: number,
+  random: Machine['random'],
+): Uint8Array {
+  if (hashed.length !== digestInfo(hashAlg).size) refuse('VALUE');
+  if (scheme === 'rsassa') return emsaPkcs1(hashAlg, hashed, size);
+  const saltSize = Math.max(0, Math.min(hashed.length, size - hashed.length - 2));
+  return emsaPss(hashAlg, hashed, size, random(saltSize));
 }
 
-/** node:crypto hashes what it is given once more; so JavaScript signs here. */
-function ecdsaOverDigest({ publicArea, sensitive }: LoadedObject, hashed: Uint8Array): Uint8Array {
-  if (publicArea.type !== 'ecc' || sensitive?.sensitiveType !== 'ecc') return refuse('KEY');
-  const curve = publicArea.parameters.curveID;
-  if (!isSupportedCurve(curve)) return refuse('CURVE');
-  const nist: typeof Nist = createRequire(import.meta.url)('@noble/curves/nist.js');
-  const ecdsa = nist[curve];
-  const d = padNumber(sensitive.sensitive, { p256: 32, p384: 48, p521: 66 }[curve]);
-  return ecdsa.sign(hashed, d, { prehash: false, lowS: false });
+/** The key is HMAC's, the data a digest. */
+function hmacSignature(
+  { sensitive }: LoadedObject,
+  hashAlg: SigningScheme['hashAlg'],
+  hashed: Uint8Array,
+): TPMT_SIGNATURE {
+  if (sensitive === undefined) return refuse('KEY');
+  const { opensslName } = digestInfo(hashAlg);
+  return {
+    sigAlg: 'hmac',
+    hmac: { hashAlg, digest: createHmac(opensslName, sensitive.sensitive).update(hashed).digest() },
+  };
+}
+
+function eccHalves(
+  machine: Machine,
+  key: LoadedObject,
+  { parameters }: Extract<TPMT_PUBLIC, { type: 'ecc' }>,
+  scheme: EccScheme,
+  hashed: Uint8Array,
+): Halves {
+  const { curveID } = parameters;
+  if (key.sensitive === undefined) return refuse('KEY');
+  if (scheme.scheme === 'ecdsa' && hasNodeKeys(curveID)) return opensslEcdsa(key, CURVES[curveID].size, hashed);
+  const d = toBigInt(key.sensitive.sensitive);
+  const { random } = machine;
+  switch (scheme.scheme) {
+    case 'ecdsa':
+      return signEcdsa(curveID, d, hashed, random);
+    case 'ecschnorr':
+      return signSchnorr(curveID, d, scheme.hashAlg, hashed, random);
+    case 'sm2':
+      return signSm2(curveID, d, hashed, random);
+    case 'ecdaa': {
+      const r = committedScalar(machine, curveID, key.name, scheme.count) ?? refuse('VALUE');
+      const made = signEcdaa(curveID, d, scheme.hashAlg, hashed, r, random);
+      endCommit(machine, scheme.count);
+      return made;
+    }
+  }
+}
+
+/** Signers live as long as the object they belong to. */
+const signers = new WeakMap<LoadedObject, EcdsaSigner>();
+
+function opensslEcdsa(key: LoadedObject, size: number, hashed: Uint8Array): Halves {
+  const known = signers.get(key) ?? ecdsaSigner(privateKey(key));
+  signers.set(key, known);
+  const sequence = new ByteReader(known.sign(hashed));
+  sequence.u8('SEQUENCE');
+  if (sequence.u8('length') === 0x81) sequence.u8('length');
+  const integer = (): Uint8Array => {
+    sequence.u8('INTEGER');
+    return toBytes(toBigInt(sequence.bytes(sequence.u8('length'), 'number')), size);
+  };
+  return { signatureR: integer(), signatureS: integer() };
 }

@@ -1,68 +1,92 @@
-/** Verifying signatures over a digest with loaded keys (Part 4, CryptValidateSignature). */
-import { constants, createHmac, publicDecrypt } from 'node:crypto';
+/** Verifying signatures over a digest with loaded keys (Part 4, CryptUtil.c: CryptValidateSignature). */
+import { createHmac } from 'node:crypto';
 import { bytesEqual, digestInfo } from '../../bytes/index.ts';
-import { ecdsaVerifier } from '../../sys/index.ts';
-import { publicKeyOf, type TPMT_SIGNATURE } from '../../tpm/index.ts';
+import type { TPMT_PUBLIC, TPMT_SIGNATURE_PRESENT } from '../../tpm/index.ts';
+import { CURVES } from './curves.ts';
+import { isOnCurve, toBigInt } from './ecc.ts';
+import { isGoodEcdsa, isGoodSchnorr, isGoodSm2 } from './ecc-signatures.ts';
 import { Refusal, refuse } from './refusal.ts';
+import { rsaPublic } from './rsa.ts';
 import { emsaPkcs1, isPssEncoding } from './rsa-padding.ts';
 import type { LoadedObject } from './state.ts';
 
-/** @throws {Refusal} `SCHEME` where the signature's kind is none that the key makes; `HANDLE` without a private part for HMAC */
-export function isGoodSignature(
+type Signature<A extends TPMT_SIGNATURE_PRESENT['sigAlg']> = Extract<TPMT_SIGNATURE_PRESENT, { sigAlg: A }>;
+type Area<T extends TPMT_PUBLIC['type']> = Extract<TPMT_PUBLIC, { type: T }>;
+
+/**
+ * @throws {Refusal} `SCHEME` for a kind of signature that the key does not make, `SIGNATURE` for one that it did not make
+ *   of this digest, `HANDLE` where an HMAC key has no private part
+ */
+export function checkSignature(
   key: LoadedObject,
   hashed: Uint8Array,
-  signature: TPMT_SIGNATURE,
+  signature: TPMT_SIGNATURE_PRESENT,
   field: string,
-): boolean {
-  const { type } = key.publicArea;
-  try {
-    if (type === 'rsa' && (signature.sigAlg === 'rsassa' || signature.sigAlg === 'rsapss'))
-      return isGoodRsa(key, hashed, signature);
-    if (type === 'ecc' && signature.sigAlg === 'ecdsa') return isGoodEcdsa(key, hashed, signature);
-    if (type === 'keyedhash' && signature.sigAlg === 'hmac') return isGoodHmac(key, hashed, signature);
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    return false; // a number that is out of range for the key
+): void {
+  if (!isGood(key, hashed, signature, field)) refuse('SIGNATURE', field);
+}
+
+function isGood(key: LoadedObject, hashed: Uint8Array, signature: TPMT_SIGNATURE_PRESENT, field: string): boolean {
+  const { publicArea } = key;
+  const { sigAlg } = signature;
+  if (publicArea.type === 'rsa' && (sigAlg === 'rsassa' || sigAlg === 'rsapss')) {
+    return isGoodRsa(publicArea, hashed, signature);
   }
-  return refuse('SCHEME', field);
+  if (publicArea.type === 'ecc' && (sigAlg === 'ecdsa' || sigAlg === 'ecschnorr' || sigAlg === 'sm2')) {
+    return isGoodEcc(publicArea, hashed, signature);
+  }
+  if (publicArea.type !== 'keyedhash') return refuse('SCHEME', field);
+  if (key.sensitive === undefined) return refuse('HANDLE', field);
+  return sigAlg === 'hmac'
+    ? isGoodHmac(publicArea, key.sensitive.sensitive, hashed, signature)
+    : refuse('SCHEME', field);
 }
 
 function isGoodRsa(
-  key: LoadedObject,
+  area: Area<'rsa'>,
   hashed: Uint8Array,
-  { sigAlg, hash, sig }: Extract<TPMT_SIGNATURE, { sigAlg: 'rsassa' | 'rsapss' }>,
+  { sigAlg, hash, sig }: Signature<'rsassa' | 'rsapss'>,
 ): boolean {
-  if (hashed.length !== digestInfo(hash).size) return false;
-  const encoded = publicDecrypt({ key: publicKeyOf(key.publicArea), padding: constants.RSA_NO_PADDING }, sig);
-  return sigAlg === 'rsassa'
-    ? bytesEqual(encoded, emsaPkcs1(hash, hashed, encoded.length))
-    : isPssEncoding(hash, hashed, encoded);
+  if (sig.length !== area.unique.length || hashed.length !== digestInfo(hash).size) return false;
+  try {
+    const encoded = rsaPublic(area, sig);
+    return sigAlg === 'rsassa'
+      ? bytesEqual(encoded, emsaPkcs1(hash, hashed, encoded.length))
+      : isPssEncoding(hash, hashed, encoded);
+  } catch (error) {
+    if (error instanceof Refusal) return false; // no number of this key
+    throw error;
+  }
 }
 
-function derInteger(value: Uint8Array): Buffer {
-  const start = value.findIndex((byte) => byte !== 0);
-  const significant = start < 0 ? Buffer.of(0) : Buffer.from(value.subarray(start));
-  const padded = (significant[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), significant]) : significant;
-  return Buffer.concat([Buffer.of(0x02, padded.length), padded]);
-}
-
-function isGoodEcdsa(
-  key: LoadedObject,
+function isGoodEcc(
+  { parameters, unique }: Area<'ecc'>,
   hashed: Uint8Array,
-  { signatureR, signatureS }: Extract<TPMT_SIGNATURE, { sigAlg: 'ecdsa' }>,
+  signature: Signature<'ecdsa' | 'ecschnorr' | 'sm2'>,
 ): boolean {
-  const body = Buffer.concat([derInteger(signatureR), derInteger(signatureS)]);
-  const length = body.length < 0x80 ? Buffer.of(body.length) : Buffer.of(0x81, body.length);
-  const der = Buffer.concat([Buffer.of(0x30), length, body]);
-  return ecdsaVerifier(publicKeyOf(key.publicArea)).verify(hashed, der);
+  const { curveID } = parameters;
+  const { n } = CURVES[curveID];
+  const [r, s] = [toBigInt(signature.signatureR), toBigInt(signature.signatureS)];
+  if (r === 0n || s === 0n || r >= n || s >= n || !isOnCurve(curveID, unique)) return false;
+  switch (signature.sigAlg) {
+    case 'ecdsa':
+      return isGoodEcdsa(curveID, unique, hashed, r, s);
+    case 'ecschnorr':
+      return isGoodSchnorr(curveID, unique, signature.hash, hashed, r, s);
+    case 'sm2':
+      return isGoodSm2(curveID, unique, hashed, r, s);
+  }
 }
 
 function isGoodHmac(
-  { sensitive }: LoadedObject,
+  { parameters }: Area<'keyedhash'>,
+  key: Uint8Array,
   hashed: Uint8Array,
-  { hmac }: Extract<TPMT_SIGNATURE, { sigAlg: 'hmac' }>,
+  { hmac }: Signature<'hmac'>,
 ): boolean {
-  if (sensitive?.sensitiveType !== 'keyedhash') return refuse('HANDLE', 'keyHandle');
-  const expected = createHmac(digestInfo(hmac.hashAlg).opensslName, sensitive.sensitive).update(hashed).digest();
+  const { scheme } = parameters;
+  const fits = scheme.scheme === 'null' || (scheme.scheme === 'hmac' && scheme.hashAlg === hmac.hashAlg);
+  if (!fits) return false;
+  const expected = createHmac(digestInfo(hmac.hashAlg).opensslName, key).update(hashed).digest();
   return bytesEqual(expected, hmac.digest);
 }

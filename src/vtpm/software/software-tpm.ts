@@ -1,10 +1,11 @@
 /** The software TPM: one machine in memory, commands in, responses out. */
-import { errorResponse, TPM_RC, type TPMI_ALG_HASH } from '../../tpm/index.ts';
+import { COMMANDS, errorResponse, TPM_RC, type TPMI_ALG_HASH } from '../../tpm/index.ts';
+import { PRESET_DICTIONARY_ATTACK } from './dictionary-attack.ts';
 import { executeCommand } from './engine.ts';
 import { type LaunchSequence, startLaunch } from './launch-sequence.ts';
-import { HASHES } from './limits.ts';
-import { Machine, type MachineOptions, openMachine } from './machine.ts';
-import { startBanks } from './pcr-banks.ts';
+import { HASHES, INTEGRITY_HASH, SECRET_SIZE, SPLIT_MAX } from './limits.ts';
+import { Machine, type MachineOptions, NOMINAL_RATE, openMachine } from './machine.ts';
+import { PCRS, startBanks } from './pcr-banks.ts';
 import type { Permanent, Volatile } from './state.ts';
 
 export interface ManufactureOptions extends MachineOptions {
@@ -15,34 +16,36 @@ export interface ManufactureOptions extends MachineOptions {
 const NONE = new Uint8Array(0);
 const NO_POLICY = { hashAlg: 'null', digest: NONE } as const;
 
-function newPermanent(random: (size: number) => Uint8Array, pcrAllocation: readonly TPMI_ALG_HASH[]): Permanent {
+function newPermanent(random: (size: number) => Uint8Array, pcrBanks: readonly TPMI_ALG_HASH[]): Permanent {
   const identity = random(16);
-  const hierarchy = () => ({ seed: random(64), proof: random(64), auth: NONE, policy: NO_POLICY });
+  const secret = () => random(SECRET_SIZE);
+  const hierarchy = () => ({ seed: secret(), proof: secret(), auth: NONE, policy: NO_POLICY });
   return {
     identity,
     owner: hierarchy(),
     endorsement: hierarchy(),
-    platformSeed: random(64),
-    platformProof: random(64),
+    platformSeed: secret(),
+    platformProof: secret(),
     lockoutAuth: NONE,
     lockoutPolicy: NO_POLICY,
     isClearDisabled: false,
-    // libtpms' values: three tries, one forgotten each 1000 seconds
-    dictionaryAttack: {
-      failedTries: 0,
-      maxTries: 3,
-      recoveryTime: 1000,
-      lockoutRecovery: 1000,
-      isLockoutAuthEnabled: true,
-      selfHealTimer: 0n,
-      lockoutTimer: 0n,
-    },
-    pcrAllocation,
+    dictionaryAttack: { ...PRESET_DICTIONARY_ATTACK, selfHealTimer: 0n, lockoutTimer: 0n },
+    pcrAllocation: HASHES.map((hash) => ({ hash, pcrs: pcrBanks.includes(hash) ? PCRS : [] })),
+    pcrPolicy: NO_POLICY,
+    // Part 1, 31.2.2: the audit of the list is always on it
+    auditCommands: [COMMANDS.TPM2_SetCommandCodeAuditStatus.code],
+    auditAlg: INTEGRITY_HASH,
+    auditCounter: 0n,
+    ppCommands: [COMMANDS.TPM2_PP_Commands.code],
+    algorithmSet: 0,
     nvIndices: new Map(),
     maxCounter: 0n,
     persistents: new Map(),
     clock: 0n,
+    uptime: 0n,
+    timeEpoch: 0,
     resetCount: 0,
+    totalResetCount: 0n,
     orderly: 'clear',
     savedState: undefined,
   };
@@ -57,6 +60,8 @@ function initialVolatile(permanent: Permanent): Volatile {
     isEstablished: false,
     banks: startBanks(permanent.pcrAllocation),
     pcrUpdateCounter: 0,
+    isPcrReconfigured: false,
+    pcrAuth: NONE,
     platformAuth: NONE,
     platformPolicy: NO_POLICY,
     isPlatformEnabled: true,
@@ -67,7 +72,16 @@ function initialVolatile(permanent: Permanent): Volatile {
     nullProof: NONE,
     restartCount: 0,
     clearCount: 0,
-    isClockSafe: true,
+    wasOrderly: true,
+    clockSafeFrom: 0n,
+    time: 0n,
+    clockRate: NOMINAL_RATE,
+    isDaUsed: false,
+    commandAuditDigest: NONE,
+    exclusiveSession: 0,
+    commitNonce: NONE,
+    commitCounter: 0n,
+    commitArray: new Uint8Array(SPLIT_MAX / 8),
     objectContextId: 0n,
     sessionContextId: 0n,
     sessions: new Map(),
@@ -89,7 +103,7 @@ export class SoftwareTpm {
   static manufacture(options: ManufactureOptions = {}): SoftwareTpm {
     const random = options.random ?? ((size: number) => crypto.getRandomValues(new Uint8Array(size)));
     const permanent = newPermanent(random, options.pcrBanks ?? HASHES);
-    return new SoftwareTpm(new Machine(permanent, initialVolatile(permanent), 0n, options));
+    return new SoftwareTpm(new Machine(permanent, initialVolatile(permanent), options));
   }
 
   /**
@@ -118,7 +132,8 @@ export class SoftwareTpm {
   powerOn(): void {
     const { isEstablished } = this.#machine.volatile;
     this.#launch = undefined;
-    this.#machine.restartTime();
+    this.#machine.tick();
+    this.#machine.permanent.timeEpoch++;
     this.#machine.volatile = { ...initialVolatile(this.#machine.permanent), isEstablished };
     this.#machine.changed();
   }
@@ -158,6 +173,15 @@ export class SoftwareTpm {
     return true;
   }
 
+  /** Physical presence, as the platform asserts it: what policies and TPM2_PP_Commands may ask for. */
+  get isPhysicallyPresent(): boolean {
+    return this.#machine.isPhysicallyPresent;
+  }
+
+  set isPhysicallyPresent(isPresent: boolean) {
+    this.#machine.isPhysicallyPresent = isPresent;
+  }
+
   /** Bytes that the platform's interface takes, told by TPM2_GetCapability. */
   get bufferSize(): number {
     return this.#machine.bufferSize;
@@ -193,7 +217,8 @@ export class SoftwareTpm {
 
   /** Milliseconds with power since the last TPM2_Clear. */
   get clock(): bigint {
-    return this.#machine.clock;
+    this.#machine.tick();
+    return this.#machine.permanent.clock;
   }
 
   /** Grows whenever something changed that must outlive this process: PCRs, NV memory, hierarchies, counters. */

@@ -19,6 +19,8 @@ import {
   TPMI_ALG_HASH,
   TPMI_ALG_HASH_NULL,
   TPMI_YES_NO,
+  TPML_CC,
+  TPML_PCR_SELECTION,
   TPMS_NV_PUBLIC,
   TPMT_SYM_DEF,
   type TypeOf,
@@ -28,8 +30,15 @@ import {
   uint32,
   uint64,
 } from '../../tpm/index.ts';
-import { MAX_ACTIVE_SESSIONS, MAX_NV_INDEX_SIZE, MAX_NV_INDICES, MAX_PERSISTENT, MAX_TRANSIENT } from './limits.ts';
-import type { Sequence } from './sequence.ts';
+import {
+  MAX_ACTIVE_SESSIONS,
+  MAX_NV_INDEX_SIZE,
+  MAX_NV_INDICES,
+  MAX_PERSISTENT,
+  MAX_TRANSIENT,
+  SPLIT_MAX,
+} from './limits.ts';
+import { SEQUENCE, type Sequence } from './sequence.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -50,10 +59,13 @@ const OBJECT = struct('Object', {
   hierarchy: uint32,
   /** Came in through TPM2_LoadExternal. */
   isExternal: TPMI_YES_NO,
+  /** It or an ancestor has stClear: Startup(CLEAR) makes its contexts unloadable. */
+  isStClear: TPMI_YES_NO,
 });
 export type LoadedObject = TypeOf<typeof OBJECT>;
-/** A saved context holds the same. */
+/** Saved contexts hold the same. */
 export const OBJECT_CONTEXT = OBJECT;
+export const SEQUENCE_CONTEXT = SEQUENCE;
 
 const PERSISTENT_OBJECT = struct('PersistentObject', { handle: uint32, object: sized('object', 'object', OBJECT) });
 
@@ -72,7 +84,7 @@ const DICTIONARY_ATTACK = struct('DictionaryAttack', {
   /** Seconds until lockoutAuth may be tried again after it failed. */
   lockoutRecovery: uint32,
   isLockoutAuthEnabled: TPMI_YES_NO,
-  /** Clock, in milliseconds, from which recovery counts. */
+  /** Milliseconds with power, from which recovery counts. TPM2_ClockSet moves the clock, not these. */
   selfHealTimer: uint64,
   lockoutTimer: uint64,
 });
@@ -89,7 +101,7 @@ const SESSION = struct('Session', {
   sessionKey: TPM2B_DIGEST,
   nonceTPM: TPM2B_DIGEST,
   isBound: TPMI_YES_NO,
-  /** Name and authorization value of the entity it was bound to, when it was. */
+  /** Name and authorization value of the entity it was bound to, when it was. Audit ends it (Part 1, 19.6.9). */
   boundName: TPM2B_NAME,
   boundAuth: TPM2B_AUTH,
   isDaBound: TPMI_YES_NO,
@@ -106,6 +118,9 @@ const SESSION = struct('Session', {
   pcrUpdateCounter: uint32,
   isAuthValueNeeded: TPMI_YES_NO,
   isPasswordNeeded: TPMI_YES_NO,
+  isPhysicalPresenceNeeded: TPMI_YES_NO,
+  /** Which run of TPM time the two below are of. */
+  timeEpoch: uint32,
   /** TPM time, in milliseconds. */
   startTime: uint64,
   /** TPM time at which it expires; 0 for never. */
@@ -119,9 +134,11 @@ export const SESSION_CONTEXT = SESSION;
 
 const SAVED_SESSION = struct('SavedSession', { handle: uint32, contextId: uint64 });
 
+/** Empty for a PCR that is not allocated. */
 const PCR_BANK = struct('PcrBank', { hash: TPMI_ALG_HASH, digests: list('digests', TPM2B_DIGEST, 32) });
 
 const TRANSIENT = struct('TransientObject', { handle: uint32, object: sized('object', 'object', OBJECT) });
+const TRANSIENT_SEQUENCE = struct('TransientSequence', { handle: uint32, sequence: SEQUENCE });
 
 const VOLATILE = struct('VolatileState', {
   isStarted: TPMI_YES_NO,
@@ -133,6 +150,10 @@ const VOLATILE = struct('VolatileState', {
   isEstablished: TPMI_YES_NO,
   banks: list('banks', PCR_BANK, 4),
   pcrUpdateCounter: uint32,
+  /** TPM2_PCR_Allocate came: state that is shut down could not be had again. */
+  isPcrReconfigured: TPMI_YES_NO,
+  /** Authorization value of the PCRs that have one. */
+  pcrAuth: TPM2B_AUTH,
   platformAuth: TPM2B_AUTH,
   platformPolicy: POLICY,
   isPlatformEnabled: TPMI_YES_NO,
@@ -144,18 +165,35 @@ const VOLATILE = struct('VolatileState', {
   restartCount: uint32,
   /** Counts Startup(CLEAR)s, so that contexts of stClear objects do not outlive one. */
   clearCount: uint32,
-  /** No clock value as high as the present one was reported before (Part 1, 36.3.4). */
-  isClockSafe: TPMI_YES_NO,
+  /** The shutdown before this start was orderly (TPMA_STARTUP_CLEAR). */
+  wasOrderly: TPMI_YES_NO,
+  /** Clock values below this one may have been reported before (Part 1, 36.3.4). */
+  clockSafeFrom: uint64,
   /** Milliseconds since _TPM_Init. */
   time: uint64,
+  /** Units of the platform's clock in a millisecond, which TPM2_ClockRateAdjust trims. */
+  clockRate: uint32,
+  /** An authorization value that is protected against guessing was asked for since the start. */
+  isDaUsed: TPMI_YES_NO,
+  /** Digest of audited commands; empty before the first (Part 1, 31.2). */
+  commandAuditDigest: TPM2B_DIGEST,
+  /** Handle of the audit session that saw every command since it began; 0 for none. */
+  exclusiveSession: uint32,
+  /** Of TPM2_Commit and TPM2_EC_Ephemeral: what r grows from, and which counts are open (Part 1, C.2.2). */
+  commitNonce: TPM2B_DIGEST,
+  commitCounter: uint64,
+  commitArray: tpm2b('commitArray', SPLIT_MAX / 8),
   objectContextId: uint64,
+  /** What the next saved session is numbered. */
   sessionContextId: uint64,
   sessions: list('sessions', SESSION, MAX_ACTIVE_SESSIONS),
   savedSessions: list('savedSessions', SAVED_SESSION, MAX_ACTIVE_SESSIONS),
   transients: list('transients', TRANSIENT, MAX_TRANSIENT),
+  sequences: list('sequences', TRANSIENT_SEQUENCE, MAX_TRANSIENT),
 });
 
-const ORDERLY = oneOf('Orderly', uint8, TPM_RC.VALUE, { none: 0, clear: 1, state: 2 });
+/** `daUsed` is not orderly either, and will count as a failed authorization. */
+const ORDERLY = oneOf('Orderly', uint8, TPM_RC.VALUE, { none: 0, clear: 1, state: 2, daUsed: 3 });
 
 const PERMANENT = struct('PermanentState', {
   /** Random from manufacture on: what volatile data goes with. */
@@ -168,15 +206,31 @@ const PERMANENT = struct('PermanentState', {
   lockoutPolicy: POLICY,
   isClearDisabled: TPMI_YES_NO,
   dictionaryAttack: DICTIONARY_ATTACK,
-  /** Banks from the next TPM Reset on. */
-  pcrAllocation: list('pcrAllocation', TPMI_ALG_HASH, 4),
+  /** The PCRs of each bank from the next _TPM_Init on. */
+  pcrAllocation: TPML_PCR_SELECTION,
+  /** Of the PCRs that have one. */
+  pcrPolicy: POLICY,
+  /** TPM_CCs that are audited, and with which hash. */
+  auditCommands: TPML_CC,
+  auditAlg: TPMI_ALG_HASH,
+  /** How often an audit digest was begun. */
+  auditCounter: uint64,
+  /** TPM_CCs that need physical presence where the platform authorizes them. */
+  ppCommands: TPML_CC,
+  algorithmSet: uint32,
   nvIndices: list('nvIndices', NV_INDEX, MAX_NV_INDICES),
   /** The highest value that any deleted counter index had (Part 3, 31.8). */
   maxCounter: uint64,
   persistents: list('persistents', PERSISTENT_OBJECT, MAX_PERSISTENT),
   clock: uint64,
+  /** Milliseconds with power ever. */
+  uptime: uint64,
+  /** Runs of TPM time so far. */
+  timeEpoch: uint32,
   resetCount: uint32,
-  /** How the TPM was last shut down; `none` from the first command after Startup on. */
+  /** As resetCount, and TPM2_Clear leaves it: contexts are bound to it. */
+  totalResetCount: uint64,
+  /** How the TPM was last shut down; `none` from the first command on that changes what is shut down. */
   orderly: ORDERLY,
   /** What TPM2_Shutdown(STATE) kept. */
   savedState: sizedOrEmpty('savedState', 'savedState', VOLATILE),
@@ -209,13 +263,13 @@ export interface Permanent
 }
 
 export interface Volatile
-  extends Omit<Mutable<SavedVolatile>, 'banks' | 'sessions' | 'savedSessions' | 'transients' | 'time'> {
-  /** Digests by bank; index is the PCR. */
+  extends Omit<Mutable<SavedVolatile>, 'banks' | 'sessions' | 'savedSessions' | 'transients' | 'sequences'> {
+  /** Digests by bank; index is the PCR, a PCR that is not allocated has an empty one. */
   banks: Map<TPMI_ALG_HASH, Uint8Array[]>;
   sessions: Map<number, Session>;
   savedSessions: Map<number, bigint>;
   transients: Map<number, LoadedObject>;
-  /** Beside the transient objects, whose places they take. They are in no saved state: a program ends its own. */
+  /** Beside the transient objects, whose places they take. */
   sequences: Map<number, Sequence>;
 }
 
@@ -226,18 +280,18 @@ export function openVolatile(saved: SavedVolatile): Volatile {
     sessions: new Map(saved.sessions.map((session) => [session.handle, { ...session }])),
     savedSessions: new Map(saved.savedSessions.map(({ handle, contextId }) => [handle, contextId])),
     transients: new Map(saved.transients.map(({ handle, object }) => [handle, object])),
-    sequences: new Map(),
+    sequences: new Map(saved.sequences.map(({ handle, sequence }) => [handle, sequence])),
   };
 }
 
-export function closeVolatile(volatile: Volatile, time: bigint): SavedVolatile {
+export function closeVolatile(volatile: Volatile): SavedVolatile {
   return {
     ...volatile,
-    time,
     banks: [...volatile.banks].map(([hash, digests]) => ({ hash, digests: [...digests] })),
     sessions: [...volatile.sessions.values()].map((session) => ({ ...session })),
     savedSessions: [...volatile.savedSessions].map(([handle, contextId]) => ({ handle, contextId })),
     transients: [...volatile.transients].map(([handle, object]) => ({ handle, object })),
+    sequences: [...volatile.sequences].map(([handle, sequence]) => ({ handle, sequence })),
   };
 }
 
@@ -252,10 +306,9 @@ export function openPermanent(saved: SavedPermanent): Permanent {
   };
 }
 
-export function closePermanent(permanent: Permanent, clock: bigint): SavedPermanent {
+export function closePermanent(permanent: Permanent): SavedPermanent {
   return {
     ...permanent,
-    clock,
     nvIndices: [...permanent.nvIndices.values()],
     persistents: [...permanent.persistents].map(([handle, object]) => ({ handle, object })),
   };

@@ -6,6 +6,7 @@ import {
   TPM_ALG,
   TPM_RH,
   TPM_ST,
+  TPM2B_DIGEST,
   type TPMI_ALG_HASH,
   type TPMT_TK_AUTH,
   type TPMT_TK_CREATION,
@@ -24,6 +25,11 @@ function ticketDigest(machine: Machine, hierarchy: number, tag: number, ...parts
   const hmac = createHmac(INTEGRITY_HASH, machine.proof(hierarchy)).update(encode(uint16, tag));
   for (const part of parts) hmac.update(part);
   return hmac.digest();
+}
+
+/** So that what is empty in one place cannot be taken from the next. */
+function sized(part: Uint8Array): Uint8Array {
+  return encode(TPM2B_DIGEST, part);
 }
 
 /** The null hierarchy vouches for nothing: its tickets are empty (Part 2, 10.7.1). */
@@ -68,28 +74,28 @@ export function hashTicket(
 }
 
 export interface AuthorizationFacts {
+  /** TPM time; 0 for never. */
   readonly timeout: bigint;
+  readonly expiresOnReset: boolean;
   readonly cpHash: Uint8Array;
   readonly policyRef: Uint8Array;
   readonly entityName: Uint8Array;
 }
 
-/**
- * The time-out is in TPM time, which begins anew when power comes: so a ticket is good until then, which the counters tell
- * (Part 4, TicketComputeAuth, binds its time epoch likewise).
- */
+/** A time-out is in TPM time: a ticket with one is good for one run of it (Part 4, TicketComputeAuth). */
 export function authTicket(
   machine: Machine,
   tag: TPMT_TK_AUTH['tag'],
   hierarchy: number,
   facts: AuthorizationFacts,
 ): TPMT_TK_AUTH {
-  const { timeout, cpHash, policyRef, entityName } = facts;
+  const { timeout, expiresOnReset, cpHash, policyRef, entityName } = facts;
   const st = tag === 'auth_signed' ? TPM_ST.AUTH_SIGNED : TPM_ST.AUTH_SECRET;
-  const { permanent, volatile } = machine;
-  const epoch = Buffer.concat([encode(uint32, permanent.resetCount), encode(uint32, volatile.restartCount)]);
-  const parts = [encode(uint64, timeout), epoch, cpHash, policyRef, entityName];
-  return { tag, hierarchy, digest: orEmpty(hierarchy, () => ticketDigest(machine, hierarchy, st, ...parts)) };
+  const { timeEpoch, totalResetCount } = machine.permanent;
+  const epoch = timeout === 0n ? [] : [encode(uint32, timeEpoch)];
+  const reset = timeout !== 0n && expiresOnReset ? [encode(uint64, totalResetCount)] : [];
+  const parts = [encode(uint64, timeout), ...epoch, ...reset, sized(cpHash), sized(policyRef), entityName];
+  return { tag, hierarchy, digest: ticketDigest(machine, hierarchy, st, ...parts) };
 }
 
 /** Tickets are equal where hierarchy and digest are; an empty ticket proves nothing. */

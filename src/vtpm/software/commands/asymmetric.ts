@@ -1,86 +1,91 @@
 /** Asymmetric primitives: TPM 2.0 Part 3, 14. */
-import { constants, diffieHellman, generateKeyPairSync, privateDecrypt, publicEncrypt } from 'node:crypto';
-import { createRequire } from 'node:module';
-import type * as Nist from '@noble/curves/nist.js';
-import { digestInfo } from '../../../bytes/index.ts';
-import {
-  curveSize,
-  padNumber,
-  publicKeyOf,
-  type TPMS_ECC_POINT,
-  type TPMT_PUBLIC,
-  type TPMT_RSA_DECRYPT,
-} from '../../../tpm/index.ts';
+import type { TPMI_ECC_CURVE, TPMT_PUBLIC, TPMT_RSA_DECRYPT } from '../../../tpm/index.ts';
+import { CURVES } from '../curves.ts';
+import { isOnCurve, multiply, toBigInt, toBytes } from '../ecc.ts';
+import { committedScalar, endCommit } from '../ephemeral.ts';
 import type { Handlers } from '../handler.ts';
-import { privateKey } from '../private-key.ts';
+import { type Exchange, ecdhExchange, mqvExchange, type Shared, sm2Exchange } from '../key-exchange.ts';
+import { eccKey } from '../key-generation.ts';
+import type { Machine } from '../machine.ts';
 import { refuse } from '../refusal.ts';
-import { rawRsa } from '../sign.ts';
+import { type RsaArea, rsaDecrypt, rsaEncrypt } from '../rsa.ts';
 import type { LoadedObject } from '../state.ts';
 
 const NONE = new Uint8Array(0);
 
-type RsaArea = Extract<TPMT_PUBLIC, { type: 'rsa' }>;
-
-/** Part 4, CryptRsaSelectScheme: the key's own scheme, else the caller's. */
-function selectPadding(area: RsaArea, asked: TPMT_RSA_DECRYPT): TPMT_RSA_DECRYPT {
-  const own = area.parameters.scheme;
-  if (own.scheme === 'rsaes' || own.scheme === 'oaep') {
-    const isSame =
-      asked.scheme === own.scheme &&
-      (asked.scheme !== 'oaep' || own.scheme !== 'oaep' || asked.hashAlg === own.hashAlg);
-    return asked.scheme === 'null' || isSame ? own : refuse('SCHEME', 'inScheme');
-  }
-  return asked;
+/** Part 4, CryptRsaSelectScheme: the key's own scheme, or the caller's where the key leaves it open. */
+function selectPadding({ parameters }: RsaArea, asked: TPMT_RSA_DECRYPT): TPMT_RSA_DECRYPT {
+  const own = parameters.scheme;
+  if (own.scheme === 'null') return asked;
+  const isSame = asked.scheme === own.scheme && (!('hashAlg' in asked) || asked.hashAlg === hashOf(own));
+  if (asked.scheme !== 'null' && !isSame) refuse('SCHEME', 'inScheme');
+  // A scheme of signatures is none to encrypt with
+  return own.scheme === 'rsaes' || own.scheme === 'oaep' ? own : refuse('SCHEME');
 }
 
+function hashOf(scheme: RsaArea['parameters']['scheme']): string | undefined {
+  return 'hashAlg' in scheme ? scheme.hashAlg : undefined;
+}
+
+/** Part 3, 14.2.1: a label ends with a NUL. */
 function checkLabel(label: Uint8Array): void {
   if (label.length > 0 && label.at(-1) !== 0) refuse('VALUE', 'label');
 }
 
-/** Options of node:crypto for a padding other than none. */
-function paddingOptions(scheme: TPMT_RSA_DECRYPT, label: Uint8Array) {
-  if (scheme.scheme !== 'oaep') return { padding: constants.RSA_PKCS1_PADDING };
-  const { opensslName } = digestInfo(scheme.hashAlg);
+type EccArea = Extract<TPMT_PUBLIC, { type: 'ecc' }>;
+
+/** Refuses all but keys for decryption of what comes from outside. */
+function decryptingArea(key: LoadedObject, field: string): EccArea {
+  const { publicArea } = key;
+  if (publicArea.type !== 'ecc') return refuse('KEY', field);
+  const { restricted, decrypt } = publicArea.objectAttributes;
+  if (restricted || !decrypt) refuse('ATTRIBUTES', field);
+  return publicArea;
+}
+
+function scalarOf({ sensitive }: LoadedObject): Uint8Array {
+  return sensitive?.sensitive ?? refuse('KEY');
+}
+
+const EXCHANGES: Readonly<Record<string, (exchange: Exchange) => Shared | undefined>> = {
+  ecdh: ecdhExchange,
+  ecmqv: mqvExchange,
+  sm2: sm2Exchange,
+};
+
+/** The key's own scheme, or the caller's. */
+function selectExchange({ parameters }: EccArea, asked: string) {
+  const own = parameters.scheme.scheme;
+  if (own !== 'null' && own !== asked) refuse('SCHEME', 'inScheme');
+  return EXCHANGES[asked] ?? refuse('SCHEME', 'inScheme');
+}
+
+/** Part 2, 11.4: what TPMs have for its signatures is none of the curves that are here. */
+function detail(curveID: TPMI_ECC_CURVE) {
+  const { keySize, size, kdf, p, a, b, gX, gY, n } = CURVES[curveID];
+  // As long as the prime; but zero is one octet, as it is from the reference code
+  const coordinate = (value: bigint): Uint8Array => toBytes(value, value === 0n ? 1 : size);
   return {
-    padding: constants.RSA_PKCS1_OAEP_PADDING,
-    oaepHash: opensslName,
-    ...(label.length > 0 ? { oaepLabel: Buffer.from(label) } : {}),
+    curveID,
+    keySize,
+    kdf: kdf === undefined ? ({ scheme: 'null' } as const) : ({ scheme: 'kdf1_sp800_56a', hashAlg: kdf } as const),
+    sign: { scheme: 'null' } as const,
+    p: coordinate(p),
+    a: coordinate(a),
+    b: coordinate(b),
+    gX: coordinate(gX),
+    gY: coordinate(gY),
+    n: toBytes(n, Math.ceil(n.toString(16).length / 2)),
+    h: Uint8Array.of(1),
   };
 }
 
-function multiply(
-  key: LoadedObject,
-  area: Extract<TPMT_PUBLIC, { type: 'ecc' }>,
-  point: TPMS_ECC_POINT,
-): TPMS_ECC_POINT {
-  let publicKey: ReturnType<typeof publicKeyOf>;
-  try {
-    publicKey = publicKeyOf({ ...area, unique: point });
-  } catch {
-    return refuse('ECC_POINT', 'inPoint');
-  }
-  const size = curveSize(area.parameters.curveID);
-  const x = padNumber(diffieHellman({ privateKey: privateKey(key), publicKey }), size);
-  return { x, y: productY(key, area, point, size) };
-}
-
-/** OpenSSL gives x alone: y comes from the product in JavaScript. */
-function productY(
-  key: LoadedObject,
-  area: Extract<TPMT_PUBLIC, { type: 'ecc' }>,
-  point: TPMS_ECC_POINT,
-  size: number,
-): Buffer {
-  const { sensitive } = key;
-  const curve = area.parameters.curveID;
-  if (sensitive?.sensitiveType !== 'ecc' || (curve !== 'p256' && curve !== 'p384' && curve !== 'p521'))
-    return refuse('KEY');
-  const nist: typeof Nist = createRequire(import.meta.url)('@noble/curves/nist.js');
-  const encoded = Buffer.concat([Buffer.of(4), padNumber(point.x, size), padNumber(point.y, size)]);
-  const product = nist[curve].Point.fromBytes(encoded).multiply(
-    BigInt(`0x${Buffer.from(sensitive.sensitive).toString('hex')}`),
-  );
-  return Buffer.from(product.toBytes(false).subarray(1 + size));
+/** @returns an ephemeral key of the curve, and the point that it shares with `area`'s key */
+function exchangeOnce(machine: Machine, { parameters, unique }: EccArea) {
+  const { curveID } = parameters;
+  if (!isOnCurve(curveID, unique)) return refuse('KEY', 'keyHandle');
+  const { d, x, y } = eccKey(curveID, (size) => Buffer.from(machine.random(size)));
+  return { zPoint: multiply(curveID, d, unique) ?? refuse('NO_RESULT'), pubPoint: { x, y } };
 }
 
 export const asymmetric = {
@@ -90,62 +95,51 @@ export const asymmetric = {
     if (publicArea.type !== 'rsa') return refuse('KEY', 'keyHandle');
     if (!publicArea.objectAttributes.decrypt) refuse('ATTRIBUTES', 'keyHandle');
     checkLabel(label);
-    const scheme = selectPadding(publicArea, inScheme);
-    const key = publicKeyOf(publicArea);
-    try {
-      if (scheme.scheme !== 'null')
-        return { outData: publicEncrypt({ key, ...paddingOptions(scheme, label) }, message) };
-      const padded = padNumber(message, publicArea.unique.length);
-      return { outData: publicEncrypt({ key, padding: constants.RSA_NO_PADDING }, padded) };
-    } catch {
-      return refuse('VALUE', 'message');
-    }
+    return { outData: rsaEncrypt(publicArea, selectPadding(publicArea, inScheme), message, label) };
   },
 
   /** 14.3 */
   TPM2_RSA_Decrypt(machine, { keyHandle, cipherText, inScheme, label }) {
-    const object = machine.object(keyHandle);
-    const { publicArea } = object;
+    const key = machine.object(keyHandle);
+    const { publicArea } = key;
     if (publicArea.type !== 'rsa') return refuse('KEY', 'keyHandle');
     const { restricted, decrypt } = publicArea.objectAttributes;
     if (restricted || !decrypt) refuse('ATTRIBUTES', 'keyHandle');
     checkLabel(label);
-    const scheme = selectPadding(publicArea, inScheme);
-    if (cipherText.length !== publicArea.unique.length) refuse('SIZE', 'cipherText');
-    const key = privateKey(object);
-    try {
-      if (scheme.scheme === 'null') return { message: rawRsa(key, cipherText) };
-      return { message: privateDecrypt({ key, ...paddingOptions(scheme, label) }, cipherText) };
-    } catch {
-      return refuse('VALUE', 'cipherText');
-    }
+    return { message: rsaDecrypt(key, selectPadding(publicArea, inScheme), cipherText, label) };
   },
 
   /** 14.4 */
   TPM2_ECDH_KeyGen(machine, { keyHandle }) {
     const { publicArea } = machine.object(keyHandle);
-    if (publicArea.type !== 'ecc') return refuse('KEY', 'keyHandle');
-    const publicKey = publicKeyOf(publicArea);
-    const namedCurve = publicKey.asymmetricKeyDetails?.namedCurve ?? '';
-    const ephemeral = generateKeyPairSync('ec', { namedCurve }).privateKey;
-    const { x, y, d } = ephemeral.export({ format: 'jwk' });
-    const number = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64url');
-    const pubPoint = { x: number(x), y: number(y) };
-    const area = { ...publicArea, unique: pubPoint };
-    const sensitive = { sensitiveType: 'ecc', authValue: NONE, seedValue: NONE, sensitive: number(d) } as const;
-    const object: LoadedObject = { ...machine.object(keyHandle), publicArea: area, sensitive };
-    return { zPoint: multiply(object, area, publicArea.unique), pubPoint };
+    return publicArea.type === 'ecc' ? exchangeOnce(machine, publicArea) : refuse('KEY', 'keyHandle');
   },
 
   /** 14.5 */
   TPM2_ECDH_ZGen(machine, { keyHandle, inPoint }) {
-    const object = machine.object(keyHandle);
-    const { publicArea } = object;
-    if (publicArea.type !== 'ecc') return refuse('KEY', 'keyHandle');
-    const { restricted, decrypt } = publicArea.objectAttributes;
-    if (restricted || !decrypt) refuse('ATTRIBUTES', 'keyHandle');
-    const { scheme } = publicArea.parameters.scheme;
-    if (scheme !== 'null' && scheme !== 'ecdh') refuse('SCHEME', 'keyHandle');
-    return { outPoint: multiply(object, publicArea, inPoint) };
+    const key = machine.object(keyHandle);
+    const { curveID, scheme } = decryptingArea(key, 'keyHandle').parameters;
+    if (scheme.scheme !== 'null' && scheme.scheme !== 'ecdh') refuse('SCHEME', 'keyHandle');
+    if (!isOnCurve(curveID, inPoint)) refuse('ECC_POINT', 'inPoint');
+    return { outPoint: multiply(curveID, scalarOf(key), inPoint) ?? refuse('NO_RESULT') };
+  },
+
+  /** 14.6 */
+  TPM2_ECC_Parameters: (_machine, { curveID }) => ({ parameters: detail(curveID) }),
+
+  /** 14.7: the ephemeral key of this side comes of TPM2_EC_Ephemeral. */
+  TPM2_ZGen_2Phase(machine, { keyA, inQsB, inQeB, inScheme, counter }) {
+    const key = machine.object(keyA);
+    const area = decryptingArea(key, 'keyA');
+    const exchange = selectExchange(area, inScheme);
+    const curve = area.parameters.curveID;
+    if (!isOnCurve(curve, inQsB)) refuse('ECC_POINT', 'inQsB');
+    if (!isOnCurve(curve, inQeB)) refuse('ECC_POINT', 'inQeB');
+    const ephemeralScalar = committedScalar(machine, curve, NONE, counter) ?? refuse('VALUE', 'counter');
+    const staticScalar = toBigInt(scalarOf(key));
+    const shared = exchange({ curve, staticScalar, ephemeralScalar, staticPoint: inQsB, ephemeralPoint: inQeB });
+    if (shared === undefined) return refuse('NO_RESULT');
+    endCommit(machine, counter);
+    return shared;
   },
 } satisfies Handlers;

@@ -2,8 +2,8 @@
 import {
   type AnyCommand,
   commandByCode,
+  handleNumber,
   handleType,
-  TPM_ALG,
   TPM_ECC_CURVE,
   TPM_HT,
   TPM_PT_PCR,
@@ -11,95 +11,68 @@ import {
   type TPMA_CC,
   type TPMS_CAPABILITY_DATA,
 } from '../../../tpm/index.ts';
+import { ALGORITHMS } from '../algorithms.ts';
+import { CURVES } from '../curves.ts';
+import { entity } from '../entities.ts';
 import type { Handlers } from '../handler.ts';
 import { IMPLEMENTED } from '../implemented.ts';
-import { CURVES, HASHES } from '../limits.ts';
+import { HASHES } from '../limits.ts';
 import type { Machine } from '../machine.ts';
-import { isUncounted, PCRS, pcrAttributes } from '../pcr-banks.ts';
+import { isDynamic, isInGroup, isUncounted, mayExtend, PCRS, pcrAttributes, readPcr } from '../pcr-banks.ts';
 import { properties } from '../properties.ts';
 import { refuse } from '../refusal.ts';
 
-interface Slice {
+interface Answer {
   readonly capabilityData: TPMS_CAPABILITY_DATA;
   readonly moreData: boolean;
 }
 
-/** The elements from `property` on, at most `count`, and whether there were more. */
-function slice<T>(all: readonly T[], key: (element: T) => number, property: number, count: number) {
-  const from = all.filter((element) => key(element) >= property).sort((a, b) => key(a) - key(b));
+type Name = TPMS_CAPABILITY_DATA['capability'];
+type Data<N extends Name> = Extract<TPMS_CAPABILITY_DATA, { capability: N }>['data'];
+
+/** The elements from `first` on, at most `count`, and whether there were more. */
+function slice<T>(all: readonly T[], key: (element: T) => number, first: number, count: number) {
+  const from = all.filter((element) => key(element) >= first).sort((a, b) => key(a) - key(b));
   return { data: from.slice(0, count), moreData: from.length > count };
 }
 
-type AlgorithmKind = Readonly<
-  Partial<Record<'asymmetric' | 'symmetric' | 'hash' | 'object' | 'signing' | 'encrypting' | 'method', true>>
->;
-const HASH: AlgorithmKind = { hash: true };
-const SIGNING: AlgorithmKind = { asymmetric: true, signing: true };
-const KDF: AlgorithmKind = { hash: true, method: true };
-const ALGORITHMS: Readonly<Partial<Record<keyof typeof TPM_ALG, AlgorithmKind>>> = {
-  rsa: { asymmetric: true, object: true },
-  sha1: HASH,
-  hmac: { hash: true, signing: true },
-  aes: { symmetric: true },
-  mgf1: KDF,
-  keyedhash: { hash: true, object: true, signing: true, encrypting: true },
-  xor: { symmetric: true, hash: true },
-  sha256: HASH,
-  sha384: HASH,
-  sha512: HASH,
-  rsassa: SIGNING,
-  rsaes: { asymmetric: true, encrypting: true },
-  rsapss: SIGNING,
-  oaep: { asymmetric: true, encrypting: true },
-  ecdsa: SIGNING,
-  ecdh: { asymmetric: true, method: true },
-  kdf1_sp800_56a: KDF,
-  kdf1_sp800_108: KDF,
-  ecc: { asymmetric: true, object: true },
-  symcipher: { object: true },
-  cfb: { symmetric: true, encrypting: true },
-};
+/** MAX_CAP_DATA over the size of an element: no list is longer than the response's buffer allows. */
+const MOST = {
+  algs: 169,
+  handles: 254,
+  commands: 254,
+  properties: 127,
+  curves: 508,
+  policies: 14,
+} as const;
 
-/** TPMA_CC (Part 2, 8.9). Where the command changes NV memory: chapters 9, 10, 22, 24, 25, 31 but for reads. */
-function commandAttributes(command: AnyCommand): ReturnType<typeof TPMA_CC.fromNumber> {
-  const { code, name, handles, responseHandles } = command;
-  return {
-    commandIndex: code,
-    nv: /Startup|Shutdown|SelfTest|StirRandom|Clear|Hierarchy|Dictionary|EvictControl|NV_(?!Read$|ReadPublic|Certify)|PCR_(?!Read)|ClockSet|SetPrimaryPolicy/.test(
-      name,
-    ),
-    extensive: name === 'TPM2_Clear' || name === 'TPM2_HierarchyControl',
-    flushed: name === 'TPM2_SequenceComplete' || name === 'TPM2_EventSequenceComplete',
-    cHandles: handles.length,
-    rHandle: responseHandles.fields.length > 0,
-  };
-}
+// --- handles ----------------------------------------------------------------------------------------------------------
 
-/** Part 3, 30.2: the handles of one type, from `property` on. */
-function handlesOf(machine: Machine, property: number): readonly number[] {
-  const { permanent, volatile } = machine;
-  const isLoadedSessions = TPM_HT.HMAC_SESSION;
-  switch (handleType(property)) {
+const PERMANENT_HANDLES: readonly number[] = [
+  TPM_RH.OWNER,
+  TPM_RH.NULL,
+  TPM_RH.PW,
+  TPM_RH.LOCKOUT,
+  TPM_RH.ENDORSEMENT,
+  TPM_RH.PLATFORM,
+  TPM_RH.PLATFORM_NV,
+];
+
+/** 30.2.1: those of one type, by their numbers; the types of sessions stand for loaded and for saved ones here. */
+function handlesOf({ permanent, volatile }: Machine, type: number): readonly number[] {
+  switch (type) {
     case TPM_HT.PCR:
       return PCRS;
     case TPM_HT.NV_INDEX:
       return [...permanent.nvIndices.keys()];
-    case isLoadedSessions:
-      return [...volatile.sessions.keys()].map((handle) => (handle & 0xffffff) | (isLoadedSessions << 24));
-    case TPM_HT.POLICY_SESSION: // TPM_HT_SAVED_SESSION
-      return [...volatile.savedSessions.keys()].map((handle) => (handle & 0xffffff) | (TPM_HT.POLICY_SESSION << 24));
+    case TPM_HT.HMAC_SESSION:
+      return [...volatile.sessions.keys()];
+    case TPM_HT.POLICY_SESSION:
+      return [...volatile.savedSessions.keys()].map((handle) => (TPM_HT.HMAC_SESSION << 24) | handleNumber(handle));
     case TPM_HT.PERMANENT:
-      return [
-        TPM_RH.OWNER,
-        TPM_RH.NULL,
-        TPM_RH.PW,
-        TPM_RH.LOCKOUT,
-        TPM_RH.ENDORSEMENT,
-        TPM_RH.PLATFORM,
-        TPM_RH.PLATFORM_NV,
-      ];
+      return PERMANENT_HANDLES;
     case TPM_HT.TRANSIENT:
-      return [...volatile.transients.keys(), ...volatile.sequences.keys()].sort((a, b) => a - b);
+      return [...volatile.transients.keys(), ...volatile.sequences.keys()];
     case TPM_HT.PERSISTENT:
       return [...permanent.persistents.keys()];
     default:
@@ -107,120 +80,136 @@ function handlesOf(machine: Machine, property: number): readonly number[] {
   }
 }
 
-function pcrProperties(): { readonly tag: number; readonly pcrs: readonly number[] }[] {
+// --- commands ---------------------------------------------------------------------------------------------------------
+
+function commandAttributes(command: AnyCommand): ReturnType<typeof TPMA_CC.fromNumber> {
+  const { code, marks, handles, responseHandles } = command;
+  return {
+    commandIndex: code,
+    nv: marks.includes('nv'),
+    extensive: marks.includes('extensive'),
+    flushed: marks.includes('flushed'),
+    cHandles: handles.length,
+    rHandle: responseHandles.fields.length > 0,
+  };
+}
+
+/** TPMA_CC.V marks a maker's own command, of which there are none. */
+const VENDOR = 0x20000000;
+
+function sliceCodes(codes: readonly number[], property: number, count: number) {
+  const all = (property & VENDOR) === 0 ? codes : [];
+  return slice(all, (code) => code, property & 0xffff, count);
+}
+
+// --- PCRs -------------------------------------------------------------------------------------------------------------
+
+function pcrProperties(): Data<'pcr_properties'> {
   const having = (tag: number, test: (pcr: number) => boolean) => ({ tag, pcrs: PCRS.filter(test) });
   const localities = [0, 1, 2, 3, 4].flatMap((locality) => [
-    having(TPM_PT_PCR.EXTEND_L0 + 2 * locality, (pcr) => ((pcrAttributes(pcr).extendLocalities >> locality) & 1) === 1),
+    having(TPM_PT_PCR.EXTEND_L0 + 2 * locality, (pcr) => mayExtend(pcr, locality)),
     having(TPM_PT_PCR.RESET_L0 + 2 * locality, (pcr) => ((pcrAttributes(pcr).resetLocalities >> locality) & 1) === 1),
   ]);
   return [
     having(TPM_PT_PCR.SAVE, (pcr) => pcrAttributes(pcr).isSaved),
     ...localities,
     having(TPM_PT_PCR.NO_INCREMENT, isUncounted),
-    having(TPM_PT_PCR.DRTM_RESET, (pcr) => pcr >= 17 && pcr <= 22),
-    having(TPM_PT_PCR.POLICY, () => false),
-    having(TPM_PT_PCR.AUTH, () => false),
+    having(TPM_PT_PCR.DRTM_RESET, isDynamic),
+    having(TPM_PT_PCR.POLICY, isInGroup),
+    having(TPM_PT_PCR.AUTH, isInGroup),
   ];
 }
 
+/** As the banks are now; what TPM2_PCR_Allocate chose comes with the next start. */
+function allocation(machine: Machine): Data<'pcrs'> {
+  return HASHES.map((hash) => ({ hash, pcrs: PCRS.filter((pcr) => readPcr(machine, hash, pcr) !== undefined) }));
+}
+
+// --- the rest ---------------------------------------------------------------------------------------------------------
+
 const POLICY_HOLDERS = [TPM_RH.OWNER, TPM_RH.LOCKOUT, TPM_RH.ENDORSEMENT, TPM_RH.PLATFORM] as const;
 
-/** MAX_CAP_DATA over the size of an element: no list is longer than the response's buffer allows. */
-const MOST = {
-  algs: 169,
-  handles: 254,
-  commands: 254,
-  tpm_properties: 127,
-  pcr_properties: 127,
-  ecc_curves: 508,
-} as const;
+const PT_FIXED = 0x100;
+const PT_GROUP = 0x100;
 
-function capabilities(
-  machine: Machine,
-  capability: TPMS_CAPABILITY_DATA['capability'],
-  property: number,
-  asked: number,
-): Slice {
+/** Of one group: a caller asks for each by itself. */
+function propertyGroup(machine: Machine, asked: number, count: number) {
+  const first = Math.max(asked, PT_FIXED);
+  const group = properties(machine).filter(
+    ({ property }) => property - (property % PT_GROUP) === first - (first % PT_GROUP),
+  );
+  return slice(group, ({ property }) => property, first, count);
+}
+
+/** TPM_RH_ACT_0 to TPM_RH_ACT_F: authenticated countdown timers, of which there are none. */
+const ACT_HANDLES = { first: 0x40000110, last: 0x4000011f } as const;
+
+function answer(machine: Machine, capability: Name, property: number, count: number): Answer {
+  const most = (limit: number): number => Math.min(count, limit);
   switch (capability) {
     case 'algs': {
-      const all = Object.entries(TPM_ALG).flatMap(([name, alg]) => {
-        const kind = ALGORITHMS[name as keyof typeof TPM_ALG];
-        return kind === undefined ? [] : [{ alg, algProperties: kind }];
-      });
-      const { data, moreData } = slice(all, ({ alg }) => alg, property, Math.min(asked, MOST.algs));
+      const { data, moreData } = slice(ALGORITHMS, ({ alg }) => alg, property & 0xffff, most(MOST.algs));
       return { capabilityData: { capability, data }, moreData };
     }
     case 'handles': {
-      const { data, moreData } = slice(
-        handlesOf(machine, property),
-        (handle) => handle,
-        property,
-        Math.min(asked, MOST.handles),
-      );
+      const all = handlesOf(machine, handleType(property));
+      const { data, moreData } = slice(all, handleNumber, handleNumber(property), most(MOST.handles));
       return { capabilityData: { capability, data }, moreData };
     }
     case 'commands': {
-      const all = [...IMPLEMENTED].flatMap((code) => commandByCode(code) ?? []);
-      const { data, moreData } = slice(all, ({ code }) => code, property, Math.min(asked, MOST.commands));
-      return { capabilityData: { capability, data: data.map(commandAttributes) }, moreData };
+      const { data, moreData } = sliceCodes([...IMPLEMENTED], property, most(MOST.commands));
+      const commands = data.flatMap((code) => commandByCode(code) ?? []);
+      return { capabilityData: { capability, data: commands.map(commandAttributes) }, moreData };
     }
-    case 'pp_commands':
-    case 'audit_commands':
-      return { capabilityData: { capability, data: [] }, moreData: false };
+    case 'pp_commands': {
+      const { data, moreData } = sliceCodes(machine.permanent.ppCommands, property, most(MOST.commands));
+      return { capabilityData: { capability, data }, moreData };
+    }
+    case 'audit_commands': {
+      const { data, moreData } = sliceCodes(machine.permanent.auditCommands, property, most(MOST.commands));
+      return { capabilityData: { capability, data }, moreData };
+    }
     case 'pcrs': {
       if (property !== 0) refuse('VALUE', 'property');
-      const allocation = machine.permanent.pcrAllocation;
-      const data = HASHES.map((hash) => ({ hash, pcrs: allocation.includes(hash) ? PCRS : [] }));
-      return { capabilityData: { capability, data }, moreData: false };
+      // All or, where none is asked for, nothing
+      return { capabilityData: { capability, data: count === 0 ? [] : allocation(machine) }, moreData: count === 0 };
     }
     case 'tpm_properties': {
-      const { data, moreData } = slice(
-        properties(machine),
-        (tagged) => tagged.property,
-        property,
-        Math.min(asked, MOST.tpm_properties),
-      );
+      const { data, moreData } = propertyGroup(machine, property, most(MOST.properties));
       return { capabilityData: { capability, data }, moreData };
     }
     case 'pcr_properties': {
-      const { data, moreData } = slice(
-        pcrProperties(),
-        ({ tag }) => tag,
-        property,
-        Math.min(asked, MOST.pcr_properties),
-      );
+      const { data, moreData } = slice(pcrProperties(), ({ tag }) => tag, property, most(MOST.properties));
       return { capabilityData: { capability, data }, moreData };
     }
     case 'ecc_curves': {
-      const all = CURVES.map((curve): number => TPM_ECC_CURVE[curve]);
-      const { data, moreData } = slice(all, (curve) => curve, property, Math.min(asked, MOST.ecc_curves));
+      const curves = Object.keys(CURVES).map((name) => TPM_ECC_CURVE[name as keyof typeof CURVES]);
+      const { data, moreData } = slice(curves, (curve) => curve, property & 0xffff, most(MOST.curves));
       return { capabilityData: { capability, data }, moreData };
     }
     case 'auth_policies': {
-      if (property !== 0 && handleType(property) !== TPM_HT.PERMANENT) refuse('VALUE', 'property');
-      const { permanent, volatile } = machine;
-      const policies = [
-        permanent.owner.policy,
-        permanent.lockoutPolicy,
-        permanent.endorsement.policy,
-        volatile.platformPolicy,
-      ];
-      const all = POLICY_HOLDERS.flatMap((handle, i) => {
-        const policy = policies[i];
-        // A TPMT_HA of the null algorithm has no declared form; only policies that are set are told
-        if (policy === undefined || policy.hashAlg === 'null') return [];
-        return [{ handle, policyHash: { hashAlg: policy.hashAlg, digest: policy.digest } }];
-      });
-      const { data, moreData } = slice(all, ({ handle }) => handle, property, Math.min(asked, 14));
+      if (handleType(property) !== TPM_HT.PERMANENT) refuse('VALUE', 'property');
+      const all = POLICY_HOLDERS.map((handle) => ({ handle, policyHash: policyHash(machine, handle) }));
+      const { data, moreData } = slice(all, ({ handle }) => handle, property, most(MOST.policies));
       return { capabilityData: { capability, data }, moreData };
     }
-    case 'act':
-      return refuse('VALUE', 'capability');
+    case 'act': {
+      if (property < ACT_HANDLES.first || property > ACT_HANDLES.last) refuse('VALUE', 'property');
+      return { capabilityData: { capability, data: [] }, moreData: false };
+    }
   }
+}
+
+function policyHash(machine: Machine, handle: number): Data<'auth_policies'>[number]['policyHash'] {
+  const { hashAlg, digest } = entity(machine, handle).policy;
+  return hashAlg === 'null' ? { hashAlg } : { hashAlg, digest };
 }
 
 export const capability = {
   /** 30.2 */
   TPM2_GetCapability: (machine, request) =>
-    capabilities(machine, request.capability, request.property, request.propertyCount),
+    answer(machine, request.capability, request.property, request.propertyCount),
+
+  /** 30.3: what is not supported was refused when it was read. */
+  TPM2_TestParms: () => ({}),
 } satisfies Handlers;

@@ -1,89 +1,125 @@
 /** Contexts: TPM 2.0 Part 3, 28. */
-import { handleType, TPM_HT, TPM_RH } from '../../../tpm/index.ts';
-import { openContext, sealContext } from '../context-blob.ts';
+import { handleNumber, handleType, TPM_HT, TPM_RH } from '../../../tpm/index.ts';
+import { openContext, SAVED_OBJECT, sealContext } from '../context-blob.ts';
+import { FIRST_PLATFORM_PERSISTENT, isObjectHandle } from '../entities.ts';
 import type { Handlers } from '../handler.ts';
-import { MAX_LOADED_SESSIONS, MAX_PERSISTENT } from '../limits.ts';
+import { CONTEXT_GAP, MAX_LOADED_SESSIONS } from '../limits.ts';
 import type { Machine } from '../machine.ts';
-import { addTransient, requireSlot } from '../object-creation.ts';
+import { requireObjectSpace } from '../nv-memory.ts';
 import { refuse } from '../refusal.ts';
-import { OBJECT_CONTEXT, SESSION_CONTEXT } from '../state.ts';
+import { isContextGap, nextContextId, oldestSaved } from '../saved-sessions.ts';
+import { addSequence, addTransient } from '../slots.ts';
+import { type LoadedObject, OBJECT_CONTEXT, SEQUENCE_CONTEXT, SESSION_CONTEXT } from '../state.ts';
 
-const isSession = (handle: number): boolean => handleType(handle) !== TPM_HT.TRANSIENT;
+const NULL = TPM_RH.NULL;
 
-/** Part 2, 14.5: what a saved object's handle tells: an ordinary one, or one that Startup(CLEAR) makes unloadable. */
-const SAVED_OBJECT = 0x80000000;
-const SAVED_STCLEAR = 0x80000002;
-
-/** 28.5: the owner's half of the persistent handles, and the platform's. */
-const FIRST_PERSISTENT = 0x81000000;
-const FIRST_PLATFORM = 0x81800000;
-
-function saveSession(machine: Machine, handle: number) {
+function saveSession(machine: Machine, savedHandle: number) {
   const { volatile } = machine;
-  const session = machine.session(handle);
-  const sequence = ++volatile.sessionContextId;
-  const contextBlob = sealContext(machine, TPM_RH.NULL, handle, sequence, SESSION_CONTEXT, session);
-  volatile.sessions.delete(handle);
-  volatile.savedSessions.set(handle, sequence);
-  return { context: { sequence, savedHandle: handle, hierarchy: TPM_RH.NULL, contextBlob } };
+  const session = machine.session(savedHandle);
+  if (isContextGap(machine)) refuse('CONTEXT_GAP');
+  const sequence = volatile.sessionContextId;
+  const context = sealContext(machine, { hierarchy: NULL, savedHandle, sequence }, SESSION_CONTEXT, session);
+  volatile.sessionContextId = nextContextId(sequence);
+  volatile.sessions.delete(savedHandle);
+  volatile.savedSessions.set(savedHandle, sequence);
+  return context;
+}
+
+function saveObject(machine: Machine, handle: number) {
+  const { volatile } = machine;
+  const sequence = ++volatile.objectContextId;
+  const state = volatile.sequences.get(handle);
+  if (state !== undefined) {
+    const place = { hierarchy: NULL, savedHandle: SAVED_OBJECT.sequence, sequence };
+    return sealContext(machine, place, SEQUENCE_CONTEXT, state);
+  }
+  const object = machine.object(handle);
+  const savedHandle = object.isStClear ? SAVED_OBJECT.stClear : SAVED_OBJECT.ordinary;
+  return sealContext(machine, { hierarchy: object.hierarchy, savedHandle, sequence }, OBJECT_CONTEXT, object);
+}
+
+/** Only the newest context of a session loads, once, and only while it can be told from older ones (Part 1, 30.3). */
+function isNewest({ volatile }: Machine, savedHandle: number, sequence: bigint): boolean {
+  return (
+    volatile.savedSessions.get(savedHandle) === sequence &&
+    volatile.sessionContextId - sequence <= BigInt(CONTEXT_GAP + 1)
+  );
+}
+
+/** The last place is for the oldest saved session, where only that one could come back. */
+function checkSessionSpace(machine: Machine, savedHandle: number): void {
+  const free = MAX_LOADED_SESSIONS - machine.volatile.sessions.size;
+  if (free === 0) refuse('SESSION_MEMORY');
+  if (free === 1 && isContextGap(machine) && oldestSaved(machine)?.handle !== savedHandle) refuse('CONTEXT_GAP');
+}
+
+/** 28.5.1: temporary ones stay transient, and each hierarchy's objects go into its own part of the handles. */
+function checkEvictable(auth: number, object: LoadedObject, objectHandle: number, persistentHandle: number): void {
+  const isPersistent = handleType(objectHandle) === TPM_HT.PERSISTENT;
+  const isTemporary = object.hierarchy === NULL || object.isExternal;
+  if (isTemporary || object.isStClear || object.sensitive === undefined) refuse('ATTRIBUTES', 'objectHandle');
+  if (isPersistent && objectHandle !== persistentHandle) refuse('HANDLE', 'objectHandle');
+  const isByPlatform = auth === TPM_RH.PLATFORM;
+  const isOfPlatform = object.hierarchy === TPM_RH.PLATFORM;
+  // The platform may remove the owner's objects, too
+  const isForbidden = isByPlatform ? !isPersistent && !isOfPlatform : isOfPlatform;
+  if (isForbidden) refuse('HIERARCHY', 'objectHandle');
+  const isPlatformRange = persistentHandle >= FIRST_PLATFORM_PERSISTENT;
+  if (!isPersistent && isPlatformRange !== isByPlatform) refuse('RANGE', 'persistentHandle');
 }
 
 export const context = {
   /** 28.2: a session leaves the TPM, an object stays too. */
   TPM2_ContextSave(machine, { saveHandle }) {
-    if (isSession(saveHandle)) return saveSession(machine, saveHandle);
-    const object = machine.object(saveHandle);
-    const savedHandle = object.publicArea.objectAttributes.stClear ? SAVED_STCLEAR : SAVED_OBJECT;
-    const sequence = ++machine.volatile.objectContextId;
-    const contextBlob = sealContext(machine, object.hierarchy, savedHandle, sequence, OBJECT_CONTEXT, object);
-    return { context: { sequence, savedHandle, hierarchy: object.hierarchy, contextBlob } };
+    const saved = isObjectHandle(saveHandle) ? saveObject(machine, saveHandle) : saveSession(machine, saveHandle);
+    machine.clearOrderly();
+    return { context: saved };
   },
 
   /** 28.3 */
   TPM2_ContextLoad(machine, { context: saved }) {
     const { savedHandle, hierarchy, sequence } = saved;
-    if (!machine.isHierarchyEnabled(hierarchy)) refuse('HIERARCHY', 'context');
-    if (!isSession(savedHandle)) {
+    if (isObjectHandle(savedHandle)) {
+      if (savedHandle === SAVED_OBJECT.sequence) {
+        return { loadedHandle: addSequence(machine, openContext(machine, saved, SEQUENCE_CONTEXT)) };
+      }
       const object = openContext(machine, saved, OBJECT_CONTEXT);
-      requireSlot(machine);
+      if (!machine.isHierarchyEnabled(hierarchy)) refuse('HIERARCHY', 'context');
       return { loadedHandle: addTransient(machine, object) };
     }
     const session = openContext(machine, saved, SESSION_CONTEXT);
-    const { sessions, savedSessions } = machine.volatile;
-    // A session's context loads once, and only the newest one (Part 1, 30.3)
-    if (savedSessions.get(savedHandle) !== sequence) refuse('HANDLE', 'context');
-    if (sessions.size >= MAX_LOADED_SESSIONS) refuse('SESSION_MEMORY');
-    savedSessions.delete(savedHandle);
-    sessions.set(savedHandle, { ...session });
+    if (!isNewest(machine, savedHandle, sequence)) refuse('HANDLE', 'context');
+    checkSessionSpace(machine, savedHandle);
+    machine.volatile.savedSessions.delete(savedHandle);
+    machine.volatile.sessions.set(savedHandle, { ...session });
+    machine.clearOrderly();
     return { loadedHandle: savedHandle };
   },
 
   /** 28.4 */
   TPM2_FlushContext(machine, { flushHandle }) {
     const { transients, sequences, sessions, savedSessions } = machine.volatile;
-    const isKnown = [transients, sequences, sessions, savedSessions].some((loaded) => loaded.has(flushHandle));
-    if (!isKnown) refuse('HANDLE', 'flushHandle');
-    machine.flush(flushHandle);
+    if (isObjectHandle(flushHandle)) {
+      if (!transients.has(flushHandle) && !sequences.has(flushHandle)) refuse('HANDLE', 'flushHandle');
+      machine.flush(flushHandle);
+      return {};
+    }
+    // A session is found by its number, whichever kind the handle says
+    const number = handleNumber(flushHandle);
+    const known = [...sessions.keys(), ...savedSessions.keys()].find((handle) => handleNumber(handle) === number);
+    machine.flush(known ?? refuse('HANDLE', 'flushHandle'));
     return {};
   },
 
-  /** 28.5 */
+  /** 28.5: makes a transient object persistent, or removes a persistent one. */
   TPM2_EvictControl(machine, { auth, objectHandle, persistentHandle }) {
     const object = machine.object(objectHandle);
-    const isOwner = auth === TPM_RH.OWNER;
+    checkEvictable(auth, object, objectHandle, persistentHandle);
     const { persistents } = machine.permanent;
-    if (object.isExternal || object.sensitive === undefined) refuse('ATTRIBUTES', 'objectHandle');
-    if (object.publicArea.objectAttributes.stClear) refuse('ATTRIBUTES', 'objectHandle');
-    if (object.hierarchy === TPM_RH.NULL) refuse('HIERARCHY', 'objectHandle');
-    if (isOwner === (object.hierarchy === TPM_RH.PLATFORM)) refuse('HIERARCHY', 'objectHandle');
-    const isOwnersRange = persistentHandle >= FIRST_PERSISTENT && persistentHandle < FIRST_PLATFORM;
-    if (isOwner !== isOwnersRange) refuse('RANGE', 'persistentHandle');
-    if (handleType(objectHandle) === TPM_HT.PERSISTENT) {
-      if (objectHandle !== persistentHandle) refuse('HANDLE', 'objectHandle');
-      persistents.delete(objectHandle);
-    } else {
+    if (handleType(objectHandle) === TPM_HT.PERSISTENT) persistents.delete(objectHandle);
+    else {
       if (persistents.has(persistentHandle)) refuse('NV_DEFINED');
-      if (persistents.size >= MAX_PERSISTENT) refuse('NV_SPACE');
+      requireObjectSpace(machine);
       persistents.set(persistentHandle, object);
     }
     machine.changed();

@@ -15,8 +15,6 @@ export const dictionaryAttack = {
     da.maxTries = newMaxTries;
     da.recoveryTime = newRecoveryTime;
     da.lockoutRecovery = lockoutRecovery;
-    da.selfHealTimer = machine.clock;
-    da.lockoutTimer = machine.clock;
     machine.changed();
     return {};
   },

@@ -1,98 +1,83 @@
 /** Duplication: TPM 2.0 Part 3, 13; the two wrappers: Part 1, 23.3. */
-import { createCipheriv, createDecipheriv } from 'node:crypto';
-import { ByteReader, bytesEqual, type DigestAlgorithm, digest } from '../../../bytes/index.ts';
+import { bytesEqual, type DigestAlgorithm, digest, digestInfo } from '../../../bytes/index.ts';
 import {
   encode,
   isAsymmetric,
   objectName,
-  type RequestOf,
-  shareSecret,
+  ProfiledReader,
   TPM_RH,
-  type TPM2_Import,
   TPM2B_DIGEST,
-  TPM2B_SENSITIVE,
-  type TPMT_SENSITIVE,
-  trimAuth,
+  type TPMT_SYM_DEF_OBJECT_NULL,
 } from '../../../tpm/index.ts';
 import type { Handlers } from '../handler.ts';
-import { AES_KEY_BITS } from '../limits.ts';
-import { checkPair, checkPublic } from '../object-creation.ts';
+import type { Machine } from '../machine.ts';
+import { checkObject } from '../object-loading.ts';
+import { PROFILE } from '../profile.ts';
 import {
-  decryptCfb,
-  encryptCfb,
-  integrity,
-  type Protector,
+  marshalSensitive,
+  outerUnwrap,
+  outerWrap,
   protectorOf,
-  storageKeyBits,
+  unmarshalSensitive,
   wrapSensitive,
 } from '../protection.ts';
-import { refuse } from '../refusal.ts';
-import { recoverSecret } from '../secret.ts';
+import { isStorageKey, isStorageParent } from '../public-checks.ts';
+import { refuse, refusedAs, unmarshal } from '../refusal.ts';
+import { recoverSecret, shareWith } from '../secret.ts';
 import type { LoadedObject } from '../state.ts';
+import { type BlockCipher, cipherOf, cryptCfb } from '../symmetric.ts';
 
 const NONE = new Uint8Array(0);
-/** Each key protects one duplicate only, so both wrappers start from zeros. */
-const NO_IV = new Uint8Array(16);
+/** sizeof(_PRIVATE): the most that a TPM2B_PRIVATE holds. */
+const MAX_PRIVATE = PROFILE.maxima.get('TPM2B_PRIVATE') ?? 0;
 
-type Symmetric = RequestOf<typeof TPM2_Import>['symmetricAlg'];
+// --- the inner wrapper (23.3.2.3) -------------------------------------------------------------------------------------
 
-/** Key bits of the inner wrapper; undefined where there is none. */
-function innerKeyBits(symmetric: Symmetric): number | undefined {
-  if (symmetric.algorithm === 'null') return undefined;
-  if (symmetric.algorithm !== 'aes' || symmetric.mode !== 'cfb') return refuse('SYMMETRIC', 'symmetricAlg');
-  return AES_KEY_BITS.includes(symmetric.keyBits) ? symmetric.keyBits : refuse('VALUE', 'symmetricAlg');
+interface InnerWrapper {
+  readonly cipher: BlockCipher;
+  readonly key: Uint8Array;
 }
 
-/** 23.3.2.3: a digest over sensitive area and Name, then both encrypted. */
-function innerWrap(nameAlg: DigestAlgorithm, key: Uint8Array, name: Uint8Array, data: Uint8Array): Uint8Array {
+/** A digest over sensitive area and Name, then both encrypted. */
+function innerWrap({ cipher, key }: InnerWrapper, nameAlg: DigestAlgorithm, name: Uint8Array, data: Uint8Array) {
   const checked = Buffer.concat([encode(TPM2B_DIGEST, digest(nameAlg, data, name)), data]);
-  return createCipheriv(`aes-${key.length * 8}-cfb`, key, NO_IV).update(checked);
+  return cryptCfb('encrypt', cipher, key, checked);
 }
 
-function innerUnwrap(nameAlg: DigestAlgorithm, key: Uint8Array, name: Uint8Array, data: Uint8Array): Uint8Array {
-  const reader = new ByteReader(createDecipheriv(`aes-${key.length * 8}-cfb`, key, NO_IV).update(data));
-  const { expected, plain } = splitDigest(reader);
+function innerUnwrap(
+  { cipher, key }: InnerWrapper,
+  nameAlg: DigestAlgorithm,
+  name: Uint8Array,
+  data: Uint8Array,
+): Uint8Array {
+  const reader = new ProfiledReader(cryptCfb('decrypt', cipher, key, data), PROFILE);
+  const expected = unmarshal('duplicate', () => TPM2B_DIGEST.read(reader));
+  const plain = reader.rest();
   return bytesEqual(digest(nameAlg, plain, name), expected) ? plain : refuse('INTEGRITY', 'duplicate');
 }
 
-/** 23.3.2.4: as a parent protects its children, from the seed that was shared with the new parent, and without an IV. */
-function outerWrap(protector: Protector, name: Uint8Array, data: Uint8Array): Uint8Array {
-  const encrypted = encryptCfb(protector, name, NO_IV, data);
-  return Buffer.concat([encode(TPM2B_DIGEST, integrity(protector, name, encrypted)), encrypted]);
+/** Of a new duplicate: the key is the caller's, or made here and told. */
+function newInnerWrapper(machine: Machine, symmetric: TPMT_SYM_DEF_OBJECT_NULL, keyIn: Uint8Array) {
+  const cipher = cipherOf(symmetric);
+  if (cipher === undefined) return keyIn.length === 0 ? undefined : refuse('SIZE', 'encryptionKeyIn');
+  const size = cipher.keyBits / 8;
+  if (keyIn.length !== 0 && keyIn.length !== size) refuse('SIZE', 'encryptionKeyIn');
+  return { cipher, key: keyIn.length === 0 ? machine.random(size) : keyIn };
 }
 
-function outerUnwrap(protector: Protector, name: Uint8Array, data: Uint8Array): Uint8Array {
-  const { expected, plain: encrypted } = splitDigest(new ByteReader(data));
-  if (!bytesEqual(integrity(protector, name, encrypted), expected)) return refuse('INTEGRITY', 'duplicate');
-  return decryptCfb(protector, name, NO_IV, encrypted);
+// --- the outer wrapper (23.3.2.4) -------------------------------------------------------------------------------------
+
+/** From a seed that is shared with the new parent, whose public area is enough. */
+function wrapFor(machine: Machine, newParent: LoadedObject, name: Uint8Array, data: Uint8Array) {
+  const { seed, secret } = shareWith(newParent, 'DUPLICATE', machine.random);
+  return { duplicate: outerWrap({ ...protectorOf(newParent, 'newParent'), seed }, name, data), outSymSeed: secret };
 }
 
-/** What a wrong key decrypted has any size in front. */
-function splitDigest(reader: ByteReader): { expected: Uint8Array; plain: Uint8Array } {
-  try {
-    return { expected: TPM2B_DIGEST.read(reader), plain: reader.rest() };
-  } catch {
-    return refuse('INTEGRITY', 'duplicate');
-  }
-}
-
-function readSensitive(bytes: Uint8Array): TPMT_SENSITIVE {
-  const reader = new ByteReader(bytes);
-  const sensitive = TPM2B_SENSITIVE.read(reader);
-  if (sensitive === undefined || reader.rest().length > 0) return refuse('SIZE', 'duplicate');
-  return { ...sensitive, authValue: trimAuth(sensitive.authValue) };
-}
-
-/** The new parent's public area is enough. */
-function sharedWith(newParent: LoadedObject): { protector: Protector; secret: Uint8Array } {
-  const { publicArea: area } = newParent;
-  const keyBits = storageKeyBits(area);
-  const { restricted, decrypt } = area.objectAttributes;
-  if (!restricted || !decrypt || keyBits === undefined || !isAsymmetric(area) || area.nameAlg === 'null') {
-    return refuse('TYPE', 'newParentHandle');
-  }
-  const { seed, secret } = shareSecret(area, area.nameAlg, 'DUPLICATE');
-  return { protector: { nameAlg: area.nameAlg, seed, keyBits }, secret };
+/** Undefined for TPM_RH_NULL, which is no parent. */
+function newParentOf(machine: Machine, handle: number, field: string): LoadedObject | undefined {
+  if (handle === TPM_RH.NULL) return undefined;
+  const parent = machine.object(handle);
+  return isStorageKey(parent.publicArea) ? parent : refuse('TYPE', field);
 }
 
 export const duplication = {
@@ -102,23 +87,35 @@ export const duplication = {
     const { nameAlg, objectAttributes } = publicArea;
     if (objectAttributes.fixedParent) refuse('ATTRIBUTES', 'objectHandle');
     if (nameAlg === 'null' || sensitive === undefined) return refuse('TYPE', 'objectHandle');
-    const toNobody = newParentHandle === TPM_RH.NULL;
-    const keyBits = innerKeyBits(symmetricAlg);
+    const newParent = newParentOf(machine, newParentHandle, 'newParentHandle');
     if (objectAttributes.encryptedDuplication) {
-      if (keyBits === undefined) refuse('SYMMETRIC', 'symmetricAlg');
-      if (toNobody) refuse('HIERARCHY', 'newParentHandle');
+      if (symmetricAlg.algorithm === 'null') refuse('SYMMETRIC', 'symmetricAlg');
+      if (newParent === undefined) refuse('HIERARCHY', 'newParentHandle');
     }
-    if (encryptionKeyIn.length !== 0 && encryptionKeyIn.length * 8 !== keyBits) refuse('SIZE', 'encryptionKeyIn');
-    const shared = toNobody ? undefined : sharedWith(machine.object(newParentHandle));
-    const isOwnKey = keyBits !== undefined && encryptionKeyIn.length === 0;
-    const key = isOwnKey ? machine.random(keyBits / 8) : encryptionKeyIn;
-    const plain = encode(TPM2B_SENSITIVE, sensitive);
-    const inner = keyBits === undefined ? plain : innerWrap(nameAlg, key, name, plain);
-    return {
-      encryptionKeyOut: isOwnKey ? key : NONE,
-      duplicate: shared === undefined ? inner : outerWrap(shared.protector, name, inner),
-      outSymSeed: shared?.secret ?? NONE,
-    };
+    const wrapper = newInnerWrapper(machine, symmetricAlg, encryptionKeyIn);
+    const plain = marshalSensitive(sensitive, nameAlg);
+    const inner = wrapper === undefined ? plain : innerWrap(wrapper, nameAlg, name, plain);
+    const encryptionKeyOut = wrapper === undefined || encryptionKeyIn.length > 0 ? NONE : wrapper.key;
+    if (newParent === undefined) return { encryptionKeyOut, duplicate: inner, outSymSeed: NONE };
+    return { encryptionKeyOut, ...wrapFor(machine, newParent, name, inner) };
+  },
+
+  /** 13.2: from one parent's outer wrapper into another's; the inner one stays. */
+  TPM2_Rewrap(machine, { oldParent, newParent, inDuplicate, name, inSymSeed }) {
+    if ((inSymSeed.length === 0) !== (oldParent === TPM_RH.NULL)) refuse('HANDLE', 'oldParent');
+    let data = inDuplicate;
+    const from = newParentOf(machine, oldParent, 'oldParent');
+    if (from !== undefined) {
+      const seed = refusedAs('VALUE', 'inSymSeed', () => recoverSecret(from, 'DUPLICATE', inSymSeed, 'inSymSeed'));
+      data = outerUnwrap({ ...protectorOf(from, 'oldParent'), seed }, name, inDuplicate, 'inDuplicate', false);
+    }
+    const to = newParentOf(machine, newParent, 'newParent');
+    if (to === undefined) return { outDuplicate: data, outSymSeed: NONE };
+    const { nameAlg } = to.publicArea;
+    const overhead = nameAlg === 'null' ? 0 : 2 + digestInfo(nameAlg).size;
+    if (data.length + overhead > MAX_PRIVATE) refuse('VALUE', 'inDuplicate');
+    const { duplicate, outSymSeed } = wrapFor(machine, to, name, data);
+    return { outDuplicate: duplicate, outSymSeed };
   },
 
   /** 13.3: what comes out is loaded with TPM2_Load. */
@@ -126,24 +123,26 @@ export const duplication = {
     const { fixedTPM, fixedParent, encryptedDuplication } = objectPublic.objectAttributes;
     if (fixedTPM || fixedParent) refuse('ATTRIBUTES', 'objectPublic');
     const parent = machine.object(parentHandle);
-    const protector = protectorOf(parent, 'parentHandle');
-    const keyBits = innerKeyBits(symmetricAlg);
-    if (encryptionKey.length * 8 !== (keyBits ?? 0)) refuse('SIZE', 'encryptionKey');
-    const isWrappedTwice = keyBits !== undefined && inSymSeed.length > 0;
-    if (encryptedDuplication && !isWrappedTwice) refuse('ATTRIBUTES', 'encryptionKey');
+    if (!isStorageParent(parent)) refuse('TYPE', 'parentHandle');
+    const cipher = cipherOf(symmetricAlg);
+    if (encryptionKey.length * 8 !== (cipher?.keyBits ?? 0)) refuse('SIZE', 'encryptionKey');
+    if (cipher === undefined && encryptedDuplication) refuse('ATTRIBUTES', 'encryptionKey');
+    if (inSymSeed.length > 0 && !isAsymmetric(parent.publicArea)) refuse('TYPE', 'parentHandle');
+    const seed = inSymSeed.length === 0 ? undefined : recoverSecret(parent, 'DUPLICATE', inSymSeed, 'inSymSeed');
+    if (seed === undefined && encryptedDuplication) refuse('ATTRIBUTES', 'inSymSeed');
     const { nameAlg } = objectPublic;
     if (nameAlg === 'null') return refuse('HASH', 'objectPublic');
-    checkPublic(objectPublic, parent.publicArea, 'load', 'objectPublic');
     const name = objectName(objectPublic);
-    let data: Uint8Array = duplicate;
-    if (inSymSeed.length > 0) {
-      if (!isAsymmetric(parent.publicArea)) refuse('TYPE', 'parentHandle');
-      const seed = recoverSecret(parent, 'DUPLICATE', inSymSeed, 'inSymSeed');
-      data = outerUnwrap({ ...protector, seed }, name, data);
+    const protector = protectorOf(parent, 'parentHandle');
+    const inner =
+      seed === undefined ? duplicate : outerUnwrap({ ...protector, seed }, name, duplicate, 'duplicate', false);
+    const plain = cipher === undefined ? inner : innerUnwrap({ cipher, key: encryptionKey }, nameAlg, name, inner);
+    const sensitive = unmarshalSensitive(plain, 'duplicate');
+    // Where the parent stays in this TPM, it shall vouch for nothing that was not looked at
+    if (parent.publicArea.objectAttributes.fixedTPM) {
+      const fields = { publicField: 'objectPublic', privateField: 'duplicate' } as const;
+      checkObject(objectPublic, sensitive, { ...fields, isImported: true });
     }
-    if (keyBits !== undefined) data = innerUnwrap(nameAlg, encryptionKey, name, data);
-    const sensitive = readSensitive(data);
-    checkPair(objectPublic, sensitive, 'duplicate');
-    return { outPrivate: wrapSensitive(protector, name, sensitive, machine.random) };
+    return { outPrivate: wrapSensitive({ protector, name }, sensitive, nameAlg, machine.random) };
   },
 } satisfies Handlers;

@@ -1,63 +1,91 @@
-/** Hashes and HMACs, of one buffer and of many: TPM 2.0 Part 3, 15 and 17. */
-import { createHmac } from 'node:crypto';
-import { digest, digestInfo } from '../../../bytes/index.ts';
-import { TPM_RH, type TPMI_ALG_HASH_NULL, trimAuth } from '../../../tpm/index.ts';
+/** Hashes and MACs, of one buffer and of many: TPM 2.0 Part 3, 15.4 to 15.6 and 17. */
+import { digest } from '../../../bytes/index.ts';
+import { type RequestOf, TPM_RH, type TPM2_HMAC, type TPMT_TK_HASHCHECK, trimAuth } from '../../../tpm/index.ts';
 import type { Handlers } from '../handler.ts';
+import { finishHash } from '../hash-state.ts';
 import { isImplementedHash } from '../limits.ts';
 import type { Machine } from '../machine.ts';
-import { addSequence, requireSlot } from '../object-creation.ts';
-import { extendPcr, mayExtend } from '../pcr-banks.ts';
+import { extendPcr, mayExtend, pcrAttributes } from '../pcr-banks.ts';
 import { refuse } from '../refusal.ts';
 import {
+  cmacSequence,
   eventSequence,
+  finishSequence,
   hashSequence,
   hmacSequence,
   looksGenerated,
   type Sequence,
   updateSequence,
 } from '../sequence.ts';
+import { addSequence } from '../slots.ts';
+import type { LoadedObject } from '../state.ts';
+import { cipherOf } from '../symmetric.ts';
 import { hashTicket } from '../tickets.ts';
 
-/** The key and hash of an HMAC, as the command and the key's scheme choose it. */
-function hmacOf(machine: Machine, handle: number, hashAlg: TPMI_ALG_HASH_NULL) {
-  const { publicArea, sensitive } = machine.object(handle);
-  if (publicArea.type !== 'keyedhash' || sensitive?.sensitiveType !== 'keyedhash') return refuse('TYPE', 'handle');
-  if (publicArea.objectAttributes.restricted) refuse('ATTRIBUTES', 'handle');
-  if (!publicArea.objectAttributes.sign) refuse('KEY', 'handle');
+const NONE = new Uint8Array(0);
+
+type MacScheme = RequestOf<typeof TPM2_HMAC>['hashAlg'];
+
+/** What the key says of the scheme: the hash of HMAC, the mode of a cipher; undefined where it leaves it open. */
+function ownScheme({ publicArea }: LoadedObject): string | undefined {
+  if (publicArea.type === 'symcipher') return publicArea.parameters.sym.mode;
+  if (publicArea.type !== 'keyedhash') return refuse('TYPE', 'handle');
   const { scheme } = publicArea.parameters;
-  const own = scheme.scheme === 'hmac' ? scheme.hashAlg : undefined;
-  const algorithm = own ?? (hashAlg === 'null' ? refuse('VALUE', 'hashAlg') : hashAlg);
-  if (own !== undefined && hashAlg !== 'null' && hashAlg !== own) refuse('VALUE', 'hashAlg');
-  if (!isImplementedHash(algorithm)) return refuse('HASH', 'hashAlg');
-  return { algorithm, key: sensitive.sensitive };
+  return 'hashAlg' in scheme ? scheme.hashAlg : 'null';
+}
+
+/** Part 4, CryptSelectMac: the key's scheme, or the caller's where the key leaves it open. */
+function selectMac(key: LoadedObject, asked: MacScheme): string {
+  const own = ownScheme(key);
+  if (asked === 'null') return own === undefined || own === 'null' ? refuse('VALUE', 'hashAlg') : own;
+  if (own !== 'null' && own !== asked) refuse('VALUE', 'hashAlg');
+  return asked;
+}
+
+/** A MAC that the key begins. @throws {Refusal} about the scheme first, then about the key */
+function startMac(machine: Machine, handle: number, asked: MacScheme, authValue: Uint8Array): Sequence {
+  if (machine.isSequence(handle)) refuse('TYPE', 'handle');
+  const key = machine.object(handle);
+  const scheme = selectMac(key, asked);
+  const { publicArea, sensitive } = key;
+  const isFitting = publicArea.type === 'symcipher' ? scheme === 'cmac' : isImplementedHash(scheme);
+  if (!isFitting) refuse('SCHEME', 'hashAlg');
+  const { restricted, sign } = publicArea.objectAttributes;
+  if (restricted) refuse('ATTRIBUTES', 'handle');
+  if (!sign || sensitive === undefined) return refuse('KEY', 'handle');
+  if (publicArea.type === 'symcipher') {
+    const cipher = cipherOf(publicArea.parameters.sym) ?? refuse('SYMMETRIC', 'handle');
+    return cmacSequence(authValue, cipher, sensitive.sensitive);
+  }
+  return isImplementedHash(scheme) ? hmacSequence(authValue, scheme, sensitive.sensitive) : refuse('SCHEME', 'hashAlg');
+}
+
+function finished(sequence: Sequence): Uint8Array {
+  return sequence.kind === 'event' ? refuse('MODE') : finishSequence(sequence);
 }
 
 function sequenceOf(machine: Machine, handle: number): Sequence {
   return machine.volatile.sequences.get(handle) ?? refuse('MODE', 'sequenceHandle');
 }
 
-const NONE = new Uint8Array(0);
+const NO_TICKET: TPMT_TK_HASHCHECK = { tag: 'hashcheck', hierarchy: TPM_RH.NULL, digest: NONE };
 
 export const hash = {
   /** 15.4 */
   TPM2_Hash(machine, { data, hashAlg, hierarchy }) {
-    if (!isImplementedHash(hashAlg)) return refuse('HASH', 'hashAlg');
     const outHash = digest(hashAlg, data);
-    const vouching = looksGenerated(data) ? TPM_RH.NULL : hierarchy;
-    return { outHash, validation: hashTicket(machine, vouching, hashAlg, outHash) };
+    const validation = looksGenerated(data) ? NO_TICKET : hashTicket(machine, hierarchy, hashAlg, outHash);
+    return { outHash, validation };
   },
 
-  /** 15.5 */
+  /** 15.5 and 15.6 */
   TPM2_HMAC(machine, { handle, buffer, hashAlg }) {
-    const { algorithm, key } = hmacOf(machine, handle, hashAlg);
-    return { outHMAC: createHmac(digestInfo(algorithm).opensslName, key).update(buffer).digest() };
+    return { outHMAC: finished(updateSequence(startMac(machine, handle, hashAlg, NONE), buffer)) };
   },
 
-  /** 17.2 */
+  /** 17.2 and 17.3 */
   TPM2_HMAC_Start(machine, { handle, auth, hashAlg }) {
-    requireSlot(machine);
-    const { algorithm, key } = hmacOf(machine, handle, hashAlg);
-    return { sequenceHandle: addSequence(machine, hmacSequence(trimAuth(auth), algorithm, key)) };
+    return { sequenceHandle: addSequence(machine, startMac(machine, handle, hashAlg, trimAuth(auth))) };
   },
 
   /** 17.4: without a hash it is for an event, with all of them. */
@@ -70,35 +98,36 @@ export const hash = {
 
   /** 17.5 */
   TPM2_SequenceUpdate(machine, { sequenceHandle, buffer }) {
-    updateSequence(sequenceOf(machine, sequenceHandle), buffer);
+    const updated = updateSequence(sequenceOf(machine, sequenceHandle), buffer);
+    machine.volatile.sequences.set(sequenceHandle, updated);
     return {};
   },
 
   /** 17.6 */
   TPM2_SequenceComplete(machine, { sequenceHandle, buffer, hierarchy }) {
-    const sequence = sequenceOf(machine, sequenceHandle);
-    if (sequence.kind === 'event') return refuse('MODE', 'sequenceHandle');
-    updateSequence(sequence, buffer);
+    const started = sequenceOf(machine, sequenceHandle);
+    if (started.kind === 'event') return refuse('MODE', 'sequenceHandle');
+    const sequence = updateSequence(started, buffer);
+    const result = finished(sequence);
     machine.flush(sequenceHandle);
-    const result = sequence.state.digest();
-    if (sequence.kind === 'hmac')
-      return { result, validation: { tag: 'hashcheck', hierarchy: TPM_RH.NULL, digest: NONE } };
-    const vouching = sequence.isSafe ? hierarchy : TPM_RH.NULL;
-    return { result, validation: hashTicket(machine, vouching, sequence.hashAlg, result) };
+    if (sequence.kind !== 'hash' || sequence.safety !== 'safe') return { result, validation: NO_TICKET };
+    return { result, validation: hashTicket(machine, hierarchy, sequence.state.hashAlg, result) };
   },
 
   /** 17.7 */
   TPM2_EventSequenceComplete(machine, { pcrHandle, sequenceHandle, buffer }, { locality }) {
-    const sequence = sequenceOf(machine, sequenceHandle);
-    if (sequence.kind !== 'event') return refuse('MODE', 'sequenceHandle');
+    const started = sequenceOf(machine, sequenceHandle);
+    if (started.kind !== 'event') return refuse('MODE', 'sequenceHandle');
     const isExtended = pcrHandle !== TPM_RH.NULL;
-    if (isExtended && !mayExtend(pcrHandle, locality)) refuse('LOCALITY');
-    updateSequence(sequence, buffer);
-    machine.flush(sequenceHandle);
-    const results = sequence.states.map(({ hashAlg, state }) => ({ hashAlg, digest: state.digest() }));
     if (isExtended) {
-      for (const { hashAlg, digest: value } of results) extendPcr(machine, hashAlg, pcrHandle, value);
+      if (!mayExtend(pcrHandle, locality)) refuse('LOCALITY');
+      if (pcrAttributes(pcrHandle).isSaved) machine.clearOrderly();
     }
+    const sequence = updateSequence(started, buffer);
+    const states = sequence.kind === 'event' ? sequence.states : [];
+    const results = states.map((state) => ({ hashAlg: state.hashAlg, digest: finishHash(state) }));
+    for (const { hashAlg, digest: value } of isExtended ? results : []) extendPcr(machine, hashAlg, pcrHandle, value);
+    machine.flush(sequenceHandle);
     return { results };
   },
 } satisfies Handlers;

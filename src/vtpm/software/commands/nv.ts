@@ -3,80 +3,80 @@ import { digest, digestInfo } from '../../../bytes/index.ts';
 import { nvName, TPM_NT, TPM_RH, type TPMS_NV_PUBLIC, trimAuth } from '../../../tpm/index.ts';
 import { attest, signer } from '../attestation.ts';
 import type { Handlers } from '../handler.ts';
-import { isImplementedHash, MAX_NV_INDEX_SIZE, MAX_NV_INDICES, NV_BUFFER_MAX, NV_MEMORY } from '../limits.ts';
+import { MAX_NV_INDEX_SIZE, NV_BUFFER_MAX } from '../limits.ts';
 import type { Machine } from '../machine.ts';
-import { readAllowed, readAuthorized, setAttributes, writeAllowed, writeAuthorized } from '../nv-access.ts';
+import { countOf, readAllowed, readAuthorized, removeIndex, setAttributes, writeAllowed } from '../nv-access.ts';
+import { requireIndexSpace } from '../nv-memory.ts';
 import { refuse } from '../refusal.ts';
 import type { NvIndex } from '../state.ts';
 
-const { ORDINARY, COUNTER, BITS, EXTEND } = TPM_NT;
+const { ORDINARY, COUNTER, BITS, EXTEND, PIN_FAIL, PIN_PASS } = TPM_NT;
+const TYPES: readonly number[] = [ORDINARY, COUNTER, BITS, EXTEND, PIN_FAIL, PIN_PASS];
 
 const typeOf = ({ publicArea }: NvIndex): number => publicArea.attributes.nt ?? ORDINARY;
 
 /** 31.3.1: the size that a type demands; undefined for ordinary data. */
 function fixedSize(nt: number, nameAlg: TPMS_NV_PUBLIC['nameAlg']): number | undefined {
-  if (nt === COUNTER || nt === BITS) return 8;
-  return nt === EXTEND ? digestInfo(nameAlg).size : undefined;
+  if (nt === ORDINARY) return undefined;
+  return nt === EXTEND ? digestInfo(nameAlg).size : 8;
 }
 
-/** 31.3.1, in the specification's order. */
+/** 31.3.1, in the reference code's order. */
 function checkDefinition(authHandle: number, area: TPMS_NV_PUBLIC): void {
-  const { attributes, nameAlg, authPolicy, dataSize } = area;
-  if (!isImplementedHash(nameAlg)) refuse('HASH', 'publicInfo');
-  if (authPolicy.length > 0 && authPolicy.length !== digestInfo(nameAlg).size) refuse('SIZE', 'publicInfo');
+  const { attributes, nameAlg, dataSize } = area;
+  const refuseAttributes = (field = 'publicInfo'): never => refuse('ATTRIBUTES', field);
   const nt = attributes.nt ?? ORDINARY;
-  if (nt !== ORDINARY && nt !== COUNTER && nt !== BITS && nt !== EXTEND) refuse('ATTRIBUTES', 'publicInfo');
+  if (!TYPES.includes(nt)) refuseAttributes();
   const size = fixedSize(nt, nameAlg);
-  if (size !== undefined && dataSize !== size) refuse('SIZE', 'publicInfo');
-  if (dataSize > MAX_NV_INDEX_SIZE) refuse('SIZE', 'publicInfo');
-  const { ppread, ownerread, authread, policyread, ppwrite, ownerwrite, authwrite, policywrite } = attributes;
-  if (!ppread && !ownerread && !authread && !policyread) refuse('ATTRIBUTES', 'publicInfo');
-  if (!ppwrite && !ownerwrite && !authwrite && !policywrite) refuse('ATTRIBUTES', 'publicInfo');
-  if (attributes.written || attributes.readlocked || attributes.writelocked) refuse('ATTRIBUTES', 'publicInfo');
+  if (size === undefined ? dataSize > MAX_NV_INDEX_SIZE : dataSize !== size) refuse('SIZE', 'publicInfo');
+  if (nt === COUNTER && attributes.clear_stclear) refuseAttributes();
+  if (nt === PIN_FAIL && !attributes.no_da) refuseAttributes();
+  const { authwrite, globallock, writedefine } = attributes;
+  if ((nt === PIN_FAIL || nt === PIN_PASS) && (authwrite || globallock || writedefine)) refuseAttributes();
+  if (attributes.written || attributes.readlocked || attributes.writelocked) refuseAttributes();
+  const { ppread, ownerread, authread, policyread, ppwrite, ownerwrite, policywrite } = attributes;
+  if (!ppread && !ownerread && !authread && !policyread) refuseAttributes();
+  if (!ppwrite && !ownerwrite && !authwrite && !policywrite) refuseAttributes();
+  if (attributes.clear_stclear && writedefine) refuseAttributes();
   const isPlatform = authHandle === TPM_RH.PLATFORM;
-  if ((attributes.platformcreate === true) !== isPlatform) refuse('ATTRIBUTES', 'authHandle');
-  if (attributes.policydelete && !isPlatform) refuse('ATTRIBUTES', 'publicInfo');
-  if (attributes.clear_stclear && nt === COUNTER) refuse('ATTRIBUTES', 'publicInfo');
+  if ((attributes.platformcreate === true) !== isPlatform) refuseAttributes('authHandle');
+  if (attributes.policydelete && !isPlatform) refuseAttributes();
   if (attributes.writeall && dataSize > NV_BUFFER_MAX) refuse('SIZE', 'publicInfo');
 }
 
-function checkSpace({ permanent }: Machine, dataSize: number): void {
-  if (permanent.nvIndices.size >= MAX_NV_INDICES) refuse('NV_SPACE');
-  const used = [...permanent.nvIndices.values()].reduce((sum, { data }) => sum + data.length + 128, 0);
-  if (used + dataSize > NV_MEMORY) refuse('NV_SPACE');
+/** The first write fills the rest: erased memory reads as ones, and orderly data is in other memory (Part 4, NvWriteIndexData). */
+function contentsToWrite({ publicArea, data }: NvIndex): Buffer {
+  const { written, orderly } = publicArea.attributes;
+  return written ? Buffer.from(data) : Buffer.alloc(data.length, orderly ? 0 : 0xff);
 }
 
 function write(machine: Machine, index: NvIndex, data: Uint8Array): void {
   index.data = data;
   setAttributes(index, { written: true });
+  if (index.publicArea.attributes.orderly) machine.clearOrderly();
   machine.changed();
 }
 
-const asCount = (data: Uint8Array): bigint => BigInt(`0x${Buffer.from(data).toString('hex')}`);
-const eightBytes = (value: bigint): Uint8Array => Buffer.from(value.toString(16).padStart(16, '0'), 'hex');
-
-/** A counter leaves its count behind: no later one starts below it (31.8). */
-function forget(machine: Machine, index: NvIndex): void {
-  const { permanent } = machine;
-  if (typeOf(index) === COUNTER && index.publicArea.attributes.written) {
-    const count = asCount(index.data);
-    if (count > permanent.maxCounter) permanent.maxCounter = count;
-  }
-  permanent.nvIndices.delete(index.publicArea.nvIndex);
-  machine.changed();
+function eightBytes(value: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, value));
+  return bytes;
 }
 
 export const nv = {
   /** 31.3 */
   TPM2_NV_DefineSpace(machine, { authHandle, auth, publicInfo }) {
+    const { nameAlg, authPolicy, nvIndex, dataSize } = publicInfo;
+    const { size } = digestInfo(nameAlg);
+    if (authPolicy.length > 0 && authPolicy.length !== size) refuse('SIZE', 'publicInfo');
     const authValue = trimAuth(auth);
+    if (authValue.length > size) refuse('SIZE', 'auth');
+    if (authHandle === TPM_RH.PLATFORM && !machine.volatile.isPlatformNvEnabled) refuse('HIERARCHY', 'authHandle');
     checkDefinition(authHandle, publicInfo);
-    if (authValue.length > digestInfo(publicInfo.nameAlg).size) refuse('SIZE', 'auth');
-    if (machine.permanent.nvIndices.has(publicInfo.nvIndex)) refuse('NV_DEFINED');
-    checkSpace(machine, publicInfo.dataSize);
-    // Erased memory reads as ones, as libtpms' does
-    const data = new Uint8Array(publicInfo.dataSize).fill(0xff);
-    machine.permanent.nvIndices.set(publicInfo.nvIndex, { publicArea: publicInfo, auth: authValue, data });
+    if (machine.permanent.nvIndices.has(nvIndex)) refuse('NV_DEFINED');
+    requireIndexSpace(machine, { publicArea: publicInfo });
+    const data = new Uint8Array(dataSize);
+    machine.permanent.nvIndices.set(nvIndex, { publicArea: publicInfo, auth: authValue, data });
     machine.changed();
     return {};
   },
@@ -87,7 +87,8 @@ export const nv = {
     const { policydelete, platformcreate } = index.publicArea.attributes;
     if (policydelete) refuse('ATTRIBUTES', 'nvIndex');
     if (authHandle === TPM_RH.OWNER && platformcreate) refuse('NV_AUTHORIZATION');
-    forget(machine, index);
+    removeIndex(machine, index);
+    machine.changed();
     return {};
   },
 
@@ -95,7 +96,8 @@ export const nv = {
   TPM2_NV_UndefineSpaceSpecial(machine, { nvIndex }) {
     const index = machine.nvIndex(nvIndex);
     if (!index.publicArea.attributes.policydelete) refuse('ATTRIBUTES', 'nvIndex');
-    forget(machine, index);
+    removeIndex(machine, index);
+    machine.changed();
     return {};
   },
 
@@ -109,12 +111,12 @@ export const nv = {
   TPM2_NV_Write(machine, { authHandle, nvIndex, data, offset }) {
     const index = machine.nvIndex(nvIndex);
     writeAllowed(index, authHandle);
-    if (data.length > NV_BUFFER_MAX) refuse('SIZE', 'data');
-    if (typeOf(index) !== ORDINARY) refuse('ATTRIBUTES');
+    const nt = typeOf(index);
+    if (nt === COUNTER || nt === BITS || nt === EXTEND) refuse('ATTRIBUTES');
     if (offset > index.data.length) refuse('VALUE', 'offset');
     if (data.length > index.data.length - offset) refuse('NV_RANGE');
     if (index.publicArea.attributes.writeall && data.length < index.data.length) refuse('NV_RANGE');
-    const contents = Uint8Array.from(index.data);
+    const contents = contentsToWrite(index);
     contents.set(data, offset);
     write(machine, index, contents);
     return {};
@@ -125,8 +127,8 @@ export const nv = {
     const index = machine.nvIndex(nvIndex);
     writeAllowed(index, authHandle);
     if (typeOf(index) !== COUNTER) refuse('ATTRIBUTES', 'nvIndex');
-    const count = index.publicArea.attributes.written ? asCount(index.data) : machine.permanent.maxCounter;
-    write(machine, index, eightBytes(BigInt.asUintN(64, count + 1n)));
+    const { written } = index.publicArea.attributes;
+    write(machine, index, eightBytes((written ? countOf(index) : machine.permanent.maxCounter) + 1n));
     return {};
   },
 
@@ -145,17 +147,17 @@ export const nv = {
     const index = machine.nvIndex(nvIndex);
     writeAllowed(index, authHandle);
     if (typeOf(index) !== BITS) refuse('ATTRIBUTES', 'nvIndex');
-    const old = index.publicArea.attributes.written ? asCount(index.data) : 0n;
+    const old = index.publicArea.attributes.written ? countOf(index) : 0n;
     write(machine, index, eightBytes(old | bits));
     return {};
   },
 
-  /** 31.11 */
+  /** 31.11: locked already is locked, whoever asks. */
   TPM2_NV_WriteLock(machine, { authHandle, nvIndex }) {
     const index = machine.nvIndex(nvIndex);
     const { writedefine, write_stclear, writelocked } = index.publicArea.attributes;
-    writeAuthorized(index, authHandle);
     if (writelocked) return {};
+    writeAllowed(index, authHandle);
     if (!writedefine && !write_stclear) refuse('ATTRIBUTES', 'nvIndex');
     setAttributes(index, { writelocked: true });
     machine.changed();
@@ -181,12 +183,13 @@ export const nv = {
     return { data: index.data.subarray(offset, offset + size) };
   },
 
-  /** 31.14 */
+  /** 31.14: what was never written can be locked, too. */
   TPM2_NV_ReadLock(machine, { authHandle, nvIndex }) {
     const index = machine.nvIndex(nvIndex);
+    const { readlocked, read_stclear } = index.publicArea.attributes;
+    if (readlocked) return {};
     readAuthorized(index, authHandle);
-    if (index.publicArea.attributes.readlocked) return {};
-    if (!index.publicArea.attributes.read_stclear) refuse('ATTRIBUTES', 'nvIndex');
+    if (!read_stclear) refuse('ATTRIBUTES', 'nvIndex');
     setAttributes(index, { readlocked: true });
     machine.changed();
     return {};
@@ -202,24 +205,21 @@ export const nv = {
     return {};
   },
 
-  /** 31.16 */
+  /** 31.16: a part of the contents, or the digest of them all. */
   TPM2_NV_Certify(machine, { signHandle, authHandle, nvIndex, qualifyingData, inScheme, size, offset }) {
     const index = machine.nvIndex(nvIndex);
     const by = signer(machine, signHandle, inScheme);
     readAllowed(index, authHandle);
+    if (size + offset > index.data.length) refuse('NV_RANGE');
+    if (size > NV_BUFFER_MAX) refuse('VALUE', 'size');
     const indexName = nvName(index.publicArea);
     if (size === 0 && offset === 0) {
-      const { hashAlg } = by.scheme ?? { hashAlg: 'sha256' };
-      const nvDigest = digest(hashAlg, index.data);
-      const { attested, signature } = attest(machine, by, qualifyingData, {
-        type: 'nv_digest',
-        attested: { indexName, nvDigest },
-      });
+      // Nobody signs: there is no hash, and the digest is empty
+      const nvDigest = by.scheme === undefined ? new Uint8Array(0) : digest(by.scheme.hashAlg, index.data);
+      const body = { type: 'nv_digest', attested: { indexName, nvDigest } } as const;
+      const { attested, signature } = attest(machine, by, qualifyingData, body);
       return { certifyInfo: attested, signature };
     }
-    if (size > NV_BUFFER_MAX) refuse('VALUE', 'size');
-    if (offset > index.data.length) refuse('VALUE', 'offset');
-    if (size > index.data.length - offset) refuse('NV_RANGE');
     const nvContents = index.data.subarray(offset, offset + size);
     const { attested, signature } = attest(machine, by, qualifyingData, {
       type: 'nv',

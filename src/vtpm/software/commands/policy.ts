@@ -14,14 +14,14 @@ import {
   uint8,
   uint16,
 } from '../../../tpm/index.ts';
+import { timeInfo } from '../clock.ts';
 import { entity } from '../entities.ts';
 import type { Handlers } from '../handler.ts';
 import { IMPLEMENTED } from '../implemented.ts';
 import { readAllowed } from '../nv-access.ts';
 import { pcrDigestOf } from '../pcr-digest.ts';
-import { checkDigestSize, extendPolicy, requireHash, resetPolicyDigest } from '../policy-session.ts';
+import { checkDigestSize, extendPolicy, isSetHash, resetPolicyDigest, setHash } from '../policy-session.ts';
 import { refuse } from '../refusal.ts';
-import { timeInfo } from './clock.ts';
 
 type Operation = RequestOf<typeof TPM2_PolicyNV>['operation'];
 
@@ -70,11 +70,16 @@ function compare(a: Uint8Array, b: Uint8Array, operation: Operation): boolean {
   }
 }
 
+/** What two localities of a policy leave: bits for 0–4, or one number above 31. 0 for nothing. */
+function commonLocality(a: number, b: number): number {
+  if (a > 31 || b > 31) return a === b ? a : 0;
+  return a & b;
+}
+
 export const policy = {
   /** 23.6 */
   TPM2_PolicyOR(machine, { policySession, pHashList }) {
     const session = machine.session(policySession);
-    if (pHashList.length < 2) refuse('VALUE', 'pHashList');
     const isListed = pHashList.some((hash) => bytesEqual(hash, session.policyDigest));
     if (session.type !== 'trial' && !isListed) refuse('VALUE', 'pHashList');
     resetPolicyDigest(session);
@@ -103,17 +108,7 @@ export const policy = {
   TPM2_PolicyLocality(machine, { policySession, locality }) {
     const session = machine.session(policySession);
     const asked = TPMA_LOCALITY.toNumber(locality);
-    if (asked === 0) refuse('RANGE', 'locality');
-    const isExtended = (value: number): boolean => value > 31;
-    if (session.locality !== 0 && isExtended(asked) !== isExtended(session.locality)) refuse('RANGE', 'locality');
-    const both =
-      session.locality === 0
-        ? asked
-        : isExtended(asked)
-          ? asked === session.locality
-            ? asked
-            : 0
-          : asked & session.locality;
+    const both = session.locality === 0 ? asked : commonLocality(asked, session.locality);
     if (both === 0) refuse('RANGE', 'locality');
     session.locality = both;
     extendPolicy(session, 'TPM2_PolicyLocality', encode(uint8, asked));
@@ -140,12 +135,11 @@ export const policy = {
   /** 23.10: the operand is compared with a part of the marshalled TPMS_TIME_INFO. */
   TPM2_PolicyCounterTimer(machine, { policySession, operandB, offset, operation }) {
     const session = machine.session(policySession);
-    if (session.type !== 'trial') {
-      const held = encode(TPMS_TIME_INFO, timeInfo(machine));
-      if (offset > held.length) refuse('VALUE', 'offset');
-      if (operandB.length > held.length - offset) refuse('RANGE');
-      if (!compare(held.subarray(offset, offset + operandB.length), operandB, operation)) refuse('POLICY');
-    }
+    const info = encode(TPMS_TIME_INFO, timeInfo(machine));
+    if (offset > info.length) refuse('VALUE', 'offset');
+    if (operandB.length > info.length - offset) refuse('RANGE');
+    const held = info.subarray(offset, offset + operandB.length);
+    if (session.type !== 'trial' && !compare(held, operandB, operation)) refuse('POLICY');
     const args = digest(session.authHash, operandB, encode(uint16, offset), encode(TPM_EO, operation));
     extendPolicy(session, 'TPM2_PolicyCounterTimer', args);
     return {};
@@ -161,11 +155,20 @@ export const policy = {
     return {};
   },
 
+  /** 23.12 */
+  TPM2_PolicyPhysicalPresence(machine, { policySession }) {
+    const session = machine.session(policySession);
+    extendPolicy(session, 'TPM2_PolicyPhysicalPresence');
+    session.isPhysicalPresenceNeeded = true;
+    return {};
+  },
+
   /** 23.13 */
   TPM2_PolicyCpHash(machine, { policySession, cpHashA }) {
     const session = machine.session(policySession);
     checkDigestSize(session, cpHashA, 'cpHashA');
-    requireHash(session, 'cpHash', cpHashA);
+    if (session.cpHashKind !== 'none' && !isSetHash(session, 'cpHash', cpHashA)) refuse('CPHASH');
+    setHash(session, 'cpHash', cpHashA);
     extendPolicy(session, 'TPM2_PolicyCpHash', cpHashA);
     return {};
   },
@@ -175,7 +178,7 @@ export const policy = {
     const session = machine.session(policySession);
     checkDigestSize(session, nameHash, 'nameHash');
     if (session.cpHashKind !== 'none') refuse('CPHASH');
-    requireHash(session, 'nameHash', nameHash);
+    setHash(session, 'nameHash', nameHash);
     extendPolicy(session, 'TPM2_PolicyNameHash', nameHash);
     return {};
   },
@@ -185,7 +188,7 @@ export const policy = {
     const session = machine.session(policySession);
     if (session.cpHashKind !== 'none') refuse('CPHASH');
     if (session.commandCode !== 0) refuse('COMMAND_CODE');
-    requireHash(session, 'nameHash', digest(session.authHash, objectName, newParentName));
+    setHash(session, 'nameHash', digest(session.authHash, objectName, newParentName));
     const included = includeObject ? [objectName] : [];
     extendPolicy(
       session,
@@ -232,8 +235,11 @@ export const policy = {
   /** 23.21 */
   TPM2_PolicyTemplate(machine, { policySession, templateHash }) {
     const session = machine.session(policySession);
+    if (session.cpHashKind === 'templateHash') {
+      if (!isSetHash(session, 'templateHash', templateHash)) refuse('VALUE', 'templateHash');
+    } else if (session.cpHashKind !== 'none') refuse('CPHASH');
     checkDigestSize(session, templateHash, 'templateHash');
-    requireHash(session, 'templateHash', templateHash);
+    setHash(session, 'templateHash', templateHash);
     extendPolicy(session, 'TPM2_PolicyTemplate', templateHash);
     return {};
   },

@@ -1,0 +1,68 @@
+/** Why the software TPM refuses a command with another code than swtpm, by the section of the specification (1.59). */
+import { TPM_RC } from '../../src/tpm/index.ts';
+import type { Finding } from './run.ts';
+
+export interface Cause {
+  readonly name: string;
+  /** What says who is right. */
+  readonly section: string;
+  readonly why: string;
+  readonly explains: (finding: Finding) => boolean;
+}
+
+/** A code without the number of a handle, parameter or session. */
+function bare(rc: number): number {
+  return (rc & 0x80) === 0 ? rc : rc & 0xbf;
+}
+
+const PADDED: ReadonlySet<string> = new Set([
+  'TPM2_RSA_Encrypt',
+  'TPM2_RSA_Decrypt',
+  'TPM2_Sign',
+  'TPM2_VerifySignature',
+]);
+const SHARED: ReadonlySet<string> = new Set(['TPM2_MakeCredential', 'TPM2_Duplicate', 'TPM2_Rewrap']);
+
+export const CAUSES: readonly Cause[] = [
+  {
+    name: 'tag',
+    section: 'Part 3, 5.2',
+    why: 'a tag that is none is TPM_RC_BAD_TAG; libtpms answers what its unmarshalling says, TPM_RC_VALUE',
+    explains: ({ ours, theirs }) => ours === TPM_RC.BAD_TAG && theirs === TPM_RC.VALUE,
+  },
+  {
+    name: 'padding',
+    section: 'Part 3, 14.2 and 14.3; Part 1, B.4 and B.5',
+    why: 'padding that is not right, or does not fit, is TPM_RC_VALUE, _SIZE or _HASH; libtpms answers TPM_RC_FAILURE for whatever OpenSSL refuses',
+    explains: ({ name, theirs }) => theirs === TPM_RC.FAILURE && PADDED.has(name),
+  },
+  {
+    name: 'secret',
+    section: 'Part 1, B.10',
+    why: 'a modulus too small for OAEP with the digest of the name algorithm is TPM_RC_HASH or _VALUE; libtpms answers TPM_RC_FAILURE',
+    explains: ({ name, theirs }) => theirs === TPM_RC.FAILURE && SHARED.has(name),
+  },
+  {
+    name: 'x509-handles',
+    section: 'Part 3, 18.8',
+    why: 'objectHandle is the first handle, signHandle the second; libtpms numbers them the other way round',
+    explains: ({ name, ours, theirs }) => name === 'TPM2_CertifyX509' && bare(ours & 0xff) === bare(theirs & 0xff),
+  },
+  {
+    name: 'refused-startup',
+    section: 'Part 1, 19.8.7 (daUsed)',
+    why: 'power that went during a guess counts as a wrong one; in libtpms a TPM2_Startup that is refused takes that back',
+    explains: ({ ours, theirs }) => ours === TPM_RC.LOCKOUT && (theirs === TPM_RC.RETRY || (theirs & 0xff) === 0x8e),
+  },
+  {
+    name: 'own-bytes',
+    section: 'Part 1, 19.6 and 11.4.3',
+    why: 'nonces, HMACs and Names are each TPM’s own: a damaged size reads some of them as something else',
+    explains: ({ isMutated, isSame }) => isMutated && !isSame,
+  },
+];
+
+/** Findings by their cause; `undefined` for those that nothing explains. */
+export function byCause(findings: readonly Finding[]): ReadonlyMap<Cause | undefined, readonly Finding[]> {
+  return Map.groupBy(findings, (finding) => CAUSES.find(({ explains }) => explains(finding)));
+}
