@@ -45,7 +45,7 @@ function complete(tpm: SoftwareTpm, text: string): Uint8Array {
   return unmarshalResponse(TPM2_SequenceComplete, response).response.result;
 }
 
-const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
+const sha256 = (text: string): Uint8Array => new Uint8Array(createHash('sha256').update(text).digest());
 
 test('a sequence goes on after the TPM was saved and restored in its middle', () => {
   const tpm = tpmWithSequence();
