@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { digest } from '../../src/bytes/index.ts';
 import { encodeImaDigest, IMA_XATTR } from '../../src/ima/index.ts';
-import { getXattr, removeXattr } from '../../src/sys/index.ts';
+import { getXattr, removeXattr, setXattr } from '../../src/sys/index.ts';
 import { guarded, label } from '../fixtures/guarded.ts';
 import { requiresMounts } from './requirements.ts';
 
@@ -101,3 +101,25 @@ test('a file that replaces another by renaming is judged by its own label', opti
   const other = join(tree, 'other');
   assert.equal(sh('cp /bin/false "$1" && mv "$1" "$2" && "$2"', other, target).status, 1);
 });
+
+test(
+  'under a rule `hash` the label follows what is written, nobody is refused, and a signature stays',
+  options,
+  async (t) => {
+    const signature = Buffer.from('0302040011223300020102', 'hex');
+    const { tree, findings } = await guarded(t, {
+      policy: ['hash func=FILE_CHECK mask=^MAY_APPEND'],
+      prepare: (mount) => {
+        for (const name of ['bare', 'signed', 'read']) writeFileSync(join(mount.tree, name), 'content');
+        setXattr(join(mount.tree, 'signed'), IMA_XATTR, signature);
+      },
+    });
+    const [bare, signed, read] = ['bare', 'signed', 'read'].map((name) => join(tree, name)) as [string, string, string];
+    assert.equal(sh('printf more >>"$1" && printf more >>"$2" && cat "$3"', bare, signed, read).stdout, 'content');
+    await delay(300);
+    assert.equal(labelOf(bare), expected('contentmore'));
+    assert.equal(labelOf(signed), signature.toString('hex'));
+    assert.equal(labelOf(read), undefined);
+    assert.deepEqual(findings, []);
+  },
+);

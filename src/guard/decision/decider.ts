@@ -32,7 +32,7 @@ import type { Access, UnknownAccess } from './jobs.ts';
 import { KnownFiles } from './known-files.ts';
 import { type Look, newLook } from './look.ts';
 import type { OwnFiles } from './own-files.ts';
-import { ACCESS, type AccessKind, isWriting, type Plan } from './plans.ts';
+import { ACCESS, type AccessKind, isWriting, type Plan, WRITING_KINDS } from './plans.ts';
 import type { Requesters } from './requester.ts';
 import { type Granted, SlowPath } from './slow-path.ts';
 
@@ -188,8 +188,11 @@ export class Decider {
   }
 
   #wantsOfWriters(rules: AccessRules, look: Look, access: UnknownAccess): boolean {
-    const plan = this.#planOf(rules, look, access, ACCESS.write);
-    return plan === undefined || plan.needs !== 0;
+    for (const kind of WRITING_KINDS) {
+      const plan = this.#planOf(rules, look, access, kind);
+      if (plan === undefined || plan.needs !== 0 || plan.hashes) return true;
+    }
+    return false;
   }
 
   /**
@@ -310,11 +313,12 @@ export class Decider {
       return;
     }
     const access = { fd, id, isExec, kind, plan };
+    const { table } = this.#known;
     if (plan.needs === 0) {
+      if (plan.hashes && isWriting(kind)) table.set(slot, FLAG.followsContent, true);
       this.#answers.allow(access);
       return;
     }
-    const { table } = this.#known;
     const isApproved = table.has(slot, FLAG.keepsLabel);
     if (isApproved && plan.needs === plan.appraises) {
       this.#answers.allow(access);
@@ -333,6 +337,7 @@ export class Decider {
 
   #allowWriter(access: Access, status: FileStatus, slot: number, isSigned: boolean): void {
     if (access.plan.appraises === 0) {
+      if (access.plan.hashes) this.#known.table.set(slot, FLAG.followsContent, true);
       this.#answers.allow(access);
       return;
     }
@@ -389,7 +394,8 @@ export class Decider {
     const slot = table.find(look.words);
     if (slot === NO_SLOT) return false;
     table.forget(slot);
-    if (!table.has(slot, FLAG.keepsLabel) || takeReadLease(fd) === 'writers') return false;
+    const follows = table.has(slot, FLAG.keepsLabel | FLAG.followsContent);
+    if (!follows || takeReadLease(fd) === 'writers') return false;
     this.slow.relabel(slot, fd, look, now);
     return true;
   }

@@ -35,7 +35,12 @@ export const FLAG = {
   signed: 8,
   /** It was measured while somebody wrote, and the list says so. */
   violationTold: 16,
+  /** A rule `hash` matched who writes: the label follows the content, and readers are asked about as ever. */
+  followsContent: 32,
 } as const;
+
+/** Who holds on to the record, so that it is not given away. */
+const PINNED = FLAG.keepsLabel | FLAG.followsContent | FLAG.held;
 
 /**
  * A record is trusted only together with what else says that the content did not change (`Decider`): ctime stands still
@@ -136,7 +141,7 @@ export class FileTable {
   }
 
   #mayGo(slot: number): boolean {
-    return (this.lease[slot] ?? -1) < 0 && ((this.flags[slot] ?? 0) & (FLAG.held | FLAG.keepsLabel)) === 0;
+    return (this.lease[slot] ?? -1) < 0 && ((this.flags[slot] ?? 0) & PINNED) === 0;
   }
 
   #take(slot: number, status: Int32Array): void {
@@ -156,7 +161,7 @@ export class FileTable {
     for (let word = 0; word < STATE_WORDS.length; word++) {
       this.#records[at + word] = status[STATE_WORDS[word] ?? 0] ?? 0;
     }
-    this.flags[slot] = (this.flags[slot] ?? 0) & (FLAG.keepsLabel | FLAG.held | FLAG.violationTold);
+    this.flags[slot] = (this.flags[slot] ?? 0) & (PINNED | FLAG.violationTold);
     this.forget(slot);
     this.plans.fill(0, slot * PLAN_KINDS, (slot + 1) * PLAN_KINDS);
   }

@@ -26,6 +26,9 @@ const MASK_OF: Readonly<Record<AccessKind, number>> = {
 
 export const isWriting = (kind: AccessKind): boolean => (MASK_OF[kind] & MAY.MAY_WRITE) !== 0;
 
+/** A rule may be about any of them alone. */
+export const WRITING_KINDS: readonly AccessKind[] = Object.values(ACCESS).filter(isWriting);
+
 /** PCR of a measurement whose rule names none (CONFIG_IMA_MEASURE_PCR_IDX). */
 const IMA_PCR = 10;
 

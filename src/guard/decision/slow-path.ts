@@ -284,7 +284,7 @@ export class SlowPath {
   #relabelled(job: RelabelJob, isChanged: boolean, now: number): void {
     if (isChanged) this.#parts.counters.add('relabelled');
     const { table } = this.#parts.known;
-    if (!this.#postponed.has(job.slot)) table.set(job.slot, FLAG.keepsLabel, false);
+    if (!this.#postponed.has(job.slot)) table.set(job.slot, FLAG.keepsLabel | FLAG.followsContent, false);
     table.forget(job.slot);
     this.#leave(job);
     this.#jobs.delete(job.id);
