@@ -109,7 +109,7 @@ export interface ExaminerSetup {
 /** To a thread that reads files. */
 export type ExaminerOrder =
   | ExamineOrder
-  | { readonly kind: 'relabel'; readonly job: number; readonly fd: number }
+  | { readonly kind: 'relabel'; readonly job: number; readonly fd: number; readonly limit: number }
   | { readonly kind: 'describe'; readonly job: number; readonly fd: number }
   | { readonly kind: 'close'; readonly fd: number };
 
@@ -117,6 +117,8 @@ export interface ExamineOrder {
   readonly kind: 'examine';
   readonly job: number;
   readonly fd: number;
+  /** Bytes: a file that is longer now is not read, but told of. */
+  readonly limit: number;
   readonly tasks: readonly PlannedTask[];
   /** It is to be executed: nobody may write meanwhile. */
   readonly isExec: boolean;
@@ -132,7 +134,9 @@ export type ExaminerResult =
   | ExamineResult
   /** `isChanged`: the label is another one than before. */
   | { readonly kind: 'relabelled'; readonly job: number; readonly isChanged: boolean; readonly fault?: string }
-  | { readonly kind: 'described'; readonly job: number; readonly info: DeviceInfo };
+  | { readonly kind: 'described'; readonly job: number; readonly info: DeviceInfo }
+  /** It is longer than the order's limit; nothing was done. */
+  | { readonly kind: 'grown'; readonly job: number; readonly size: number };
 
 export interface ExamineResult {
   readonly kind: 'examined';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, renameSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -94,4 +94,28 @@ test('a flood of executions, good and bad, is answered one for one', options, as
   );
   assert.deepEqual(new Set(await Promise.all(children.map(statusOf))), new Set([0]));
   assert.equal(guard.status.counts.local?.waiting, 0);
+});
+
+test('who makes files of terabytes, or lets them grow while they wait, holds up nobody else', options, async (t) => {
+  const HUGE = 200 * 2 ** 30;
+  const { tree, program } = await guarded(t, { policy: ['audit func=BPRM_CHECK'] });
+  const execute = (name: string, size: number): string => {
+    const path = join(tree, name);
+    writeFileSync(path, '');
+    truncateSync(path, size);
+    chmodSync(path, 0o755);
+    chownSync(path, 65534, 65534);
+    spawn('/bin/sh', ['-c', '"$1"', 'sh', path], { stdio: 'ignore' });
+    return path;
+  };
+  for (let i = 0; i < 4; i++) execute(`huge${i}`, HUGE);
+  for (let i = 0; i < 40; i++) {
+    const path = execute(`growing${i}`, 2 ** 20);
+    try {
+      truncateSync(path, HUGE);
+    } catch (error) {
+      assert.match(String(error), /ETXTBSY/); // decided already
+    }
+  }
+  assert.equal(run(program('mine')), 0);
 });

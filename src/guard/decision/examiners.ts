@@ -3,8 +3,14 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { ExaminerOrder, ExaminerResult } from '../messages.ts';
 import type { Job } from './jobs.ts';
 
-/** Reading so much takes a while: one examiner is kept for smaller files. */
+/** Reading more takes a while: one examiner is kept for files up to this size, in bytes. */
 const LARGE = 64 * 2 ** 20;
+
+/** How much of its file a job is given the time to read: what has grown since is looked at as what it is now. */
+export const readingLimit = ({ size }: Pick<Job, 'size'>): number => (size > LARGE ? Number.POSITIVE_INFINITY : LARGE);
+
+/** Owners whose turns are remembered. */
+const MAX_OWNERS = 4096;
 
 interface Examiner {
   readonly port: MessagePort;
@@ -19,6 +25,9 @@ interface Examiner {
 export class Examiners {
   readonly #examiners: Examiner[] = [];
   readonly #queue: Job[] = [];
+  /** Owner of files → when one was read last, counted in readings. */
+  readonly #servedAt = new Map<number, number>();
+  #readings = 0;
   readonly #orderOf: (job: Job) => ExaminerOrder;
 
   /** @param orderOf what is asked for with a job */
@@ -86,10 +95,12 @@ export class Examiners {
     while (this.#queue.length > 0) {
       const free = this.#examiners.find(({ job, isStuck }) => job === undefined && !isStuck);
       if (free === undefined) return;
-      const index = this.#nextIndex();
-      if (index < 0) return;
-      const [job] = this.#queue.splice(index, 1);
+      const job = this.#next();
       if (job === undefined) return;
+      this.#queue.splice(this.#queue.indexOf(job), 1);
+      this.#servedAt.delete(job.owner);
+      if (this.#servedAt.size >= MAX_OWNERS) this.#servedAt.clear();
+      this.#servedAt.set(job.owner, ++this.#readings);
       job.stage = 'reading';
       free.job = job;
       free.seen = Atomics.load(free.progress, 0);
@@ -98,11 +109,22 @@ export class Examiners {
     }
   }
 
-  /** The first; where large files keep all but one busy, the first that is small. */
-  #nextIndex(): number {
+  /**
+   * The first of the owner who has waited longest for a turn: who has many files, or makes them large, holds up none but
+   * himself. Where large files keep all but one busy, of those that are small.
+   */
+  #next(): Job | undefined {
     const able = this.#examiners.filter(({ isStuck }) => !isStuck);
     const large = able.filter(({ job }) => job !== undefined && job.size > LARGE);
-    if (able.length < 2 || large.length < able.length - 1) return 0;
-    return this.#queue.findIndex(({ size }) => size <= LARGE);
+    const isSmallOnly = able.length >= 2 && large.length >= able.length - 1;
+    let next: Job | undefined;
+    let longest = Number.POSITIVE_INFINITY;
+    for (const job of this.#queue) {
+      const servedAt = this.#servedAt.get(job.owner) ?? 0;
+      if (servedAt >= longest || (isSmallOnly && job.size > LARGE)) continue;
+      next = job;
+      longest = servedAt;
+    }
+    return next;
   }
 }

@@ -20,7 +20,10 @@ interface AnyJob {
   readonly id: number;
   /** The descriptor that is read, to be closed when nobody reads it any more. */
   readonly fd: number;
-  readonly size: number;
+  /** In bytes; it may turn out larger than it was when it was asked for. */
+  size: number;
+  /** User who owns the file. */
+  readonly owner: number;
   readonly device: number;
   readonly since: number;
   /** `given-up`: everybody was answered, and the examiner still has the descriptor. */

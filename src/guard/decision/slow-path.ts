@@ -12,7 +12,7 @@ import type {
 import type { GuardMode } from '../mode.ts';
 import { pathOfOpen } from '../open-path.ts';
 import type { Answers } from './answers.ts';
-import { Examiners } from './examiners.ts';
+import { Examiners, readingLimit } from './examiners.ts';
 import { deviceKey, FLAG, NO_SLOT, stateText, statusOf } from './file-table.ts';
 import type { Access, DescribeJob, ExamineJob, Job, RelabelJob, UnknownAccess } from './jobs.ts';
 import type { KnownFiles } from './known-files.ts';
@@ -54,7 +54,7 @@ const WRITERS: GuardFault = {
   found: 'one that is open for writing',
 };
 
-type Labelling = Pick<RelabelJob, 'slot' | 'fd' | 'size' | 'device'>;
+type Labelling = Pick<RelabelJob, 'slot' | 'fd' | 'size' | 'owner' | 'device'>;
 
 export class SlowPath {
   readonly #parts: SlowPathParts;
@@ -105,20 +105,17 @@ export class SlowPath {
       running.accesses.push(access);
       return;
     }
-    this.#examine(access, { slot, size: status.size, info, device }, now);
+    this.#examine(access, { slot, size: status.size, owner: status.uid, info, device }, now);
   }
 
-  #examine(
-    access: Access,
-    file: { readonly slot: number; readonly size: number; readonly info: DeviceInfo; readonly device: number },
-    now: number,
-  ): void {
+  #examine(access: Access, file: Pick<ExamineJob, 'slot' | 'size' | 'owner' | 'info' | 'device'>, now: number): void {
     this.#begin({ kind: 'examine', fd: access.fd, accesses: [access], ...file, ...this.#ticket(now) }, now);
   }
 
   /** Makes the label that of the content. @param fd taken over */
   relabel(slot: number, fd: number, look: Look, now: number): void {
-    const labelling = { slot, fd, size: look.status.size, device: deviceKey(look.words) };
+    const { size, uid: owner } = look.status;
+    const labelling = { slot, fd, size, owner, device: deviceKey(look.words) };
     if (this.#jobOfSlot.has(slot)) this.#postpone(labelling);
     else this.#beginRelabel(labelling, now);
   }
@@ -156,7 +153,10 @@ export class SlowPath {
       running.accesses.push(access);
       return;
     }
-    this.#begin({ kind: 'describe', fd: access.fd, size: 0, device, accesses: [access], ...this.#ticket(now) }, now);
+    this.#begin(
+      { kind: 'describe', fd: access.fd, size: 0, owner: 0, device, accesses: [access], ...this.#ticket(now) },
+      now,
+    );
   }
 
   #ticket(now: number): { id: number; since: number; stage: 'waiting' } {
@@ -185,7 +185,9 @@ export class SlowPath {
 
   #orderOf(job: Job): ExaminerOrder {
     const { id, fd } = job;
-    if (job.kind !== 'examine') return { kind: job.kind, job: id, fd };
+    if (job.kind === 'describe') return { kind: 'describe', job: id, fd };
+    const limit = readingLimit(job);
+    if (job.kind === 'relabel') return { kind: 'relabel', job: id, fd, limit };
     const [{ plan, isExec, kind }] = job.accesses;
     const { table } = this.#parts.known;
     const isApproved = table.has(job.slot, FLAG.keepsLabel);
@@ -196,7 +198,8 @@ export class SlowPath {
     );
     const { isUnverifiable } = job.info;
     const isViolationTold = table.has(job.slot, FLAG.violationTold);
-    return { kind: 'examine', job: id, fd, tasks, isExec, isWriting: isWriting(kind), isUnverifiable, isViolationTold };
+    const asked = { isExec, isWriting: isWriting(kind), isUnverifiable, isViolationTold };
+    return { kind: 'examine', job: id, fd, limit, tasks, ...asked };
   }
 
   takeResults(now: number): void {
@@ -208,6 +211,10 @@ export class SlowPath {
       this.#silentUntil.delete(job.device);
       this.#jobs.delete(job.id);
       closeFile(job.fd);
+    } else if (result.kind === 'grown') {
+      job.size = result.size;
+      job.stage = 'waiting';
+      this.examiners.submit(job, now);
     } else if (job.kind === 'examine' && result.kind === 'examined') this.#examined(job, result, now);
     else if (job.kind === 'relabel' && result.kind === 'relabelled') this.#relabelled(job, result.isChanged, now);
     else if (job.kind === 'describe' && result.kind === 'described') {

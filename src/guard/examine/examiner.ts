@@ -7,6 +7,7 @@ import {
   FileStatus,
   fgetXattr,
   fsetXattr,
+  giveUpLease,
   hashContent,
   holdsReadLease,
   type LeaseTaken,
@@ -33,27 +34,40 @@ const DEFAULT_TEMPLATE = 'ima-ng';
 /** `EVM_XATTR_PORTABLE_DIGSIG` */
 const PORTABLE = 5;
 
+/** The file is longer than there is time for now. */
+export class Grown extends Error {
+  readonly size: number;
+
+  constructor(size: number) {
+    super('the file has grown');
+    this.size = size;
+  }
+}
+
 /** What is read of one file, each digest once. */
 class OpenFile {
   readonly fd: number;
   readonly status = new FileStatus();
   readonly label: Buffer | undefined;
   readonly #onRead: () => void;
+  readonly #limit: number;
   readonly #digests = new Map<DigestAlgorithm, Buffer>();
 
-  constructor(fd: number, onRead: () => void) {
+  /** @param limit bytes */
+  constructor(fd: number, limit: number, onRead: () => void) {
     this.fd = fd;
     this.status.ofOpen(fd);
     this.label = labelOf(fd);
+    this.#limit = limit;
     this.#onRead = onRead;
   }
 
   digest(algorithm: DigestAlgorithm): Buffer {
     const known = this.#digests.get(algorithm);
     if (known !== undefined) return known;
-    const { digests } = hashContent(this.fd, [algorithm], Number.POSITIVE_INFINITY, this.#onRead);
-    const digest = digests?.[algorithm];
-    if (digest === undefined) throw new SysError('sys.call-failed', `no digest of descriptor ${this.fd}`);
+    const { digests, identity } = hashContent(this.fd, [algorithm], this.#limit, this.#onRead);
+    if (digests === undefined) throw new Grown(Math.max(Number(identity.size), this.#limit + 1));
+    const digest = digests[algorithm];
     this.#digests.set(algorithm, digest);
     return digest;
   }
@@ -111,6 +125,7 @@ export class FileExaminer {
     this.#onRead = onRead;
   }
 
+  /** @throws {Grown} */
   examine(order: ExamineOrder): ExamineResult {
     const began = performance.now();
     const { fd, job } = order;
@@ -120,13 +135,17 @@ export class FileExaminer {
     let isStable = false;
     let isSigned = false;
     try {
-      const file = new OpenFile(fd, this.#onRead);
+      const file = new OpenFile(fd, order.limit, this.#onRead);
       const before = stateText(wordsOf(file.status));
       isSigned = file.hasSignature;
       if (!(order.isExec && lease === 'writers')) this.#doTasks(order, file, lease === 'writers', found);
       const isOurLease = lease === 'held' && (holdsReadLease(fd) || performance.now() - began < LEASE_MS);
       isStable = stateText(wordsOf(after.ofOpen(fd))) === before && isOurLease;
     } catch (error) {
+      if (error instanceof Grown) {
+        if (lease === 'held') giveUpLease(fd);
+        throw error;
+      }
       failAll(order.tasks, found, error);
     }
     return {
@@ -263,10 +282,11 @@ export class FileExaminer {
   /**
    * Makes the label the digest of the content, where it is no signature (ima_appraise.c:ima_update_xattr).
    * @returns whether it was another one
-   * @throws {SysError}
+   * @param limit bytes
+   * @throws {SysError} @throws {Grown}
    */
-  relabel(fd: number): boolean {
-    const file = new OpenFile(fd, this.#onRead);
+  relabel(fd: number, limit: number): boolean {
+    const file = new OpenFile(fd, limit, this.#onRead);
     return file.hasSignature ? false : this.#writeLabel(file, this.#imaHash);
   }
 

@@ -3,7 +3,7 @@ import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { closeFile, SysError, Waker } from '../../sys/index.ts';
 import { describeDevice } from '../file-systems.ts';
 import type { DeviceInfo, ExaminerOrder, ExaminerResult, ExaminerSetup, ExaminerStart } from '../messages.ts';
-import { FileExaminer } from './examiner.ts';
+import { FileExaminer, Grown } from './examiner.ts';
 
 function run({ setups, orders, wake, progress }: ExaminerStart): void {
   const waker = Waker.of(wake);
@@ -22,17 +22,28 @@ function run({ setups, orders, wake, progress }: ExaminerStart): void {
       closeFile(order.fd);
       return;
     }
-    orders.postMessage(resultOf(order, latest()));
+    orders.postMessage(resultOrGrown(order, latest()));
     waker.wake();
   });
 }
 
-function resultOf(order: Exclude<ExaminerOrder, { kind: 'close' }>, examiner: FileExaminer): ExaminerResult {
+type Reading = Exclude<ExaminerOrder, { kind: 'close' }>;
+
+function resultOrGrown(order: Reading, examiner: FileExaminer): ExaminerResult {
+  try {
+    return resultOf(order, examiner);
+  } catch (error) {
+    if (!(error instanceof Grown)) throw error;
+    return { kind: 'grown', job: order.job, size: error.size };
+  }
+}
+
+function resultOf(order: Reading, examiner: FileExaminer): ExaminerResult {
   switch (order.kind) {
     case 'examine':
       return examiner.examine(order);
     case 'relabel':
-      return relabelled(order.job, () => examiner.relabel(order.fd));
+      return relabelled(order.job, () => examiner.relabel(order.fd, order.limit));
     case 'describe':
       return { kind: 'described', job: order.job, info: described(order.fd) };
   }
