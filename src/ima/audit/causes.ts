@@ -22,6 +22,19 @@ export interface AuditCause {
 const RELABEL = 'label it anew: assay label FILE';
 
 const APPRAISE_DATA = {
+  open_writers: {
+    weight: 'failure',
+    meaning:
+      'The guard refused to let a program run that somebody had open for writing (a kernel answers ETXTBSY, and tells nothing)',
+    repair: 'Replace programs by renaming a new file over them; find who writes: fuser -v FILE.',
+  },
+  'signed-file-write': {
+    weight: 'failure',
+    meaning:
+      'The guard refused to open a file for writing whose label is a signature (a kernel does so, and tells nothing)',
+    repair:
+      'Replace the file by renaming a new, signed one over it. If it is to change in place, give it a digest: assay label FILE.',
+  },
   'missing-hash': {
     weight: 'failure',
     meaning: 'The policy appraises the file, and it has no label (security.ima)',
