@@ -53,8 +53,9 @@ Example:
   assay guard reload --policy /etc/assay/policy`;
 
 const STOP_HELP = `
+Where the guard was killed under --fail closed, this ends the watchdog that refuses in its place.
 Where this cannot be executed any more, because the policy refuses it, a shell's own kill does the same:
-kill $(</var/lib/assay/guard/guard.pid)
+kill $(</var/lib/assay/guard/guard.pid), and kill $(</var/lib/assay/guard/watchdog.pids) where the guard is gone
 
 Example:
   assay guard stop`;

@@ -2,6 +2,7 @@
 import { askControlSocket } from '../sys/index.ts';
 import { GuardError } from './error.ts';
 import type { ServiceStatus } from './service.ts';
+import { endPredecessors } from './watchdog/predecessor.ts';
 
 /** A status has each watched file system, and the last denials with their paths. */
 const MAX_ANSWER = 4 * 2 ** 20;
@@ -21,9 +22,17 @@ export async function reloadGuard(folder: string, policy: string | undefined): P
   return statusIn(await ask(folder, policy === undefined ? 'reload' : `reload ${policy}`));
 }
 
-/** Resolves when nothing is watched any more. @throws {GuardError} `guard.not-running` */
+/**
+ * Resolves when nothing is watched any more. Where the guard is gone, ends the watchdog that refuses in its place.
+ * @throws {GuardError} `guard.not-running` where there is neither
+ */
 export async function stopGuard(folder: string): Promise<void> {
-  await ask(folder, 'stop');
+  try {
+    await ask(folder, 'stop');
+  } catch (error) {
+    const isGone = error instanceof GuardError && error.code === 'guard.not-running';
+    if (!isGone || endPredecessors(folder, undefined) === 0) throw error;
+  }
 }
 
 async function ask(folder: string, request: string): Promise<object> {

@@ -58,7 +58,7 @@ export interface ServiceStatus extends GuardStatus {
 export class GuardService {
   readonly #options: ServiceOptions;
   readonly #log: RecordLog;
-  readonly #since = new Date();
+  #since = new Date();
   readonly #denials: Denial[] = [];
   readonly #ended = Promise.withResolvers<unknown>();
   #guard: Guard | undefined;
@@ -107,6 +107,7 @@ export class GuardService {
         onWatchdog: (pid) => noteWatchdog(folder, pid),
         onFailure: (error) => void this.#end(error),
       });
+      this.#since = new Date();
       writeFileSync(join(folder, PID_FILE), `${process.pid}\n`, { mode: 0o600 });
       endPredecessors(folder, this.#guard.watchdogPid);
     } catch (error) {

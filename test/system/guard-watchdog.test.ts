@@ -53,6 +53,9 @@ for (const fail of ['open', 'closed'] as const) {
       await delay(500);
       assert.equal(run(join(guard.tree, 'bare')), isRefused ? 'EPERM' : 0);
       assert.equal(run(join(guard.tree, 'good')), isRefused ? 'EPERM' : 0);
+      assert.equal(guard.command('stop').status, isRefused ? 0 : 3);
+      await delay(300);
+      assert.equal(run(join(guard.tree, 'good')), 0);
     },
   );
 

@@ -12,9 +12,15 @@ export function noteWatchdog(folder: string, pid: number): void {
   appendFileSync(join(folder, FILE), `${pid}\n`, { mode: 0o600 });
 }
 
-/** Ends every watchdog of the folder but this one. */
-export function endPredecessors(folder: string, current: number | undefined): void {
-  for (const pid of noted(folder)) if (pid !== current && isWatchdog(pid)) process.kill(pid, 'SIGTERM');
+/** Ends every watchdog of the folder but this one. @returns how many */
+export function endPredecessors(folder: string, current: number | undefined): number {
+  const predecessors = noted(folder).filter((pid) => pid !== current && isWatchdog(pid));
+  for (const pid of predecessors) process.kill(pid, 'SIGTERM');
+  noteOnly(folder, current);
+  return predecessors.length;
+}
+
+function noteOnly(folder: string, current: number | undefined): void {
   writeFileSync(join(folder, FILE), current === undefined ? '' : `${current}\n`, { mode: 0o600 });
 }
 
