@@ -15,6 +15,7 @@ import {
   shimAndGrub,
   systemdBootAndEntry,
   systemdBootAndUki,
+  ukiAlone,
 } from './boot-way.ts';
 import { changedKernel } from './changed-kernel.ts';
 import { LINUX_PARTITION, LINUX_UUID } from './esp.ts';
@@ -151,6 +152,7 @@ const MACHINES: readonly Machine[] = [
       'systemd-boot-uki-network': async () => ({ way: uki, attached: [{ network: 'e1000e' }] }),
     },
   },
+  { keys: 'none', boots: { uki: async () => ({ way: ukiAlone() }) } },
   {
     keys: 'none',
     tree: { ...nodeTree(), ...projectTree() },
