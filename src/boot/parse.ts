@@ -63,7 +63,9 @@ function paddingStart(bytes: Uint8Array): number {
 
 function firstEvent(reader: ByteReader, end: number): BootEvent {
   try {
-    if (end === reader.offset) reader.fail('parse.truncated', 'event 0', 'nothing but padding');
+    if (end === reader.offset) {
+      reader.fail('parse.truncated', 'event 0', reader.remaining === 0 ? 'it is empty' : 'nothing but padding');
+    }
     return readSha1Event(reader, readHead(reader, 0));
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;

@@ -60,6 +60,13 @@ export function readBootLogFile(path: string | undefined, bound = MAX_LOG_SIZE):
   }
   const bytes = readInput(name, bound);
   if (isCcelTable(bytes)) return readCcelLog(name);
+  if (path === undefined && bytes.length === 0) {
+    throw new BootError(
+      'boot.no-log',
+      `this machine shows an empty firmware log: ${name}`,
+      'look for a firmware update',
+    );
+  }
   if (bytes.length > bound) throw new ParseError('parse.too-large', name, bound, `more than ${bound} bytes`);
   return { name, bytes };
 }

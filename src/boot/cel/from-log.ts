@@ -59,9 +59,10 @@ export function bootLogFromCel(records: readonly CelRecord[]): BootLog {
 
 /**
  * The logs of a boot out of a canonical one: the firmware's events, and behind them what systemd measured.
- * @throws as {@link bootLogFromCel}; `boot.cel-content` too for firmware's events behind systemd's, and for other content
+ * @throws as {@link bootLogFromCel}, also for no record at all; `boot.cel-content` too for firmware's events behind systemd's, and for other content
  */
 export function bootLogsFromCel(records: readonly CelRecord[]): BootLogs {
+  if (records.length === 0) throw new BootError('boot.not-a-log', 'this canonical event log has no records');
   const isSystemd = ({ content }: CelRecord): boolean => content.kind === 'systemd';
   const start = records.findIndex(isSystemd);
   const ofFirmware = start < 0 ? records : records.slice(0, start);
