@@ -14,7 +14,7 @@ import { MACHINE_BOOT_LOG, readPcrLog } from './boot-log-input.ts';
 import { inFile } from './in-file.ts';
 import { parsePcrs } from './parse-pcrs.ts';
 import { readInput } from './read-input.ts';
-import { escapeControls, formatTable, printJson, printLine } from './terminal.ts';
+import { escapeControls, formatTable, printJson, printLine, terminalJson } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 import { writeOutput } from './write-output.ts';
 
@@ -93,7 +93,7 @@ function reference(paths: readonly string[], options: Options): void {
   const leftOut = options.leaveOut ?? [];
   const components = merger.finish(pcrs, new Map(leftOut.map(({ component, why }) => [component, why])));
   mustBeThere(leftOut, components);
-  const text = `${JSON.stringify(sectionOrManifest({ pcrs: {}, events: [], components }, options.manifest), undefined, 1)}\n`;
+  const text = `${terminalJson(sectionOrManifest({ pcrs: {}, events: [], components }, options.manifest), 1)}\n`;
   if (options.output === '-') {
     process.stdout.write(text);
     return;

@@ -196,3 +196,50 @@ function writeJson(path: string, value: unknown): string {
   writeFileSync(path, JSON.stringify(value));
   return path;
 }
+
+test('nothing that a log names reaches the terminal as a control character, in any form of output', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-boot-escapes-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = (name: string): string => join(folder, name);
+  const evil = '\u001b[2J\u009b31m\u202e\nevents:\n- EventNum: 99';
+  const measured = (pcr: number, type: number, data: Buffer) => ({
+    pcr,
+    type,
+    digests: [[0x000b, sha256(data)]] as const,
+    data,
+  });
+  const name = Buffer.from(`SecureBoot${evil}`, 'utf16le');
+  const head = Buffer.alloc(32);
+  head.writeBigUInt64LE(BigInt(name.length / 2), 16);
+  const path = Buffer.from(`\\${evil}\0`, 'utf16le');
+  const node = Buffer.concat([Buffer.from([4, 4, path.length + 4, 0]), path, Buffer.from('7fff0400', 'hex')]);
+  const load = Buffer.alloc(32);
+  load.writeBigUInt64LE(BigInt(node.length), 24);
+  const events = [
+    measured(7, 0x80000001, Buffer.concat([head, name])),
+    measured(4, 0x80000003, Buffer.concat([load, node])),
+    measured(8, 0x0d, Buffer.from(`grub_cmd: ${evil}\0`)),
+    measured(0, 0x08, Buffer.from(`${evil}\0`, 'utf16le')),
+    measured(17, 0x502, Buffer.from(evil)),
+  ];
+  writeFileSync(file('evil.log'), agileLog(specIdPayload([[0x000b, 32]]), events));
+  writeFileSync(file('plain.log'), agileLog(specIdPayload([[0x000b, 32]]), []));
+  writeFileSync(file('systemd.log'), systemdLine(11, evil));
+  const made = assay('boot', 'reference', file('evil.log'), '-o', file('reference.json'));
+  const printed = [
+    made,
+    assay('boot', 'show', file('evil.log')),
+    assay('boot', 'show', file('evil.log'), '--format', 'tpm2', '--eventlog-version', '2'),
+    assay('boot', 'show', file('systemd.log')),
+    assay('boot', 'state', file('evil.log')),
+    assay('boot', 'diff', file('plain.log'), file('evil.log')),
+    assay('boot', 'diff', file('evil.log'), file('plain.log')),
+    assay('boot', 'diff', file('plain.log'), '--reference', file('reference.json')),
+    assay('boot', 'diff', file('evil.log'), file('plain.log'), '--json'),
+  ];
+  for (const { stdout, stderr } of printed) {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    assert.doesNotMatch(`${stdout}${stderr}`, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+    assert.doesNotMatch(stdout, /^- EventNum: 99/m);
+  }
+});

@@ -14,7 +14,17 @@ export function escapeControls(text: string, keepNewlines = false): string {
 
 /** One JSON document on stdout. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  process.stdout.write(`${terminalJson(value)}\n`);
+}
+
+/** JSON whose reader sees the same, and whose terminal no control character: JSON itself escapes those below U+0020 alone. */
+export function terminalJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (char) => {
+      return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+    },
+  );
 }
 
 export function printLine(line = ''): void {
