@@ -67,6 +67,9 @@ function refusal(
     });
   }
   const reasons = failures.map(({ id, error }) => `${id}: ${error.message}`).join('; ');
-  const code = failures.map(({ error }) => error).find((error) => error instanceof KeyError)?.code;
-  return new KeyError(code ?? ('key.wrong-secret' satisfies KeyErrorCode), `no protector opens the key: ${reasons}`);
+  // A protector that said no counts more than one that could not be asked.
+  const errors = failures.map(({ error }) => error);
+  const decisive = errors.find((error) => error.exitCode === 1) ?? only.error;
+  const code: KeyErrorCode = decisive instanceof KeyError ? decisive.code : 'key.wrong-secret';
+  return new KeyError(code, `no protector opens the key: ${reasons}`, { exitCode: decisive.exitCode });
 }

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { KeyError } from '../error.ts';
 import { encodeProtectedKey, parseProtectedKey } from './key-file.ts';
 import { masterText } from './master-text.ts';
+import { openProtectedKey } from './open.ts';
 import { passwordMaster } from './password.ts';
 import {
   newProtectorId,
@@ -109,6 +110,28 @@ test('protectors come and go without the key’s changing, the last one stays', 
     codeOf(() => withProtector(more, usb)),
     'key.option',
   );
+});
+
+test('of several refusals all are told, and one that is a no decides', async () => {
+  const another: ProtectorOf<'usb'> = { ...usb, id: newProtectorId('usb') };
+  const refusals = [
+    new KeyError('key.missing', 'the device has no file'),
+    new KeyError('key.wrong-boot-state', 'PCR 7 differs'),
+  ];
+  const opening = openProtectedKey(
+    { size: 64, protectors: [usb, another] },
+    {
+      usb: async () => {
+        throw refusals.shift() ?? assert.fail();
+      },
+    },
+  );
+  await assert.rejects(opening, (error: unknown) => {
+    assert.ok(error instanceof KeyError);
+    assert.deepEqual([error.code, error.exitCode], ['key.wrong-boot-state', 1]);
+    assert.match(error.message, /the device has no file; usb-[0-9a-f]{8}: PCR 7 differs/);
+    return true;
+  });
 });
 
 test('a file that asks for too much, or is changed, is refused', () => {
