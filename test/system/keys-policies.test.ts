@@ -156,10 +156,11 @@ describe('what a key is sealed to', requires('swtpm', 'tpm2_quote'), () => {
   test('a PIN beside PCRs: a wrong one, none and an empty one are told apart, and neither is repeated', async () => {
     await create('pinned', '--pcrs', 'sha256:17', '--pin', 'file:pin');
     await opens('pinned', '--pin', 'file:pin');
-    for (const args of [['--pin', 'file:wrong'], []]) {
-      const said = await key.no(/the authorization value or PIN is wrong/, 'unseal', 'pinned', ...args);
-      assert.doesNotMatch(said, /4321|1234/);
-    }
+    const said = await key.no(/the authorization value or PIN is wrong/, 'unseal', 'pinned', '--pin', 'file:wrong');
+    assert.doesNotMatch(said, /4321|1234/);
+    // The TPM is not asked, which would count a wrong try each time.
+    for (let i = 0; i < 5; i++) await key.no(/an authorization value, and none was given/, 'unseal', 'pinned');
+    await opens('pinned', '--pin', 'file:pin');
     writeFileSync(key.file('empty'), '\n');
     for (const args of [
       ['create', 'trusted', '--keyhandle', '0x81000001', '-o', 'unpinned', '--pin', 'file:empty'],

@@ -26,12 +26,18 @@ export async function masterPayload(
   const bytes = readInput(masterFile, MAX_MASTER);
   if (bytes.length > MAX_MASTER) throw new KeyError('key.size', `${masterFile} has more than ${MAX_MASTER} bytes`);
   if (bytes.length === 0) throw new KeyError('key.size', `${masterFile} is empty, and is no master key`);
-  if (!name.startsWith('trusted:') || !isBlob(bytes)) return bytes;
+  if (!isBlob(bytes)) return bytes;
+  if (!name.startsWith('trusted:')) {
+    throw new KeyError('key.wrong-master', `${masterFile} is the blob of a trusted key, and the key is under ${name}`, {
+      advice: `give its payload (assay key unseal ${masterFile}); a key that the TPM is to unseal is created under trusted:NAME`,
+    });
+  }
   const blob = inFile(masterFile, () => parseTrustedKey(bytes.toString('latin1')));
   return unsealedFrom(masterFile, blob, options);
 }
 
-const isBlob = (bytes: Buffer): boolean => /^\s*(?:load\s+)?[0-9a-fA-F]{100,}\s*$/.test(bytes.toString('latin1'));
+/** No payload that anybody has: the kernel's form of a blob begins with a TPMKey's tag, the older one is as long. */
+const isBlob = (bytes: Buffer): boolean => /^\s*(?:load\s+)?[0-9a-fA-F]{300,}\s*$/.test(bytes.toString('latin1'));
 
 /** What the trusted key in a file unseals to, a secret. @param path beside which its policies are kept */
 export async function unsealedFrom(

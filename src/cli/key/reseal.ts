@@ -45,7 +45,7 @@ Example:
   assay boot predict … --json > next.json
   assay key reseal kmk.blob --pcrs sha256:4,9 --pcr-values next.json --now
   assay key reseal evm.key --approve signed.json
-  assay key reseal evm.key --master-file kmk.blob --to-master user:other --to-master-file other.payload`;
+  assay key reseal evm.key --master-file kmk.payload --to-master user:other --to-master-file other.payload`;
 
 interface Flags extends TpmOptions, PolicyFlags, OpenFlags {
   readonly masterFile?: string;

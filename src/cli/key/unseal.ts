@@ -15,7 +15,7 @@ The payload is written as it is, to standard output; where the key does not open
 
 Example:
   assay key unseal kmk.blob | keyctl padd user kmk @u
-  assay key unseal evm.key --master-file kmk.blob > evm.payload
+  assay key unseal evm.key --master-file kmk.payload > evm.payload
   assay key unseal disk.key --recovery prompt > payload`;
 
 export interface UnsealFlags extends TpmOptions, PlainOpenFlags {

@@ -212,7 +212,7 @@ const readPcr: OptionReader = (draft, value) => {
     return refuse(
       'policy.number',
       `pcr=${value} is no decimal number from 0 to ${PCR_LIMIT - 1}`,
-      'write it as pcr=11',
+      'write it in decimal, as pcr=11 is',
     );
   }
   draft.pcr = pcr === 0 ? 0 : pcr; // -0 is taken

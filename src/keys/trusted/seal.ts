@@ -243,8 +243,13 @@ function checkPolicy({ area }: TrustedBlob, policy: Policy | undefined): void {
 }
 
 /** What can only be wrong is not tried: the TPM counts wrong tries. */
-function checkAuth({ form, emptyAuth, area }: TrustedBlob, { blobAuth }: UnsealRequest): void {
-  if (form === 'legacy' || emptyAuth || area.authPolicy.length > 0 || blobAuth !== undefined) return;
+function checkAuth({ form, emptyAuth, area }: TrustedBlob, { blobAuth, policy, policyHandle }: UnsealRequest): void {
+  if (blobAuth !== undefined) return;
+  const isPolicy = area.authPolicy.length > 0;
+  const isAsked = isPolicy
+    ? policyHandle === undefined && policy?.some(({ kind }) => kind === 'auth-value') === true
+    : form !== 'legacy' && !emptyAuth;
+  if (!isAsked) return;
   throw new KeyError('key.wrong-secret', 'the key asks for an authorization value, and none was given', {
     advice: 'give it with --blobauth, or its PIN with --pin',
   });
