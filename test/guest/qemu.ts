@@ -144,14 +144,21 @@ function attachmentArguments(attachment: Attachment, index: number): string[] {
   return ['-netdev', `user,id=network${index},restrict=on`, '-device', card];
 }
 
+/** What the kernel says before it stops for good, with the power on. */
+const HALTED = 'reboot: System halted';
+
 /**
- * Boots and waits until the guest powers itself off.
+ * Boots and waits until the guest powers itself off, or halts.
  * @returns what came over the serial console
  * @throws NoKvm; an error with the console's end after `seconds`
  */
 export async function runMachine(hardware: Hardware, accelerator: Accelerator, seconds: number): Promise<string> {
   const child = start('qemu-system-x86_64', argumentsFor(hardware, accelerator), 'pipe', 'pipe');
-  const console = collect(child, 'stdout', answering(child, hardware.answers));
+  const answer = answering(child, hardware.answers);
+  const console = collect(child, 'stdout', (text) => {
+    answer(text);
+    if (text.includes(HALTED)) child.kill('SIGTERM');
+  });
   const complaints = collect(child, 'stderr', (text) => {
     // The virtual machine is then paused for good; QEMU does not exit by itself.
     if (text.includes('KVM internal error')) child.kill('SIGKILL');

@@ -58,7 +58,8 @@ mount -t tmpfs run /run
 mount -t tmpfs tmp /tmp
 for exchange in /dev/vdb /dev/nvme0n2; do [ -b $exchange ] && break; done
 mkdir /run/exchange
-tar -xf $exchange -C /run/exchange
+read -r mebibytes <$exchange
+dd if=$exchange bs=1M skip=1 count=$mebibytes 2>/dev/null | tar -xf - -C /run/exchange
 mkdir -p ${OUT}
 sh -e /run/exchange/script
 echo $? >/run/exchange/status
