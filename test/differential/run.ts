@@ -4,7 +4,7 @@ import { aftermath, COMMAND_NAMES, sentName } from './aftermath.ts';
 import { differences } from './comparison.ts';
 import { GENERATORS } from './generators/index.ts';
 import { start } from './generators/platform.ts';
-import { randomMutation } from './mutation.ts';
+import { type Mutation, randomMutation } from './mutation.ts';
 import { Random } from './random.ts';
 import { type Pair, type Side, softwareSide, swtpmSide } from './sides.ts';
 import type { Built, Step } from './step.ts';
@@ -100,6 +100,12 @@ async function runEpisode(random: Random, report: Report, sides: Pair<Side>, len
   }
 }
 
+/** Undefined where a byte that was to change is that byte already in one of the two: only one of them would be damaged. */
+function mutatedPair(plain: Pair<Uint8Array>, mutation: Mutation): Pair<Uint8Array> | undefined {
+  const [ours, theirs] = [mutation(plain[0]), mutation(plain[1])];
+  return Buffer.from(ours).equals(plain[0]) === Buffer.from(theirs).equals(plain[1]) ? [ours, theirs] : undefined;
+}
+
 class Episode {
   readonly #random: Random;
   readonly #sides: Pair<Side>;
@@ -155,9 +161,10 @@ class Episode {
     await this.#prepare(step);
     const built: Pair<Built> = [step.build(0), step.build(1)];
     const plain: Pair<Uint8Array> = [built[0].bytes, built[1].bytes];
-    const isMutated = isMutable && !step.isPowered && plain[0].length === plain[1].length;
-    const mutation = isMutated ? randomMutation(this.#random) : undefined;
-    const sent: Pair<Uint8Array> = mutation === undefined ? plain : [mutation(plain[0]), mutation(plain[1])];
+    const canMutate = isMutable && !step.isPowered && plain[0].length === plain[1].length;
+    const mutated = canMutate ? mutatedPair(plain, randomMutation(this.#random)) : undefined;
+    const isMutated = mutated !== undefined;
+    const sent = mutated ?? plain;
     const isSame = Buffer.from(sent[0]).equals(sent[1]);
     const began = performance.now();
     const ours = await this.#sides[0].execute(sent[0]);
