@@ -100,6 +100,7 @@ export function register(program: Command): void {
 
 const LABEL_HELP = `
 A file that cannot be labelled is named with its cause, and the rest is done; the exit code is then 1.
+A kernel denies files whose digest it cannot compute: SHA-256 is always built in, others may be modules (collect_data failed).
 
 Example:
   assay label /srv/image/root --one-file-system

@@ -135,10 +135,8 @@ const evmBy = (mode: 'sign' | 'portable', { files }: SigningKey): string[] => [
 export const commandContentFiles = ({ ima, stranger }: LabelKeys): readonly LabelledFile[] => [
   ['label', 'pass', byCommand()],
   ['label-changed', 'appraise_data invalid-hash', byCommand(), changeContent],
-  ['label-sha512', 'pass', byCommand('--hash', 'sha512')],
   ['label-sha1', 'pass', byCommand('--hash', 'sha1')],
   ['label-signed', 'pass', byCommand(...signedBy(ima))],
-  ['label-signed-sha512', 'pass', byCommand('--hash', 'sha512', ...signedBy(ima))],
   ['label-signed-changed', 'appraise_data invalid-signature', byCommand(...signedBy(ima)), changeContent],
   ['label-signed-by-stranger', 'appraise_data invalid-signature', byCommand(...signedBy(stranger))],
 ];
@@ -157,9 +155,20 @@ export function commandMetadataFiles({ ima, evm, stranger, hmacKeyFile }: LabelK
     ['label-evm-signed-by-stranger', 'appraise_data invalid-HMAC', byCommand(...evmBy('sign', stranger))],
     ['label-portable', 'pass', portable],
     ['label-portable-then-mode', 'appraise_data invalid-fail-immutable', portable, changeMode],
-    ['label-portable-sha512', 'pass', byCommand('--hash', 'sha512', ...signedBy(ima), ...evmBy('portable', evm))],
   ];
 }
+
+/** SHA-512 is a module to Debian's kernel: without it a file of such a label is denied (`collect_data failed`). */
+const SHA512 = ['--hash', 'sha512'];
+
+export const sha512ContentFiles = ({ ima }: LabelKeys): readonly LabelledFile[] => [
+  ['label-sha512', 'pass', byCommand(...SHA512)],
+  ['label-signed-sha512', 'pass', byCommand(...SHA512, ...signedBy(ima))],
+];
+
+export const sha512MetadataFiles = ({ ima, evm }: LabelKeys): readonly LabelledFile[] => [
+  ['label-portable-sha512', 'pass', byCommand(...SHA512, ...signedBy(ima), ...evmBy('portable', evm))],
+];
 
 /** Under EVM and a rule that wants signatures of the files of `owner`. */
 export function signedOnlyFiles({ ima, evm, hmacKey }: Signers, owner: number): readonly LabelledFile[] {

@@ -21,6 +21,8 @@ import {
   contentFiles,
   metadataFiles,
   type Signers,
+  sha512ContentFiles,
+  sha512MetadataFiles,
   signedBy,
   signedOnlyFiles,
 } from '../guest/label-cases.ts';
@@ -94,6 +96,7 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
   const contents: readonly LabelledFile[] = [
     ...contentFiles(signers),
     ...commandContentFiles(labelKeys),
+    ...sha512ContentFiles(labelKeys),
     ['hash-sha384', 'pass', setIma((file) => encodeImaDigest('sha384', digestOf(file, 'sha384')))],
     ['hash-sha3-256', 'pass', setIma((file) => encodeImaDigest('sha3-256', digestOf(file, 'sha3-256')))],
     ['p256-sha512', 'pass', sign(ima.signer, 'sha512')],
@@ -148,6 +151,7 @@ describe('labels before the judge kernel', { skip, timeout: 900_000 }, () => {
   const metadata: readonly LabelledFile[] = [
     ...metadataFiles(signers),
     ...commandMetadataFiles(labelKeys),
+    ...sha512MetadataFiles(labelKeys),
     [
       'portable-by-rsa2304',
       'appraise_data invalid-fail-immutable',
