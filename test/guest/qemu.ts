@@ -20,6 +20,8 @@ export interface Answer {
   /** The end of what the machine asks. */
   readonly asked: string;
   readonly typed: string;
+  /** Seconds between the question and the first key, for who asks first and switches the echo off then. */
+  readonly after?: number;
 }
 
 export interface Hardware {
@@ -189,7 +191,13 @@ function answering(child: ChildProcess, answers: readonly Answer[]): (text: stri
       const at = text.indexOf(next.asked, read);
       if (at < 0) return;
       read = at + next.asked.length;
-      child.stdin?.write(`${next.typed}\r`);
+      const { typed } = next;
+      setTimeout(
+        () => {
+          if (child.exitCode === null) child.stdin?.write(`${typed}\r`);
+        },
+        (next.after ?? 0) * 1000,
+      );
       left.shift();
     }
   };
