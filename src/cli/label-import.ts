@@ -47,6 +47,7 @@ async function runImport(file: string, tree: string, options: ImportCommandOptio
   const stopped = new AbortController();
   void untilStopped().then(() => stopped.abort());
   const input = openInput(file);
+  let done = 0;
   try {
     const summary = await importLabels(input.fd, tree, {
       dryRun: options.dryRun === true,
@@ -59,16 +60,29 @@ async function runImport(file: string, tree: string, options: ImportCommandOptio
         reportProblem(problem, asJson);
       },
       onProgress: ({ entries, bytes }) => progress.step(`${entries} entries, ${(bytes / 1e6).toFixed(0)} MB`),
-      ...(options.verbose === true ? { onEntry: ({ path, change }) => printEntry(path, change, asJson) } : {}),
+      onEntry: ({ path, change }) => {
+        done += 1;
+        if (options.verbose === true) printEntry(path, change, asJson);
+      },
     });
     progress.done();
     if (asJson) printJson(summary);
     else printSummary(summary, options);
     if (summary.problems > 0 || !summary.finished) process.exitCode = 1;
+  } catch (error) {
+    progress.done();
+    if (!asJson) process.stderr.write(accountBefore(done, options));
+    throw error;
   } finally {
     input.close();
   }
 }
+
+/** What came before the damage that ends an import. */
+const accountBefore = (done: number, { dryRun, verify }: ImportCommandOptions): string =>
+  dryRun === true || verify === true
+    ? `${done} entries were looked at before what follows, and nothing was changed\n`
+    : `${done} entries were done before what follows, and stay: an import can be run again\n`;
 
 function printEntry(path: Uint8Array, change: ImportChange, asJson: boolean): void {
   if (asJson) printJson({ ...pathJson(path), change });

@@ -136,6 +136,17 @@ describe('assay key among enemies', requires('swtpm', 'tpm2_quote', 'keyctl'), (
   });
   const protectorAdd = (path: string) => ['protector', 'add', path, '--recovery', '--open-password', 'file:password'];
 
+  test('a TPM without a storage key gets one, once', async () => {
+    await using other = await runSwtpm();
+    const made = () => key.ok('create', 'storage', '--tpm', other.name, '--json');
+    assert.deepEqual(JSON.parse((await made()).toString()), { keyhandle: '0x81000001', made: true });
+    assert.deepEqual(JSON.parse((await made()).toString()), { keyhandle: '0x81000001', made: false });
+    await key.ok(...trusted('under-it', '--tpm', other.name));
+    assert.deepEqual(await key.ok('unseal', 'under-it', '--tpm', other.name), readFileSync(key.file('payload')));
+    const { status, stderr } = await key.assay('create', 'storage', '--tpm', other.name, '--keyhandle', '0x81800000');
+    assert.deepEqual([status, /the owner keeps keys from/.test(stderr.toString())], [2, true]);
+  });
+
   test('a blob of another TPM opens nowhere else, whether that has a storage key or none', async () => {
     await key.ok(...trusted('here', '--pcrs', 'sha256:16'));
     await using other = await runSwtpm();

@@ -356,6 +356,7 @@ test('an archive that is cut short is said to be, and leaves no half file', asyn
     const { status, stderr } = label('import', archive, tree);
     assert.equal(status, 2);
     assert.match(stderr, /^assay: tar archive: ends before its end is marked: it is cut short \(at byte 4000\)$/m);
+    assert.match(stderr, /^1 entries were done before what follows, and stay/m);
     assert.deepEqual(readdirSync(tree), ['first']);
     writeFileSync(archive, whole);
     assert.deepEqual(labelJson('import', archive, tree).changes, { added: 0, replaced: 0, same: 1, created: 1 });

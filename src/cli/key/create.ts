@@ -22,6 +22,7 @@ import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from '../with-tpm.ts';
+import { registerCreateStorage } from './create-storage.ts';
 import { handleArgument } from './handle.ts';
 import { refuseExisting, writeNewFile, writeTrustedKey } from './key-file.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
@@ -73,6 +74,7 @@ const MAX_PAYLOAD = 4096;
 export function registerCreate(key: Command): void {
   const create = key.command('create').description('Make a key');
   create.addHelpText('after', '\nExample:\n  assay key create trusted --keyhandle 0x81000001 -o kmk.blob');
+  registerCreateStorage(create);
   const trusted = create
     .command('trusted')
     .description('Seal a key under a storage key of the TPM, to a state of the machine')

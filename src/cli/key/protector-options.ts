@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import {
-  ensureStorageRootKey,
+  ensureStorageKey,
   KeyError,
   keyFileMaster,
   masterText,
@@ -122,7 +122,7 @@ async function sealedProtector(payload: Uint8Array, flags: ProtectorFlags): Prom
   const pin = flags.pin === undefined ? undefined : await readNewPin(flags.pin);
   return withTpm(flags, async ({ tpm }) => {
     const policy = await policyFor(tpm, flags);
-    if (flags.keyhandle === undefined && (await ensureStorageRootKey(tpm)) && flags.json !== true)
+    if (flags.keyhandle === undefined && (await ensureStorageKey(tpm)) && flags.json !== true)
       process.stderr.write(`assay: made the storage root key ${ROOT_KEY_NAME}, which this TPM lacked\n`);
     const blob = await sealTrustedKey(tpm, {
       payload: master,

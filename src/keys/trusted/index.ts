@@ -26,4 +26,4 @@ export {
   type UnsealRequest,
   unsealTrustedKey,
 } from './seal.ts';
-export { ensureStorageRootKey, makeStorageKey, STORAGE_ROOT_KEY } from './storage-key.ts';
+export { ensureStorageKey, makeStorageKey, STORAGE_ROOT_KEY } from './storage-key.ts';

@@ -322,8 +322,7 @@ async function parentOf(tpm: TpmClient, handle: number): Promise<Parent> {
   } catch (error) {
     if (!isMissing(error)) throw error;
     throw new KeyError('key.no-parent', `the TPM has no key at handle 0x${handle.toString(16)}`, {
-      advice:
-        'make a storage key there: tpm2_createprimary -C o -c primary.ctx, tpm2_evictcontrol -c primary.ctx HANDLE',
+      advice: `make a storage key there: assay key create storage --keyhandle 0x${handle.toString(16)}, with the same --tpm`,
       cause: error,
     });
   }

@@ -41,25 +41,25 @@ const TEMPLATE: TPMT_PUBLIC = {
 };
 
 /**
- * Makes the storage root key of a TPM that nobody has provisioned; one that is there stays, of whatever kind it is.
+ * Makes a storage key in a TPM that nobody has provisioned; one that is there stays, of whatever kind it is.
+ * @param handle persistent, of the owner's: 0x81000000 to 0x817fffff
  * @returns whether it was made
  * @throws {KeyError} `key.no-parent` where the TPM's owner has set a password
  */
-export async function ensureStorageRootKey(tpm: TpmClient): Promise<boolean> {
+export async function ensureStorageKey(tpm: TpmClient, handle = STORAGE_ROOT_KEY): Promise<boolean> {
   try {
-    await tpm.execute(TPM2_ReadPublic, { objectHandle: STORAGE_ROOT_KEY });
+    await tpm.execute(TPM2_ReadPublic, { objectHandle: handle });
     return false;
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
   try {
-    await makeStorageKey(tpm, STORAGE_ROOT_KEY);
+    await makeStorageKey(tpm, handle);
     return true;
   } catch (cause) {
     if (!(cause instanceof TpmError) || cause.rc === undefined) throw cause;
     throw new KeyError('key.no-parent', `the TPM has no storage key, and does not make one: ${cause.message}`, {
-      advice:
-        'make one as its owner: tpm2_createprimary -C o -P … -c p.ctx, tpm2_evictcontrol -P … -c p.ctx 0x81000001',
+      advice: `make one as its owner: tpm2_createprimary -C o -P … -c p.ctx, tpm2_evictcontrol -P … -c p.ctx 0x${handle.toString(16)}`,
       cause,
     });
   }
