@@ -18,6 +18,7 @@ import { keepStorageKey } from '../fixtures/storage-key.ts';
 import { changedKernel } from '../guest/changed-kernel.ts';
 import { type Boot, type BootOptions, type Guest, makeGuest } from '../guest/guest.ts';
 import { keepBootLog } from '../guest/lists.ts';
+import { MEMORY_MEGABYTES } from '../guest/qemu.ts';
 import { IN, OUT, run, runInto, type Step, shell } from '../guest/script.ts';
 import { GUEST_PROJECT, nodeTree, program, programTree, projectTree, type Tree } from '../guest/tree.ts';
 import { requires, requiresMounts, requiresPath } from '../system/requirements.ts';
@@ -154,7 +155,7 @@ describe('EVM with a key that only the right boot state gives', { skip, timeout:
     writeFileSync(place('log'), first.file('boot'));
     writeFileSync(place('line'), guest.loadOptions(commandLine ?? []));
     const files = ['--kernel', image ?? first.payload.kernel, '--initrd', initramfs ?? first.payload.initramfs];
-    const base = ['--cmdline-file', place('line'), '--base', place('log'), '--json'];
+    const base = ['--cmdline-file', place('line'), '--memory', `${MEMORY_MEGABYTES}`, '--base', place('log'), '--json'];
     const { status, stdout, stderr } = await finished(ASSAY, ['boot', 'predict', 'qemu-kernel', ...files, ...base]);
     assert.equal(status, 0, stderr.toString());
     return stdout;
