@@ -12,8 +12,9 @@ export {
   directoryCauseWords,
 } from './directory/appraise-directories.ts';
 export { type ClearDirectoriesOptions, clearDirectories } from './directory/clear-directories.ts';
+export { type DirectoryKeys, directoryKeys } from './directory/directory-keys.ts';
 export { FileDigests } from './directory/file-digests.ts';
-export { beginsLikeSignedLabel, parseDirectoryLabel } from './directory/label.ts';
+export { beginsLikeSignedLabel, DIRECTORY_XATTR, parseDirectoryLabel } from './directory/label.ts';
 export {
   type LabelDirectoriesOptions,
   type LabelledDirectories,
@@ -21,6 +22,13 @@ export {
   rootLabelOf,
 } from './directory/label-directories.ts';
 export { LABEL_FORMS, type LabelForm } from './directory/merkle.ts';
+export {
+  readVouchedTree,
+  type VouchedFault,
+  type VouchedFile,
+  type VouchedTree,
+  type VouchedTreeOptions,
+} from './directory/vouched-tree.ts';
 export { AppraiseError, type AppraiseErrorCode } from './error.ts';
 export { FileSystemUuids } from './evm-labeller.ts';
 export { kernelLimitWords } from './fault-words.ts';

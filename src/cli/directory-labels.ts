@@ -5,19 +5,20 @@ import {
   AppraiseError,
   appraiseDirectories,
   type BadDirectory,
-  type DirectoryEvm,
+  DIRECTORY_XATTR,
+  type DirectoryKeys,
   directoryCauseWords,
+  directoryKeys,
   type EvmLabelling,
   type FileDetail,
   FileDigests,
-  keyringOf,
   LABEL_FORMS,
   type LabelForm,
   labelDirectories,
   rootLabelOf,
 } from '../appraise/index.ts';
 import { type DigestAlgorithm, ParseError, toHex } from '../bytes/index.ts';
-import type { Keyring, SignerSource } from '../digsig/index.ts';
+import type { SignerSource } from '../digsig/index.ts';
 import type { AppraiseKeys } from './appraise-keys.ts';
 import { escapeControls, printJson, printLine } from './terminal.ts';
 import { pathJson, pathText, reportProblem, type TreeCommandOptions } from './tree-options.ts';
@@ -49,7 +50,7 @@ function parseForm(text: string): LabelForm {
   });
 }
 
-function parseVersion(text: string): bigint {
+export function parseVersion(text: string): bigint {
   if (/^\d{1,15}$/.test(text)) return BigInt(text);
   throw new AppraiseError('appraise.option', `'${text}' is no version`, {
     advice: 'give a whole number of at most 15 digits',
@@ -61,8 +62,6 @@ interface DirectoryProtection {
   readonly signer: SignerSource | undefined;
   readonly evm: EvmLabelling | undefined;
 }
-
-const DIRECTORY_XATTR = 'security.assay.dir';
 
 /** Only a kernel whose evm_xattrs holds the label's name has EVM cover it. */
 const coversDirectories = (names: readonly string[] | undefined): boolean => names?.includes(DIRECTORY_XATTR) === true;
@@ -160,8 +159,7 @@ export class DirectoryAppraisal {
   readonly #flags: AppraiseDirectoriesFlags;
   readonly #form: LabelForm;
   readonly #digests: FileDigests;
-  readonly #keyring: Keyring | undefined;
-  readonly #evm: DirectoryEvm | undefined;
+  readonly #keys: DirectoryKeys;
 
   /**
    * Whoever says what the root's label must hold asks for one: without it an attacker would only have to take it away.
@@ -185,8 +183,7 @@ export class DirectoryAppraisal {
     this.#flags = flags;
     this.#form = label.form;
     this.#digests = new FileDigests(label.algorithm);
-    this.#keyring = keys.keys.length === 0 ? undefined : keyringOf(keys.keys, keys.blacklist);
-    this.#evm = directoryEvm(keys);
+    this.#keys = directoryKeys(keys);
   }
 
   get algorithm(): DigestAlgorithm {
@@ -206,14 +203,13 @@ export class DirectoryAppraisal {
       namespace: xattrUser === true ? 'user' : 'security',
       onBad: (bad) => printBad(bad, json === true),
       onProblem: (problem) => reportProblem(problem, json === true),
-      ...(this.#keyring === undefined ? {} : { keyring: this.#keyring }),
-      ...(this.#evm === undefined ? {} : { evm: this.#evm }),
+      ...this.#keys,
       ...(leastVersion === undefined ? {} : { leastVersion }),
       ...(rootPath === undefined ? {} : { rootPath }),
     });
     if (result.bad > 0 || result.problems > 0) process.exitCode = 1;
     const { directories, bad, version } = result;
-    const isVerified = (this.#keyring !== undefined || this.#evm !== undefined) && !result.isUnprotected;
+    const isVerified = Object.keys(this.#keys).length > 0 && !result.isUnprotected;
     if (json === true) {
       printJson({ directories, bad, isVerified, ...(version === undefined ? {} : { version: Number(version) }) });
       return;
@@ -237,16 +233,6 @@ function rootLabel(tree: string, { xattrUser }: TreeCommandOptions): RootLabel |
     if (error instanceof ParseError) return 'malformed';
     throw error;
   }
-}
-
-function directoryEvm({ evmHmacKey, evmKeys, evmXattrs, blacklist }: AppraiseKeys): DirectoryEvm | undefined {
-  if (evmXattrs === undefined || !coversDirectories(evmXattrs)) return undefined;
-  if (evmHmacKey === undefined && evmKeys.length === 0) return undefined;
-  return {
-    extraXattrs: evmXattrs,
-    ...(evmHmacKey === undefined ? {} : { hmacKey: evmHmacKey }),
-    ...(evmKeys.length === 0 ? {} : { keyring: keyringOf(evmKeys, blacklist) }),
-  };
 }
 
 function printBad({ path, cause, expected, found }: BadDirectory, asJson: boolean): void {

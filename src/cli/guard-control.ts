@@ -46,6 +46,20 @@ export function registerGuardControl(guard: Command): void {
     });
 }
 
+/** What the labels of directories vouch for. */
+export function treeLines({ trees }: Pick<ServiceStatus, 'trees'>): string[] {
+  return trees.flatMap(({ path, version, directories, files, refused, bad }) => {
+    const of = version === undefined ? 'its top has no label that holds' : `version ${version}`;
+    const lines = [
+      `labelled tree ${path}: ${of}, ${directories} directories, ${files} files, ${refused} of them refused`,
+    ];
+    for (const { path: place, cause, expected, found } of bad) {
+      lines.push(`  ${place === '' ? '.' : place}: ${cause}: expected ${expected}, found ${found}`);
+    }
+    return lines.map((line) => escapeControls(line));
+  });
+}
+
 const RELOAD_HELP = `
 A policy with an error is refused with its line, column and the kernel's rule, and the old one stays.
 
@@ -70,6 +84,7 @@ function showStatus(status: ServiceStatus, asJson: boolean): void {
   for (const { path, type } of watched) printLine(`watches ${escapeControls(path)} (${type})`);
   for (const { path, type, reason } of unwatched)
     printLine(`not watched: ${escapeControls(path)} (${type}): ${reason}`);
+  for (const line of treeLines(status)) printLine(line);
   for (const { line, func, reason } of notEnforced) printLine(`not enforced: line ${line}, ${func}: ${reason}`);
   const { local, remote } = status.counts;
   const names = Object.keys(local ?? {}) as (keyof NonNullable<typeof local>)[]; // keys of the counts

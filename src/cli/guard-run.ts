@@ -6,13 +6,15 @@ import {
   type FailMode,
   type FindingReport,
   GUARD_MODES,
+  type GuardedTree,
   type GuardMode,
   GuardService,
   type MeasurementSink,
   type NamedPolicy,
 } from '../guard/index.ts';
 import { type AppraiseKeyFlags, addKeyOptions, appraiseKeys } from './appraise-keys.ts';
-import { guardFolder } from './guard-control.ts';
+import { parseVersion } from './directory-labels.ts';
+import { guardFolder, treeLines } from './guard-control.ts';
 import { withGuardList } from './guard-list.ts';
 import { BUILT_IN_HELP, policyInForce } from './ima-policy-input.ts';
 import { reportError } from './report-error.ts';
@@ -46,6 +48,8 @@ export interface GuardRunOptions extends AppraiseKeyFlags {
   readonly hang: number;
   readonly patience: number;
   readonly template?: string;
+  readonly directories?: readonly string[];
+  readonly leastVersion?: bigint;
   readonly tpm?: string;
   readonly extend?: boolean;
   readonly data?: string;
@@ -71,6 +75,12 @@ export function registerGuardRun(guard: Command): void {
     )
     .addOption(secondsOption('--hang <seconds>', 'silence after which the guard counts as hanging', 5))
     .addOption(secondsOption('--patience <seconds>', 'how long a file may give nothing before it is refused', 10))
+    .option(
+      '--directories <tree>',
+      'a labelled tree (assay label --directories): what is appraised in it must be what its directory labels say; may be repeated',
+      collect,
+    )
+    .option('--least-version <n>', 'the version of these trees that you know: an older one is refused', parseVersion)
     .option('--template <name>', "the kernel's ima_template= (left out: ima-ng)")
     .addOption(
       new Option('--tpm <name>', `the TPM that is extended with what is measured: ${TPM_FORMS} (left out: none)`).env(
@@ -133,7 +143,13 @@ function loadPolicy(options: GuardRunOptions, name: string | undefined): NamedPo
     mode: options.mode,
     keys: appraiseKeys(options),
     ...(options.template === undefined ? {} : { template: options.template }),
+    trees: treesOf(options),
   };
+}
+
+function treesOf({ directories = [], leastVersion }: GuardRunOptions): GuardedTree[] {
+  const version = leastVersion === undefined ? {} : { leastVersion };
+  return directories.map((path) => ({ path: resolve(path), ...version }));
 }
 
 function tellStart(service: GuardService, { json, mode }: GuardRunOptions): void {
@@ -146,6 +162,7 @@ function tellStart(service: GuardService, { json, mode }: GuardRunOptions): void
     `${mode}: ${status.rules} rules of ${status.policy}, on ${status.watched.map(({ path }) => path).join(', ')}`,
   );
   for (const { path, type, reason } of status.unwatched) printLine(`not watched: ${path} (${type}): ${reason}`);
+  for (const line of treeLines(status)) printLine(line);
   for (const { line, func, reason } of status.notEnforced) {
     printLine(`not enforced: line ${line}, ${func}: ${reason}`);
   }

@@ -15,6 +15,8 @@ export type GuardErrorCode =
   | 'guard.refused'
   /** A thread or process of the guard ended by itself. */
   | 'guard.failed'
+  /** A tree whose directory labels are to be judged cannot be read. */
+  | 'guard.tree'
   /** The measurement list cannot go on. */
   | 'guard.list';
 

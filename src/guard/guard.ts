@@ -18,6 +18,8 @@ import { checkPlaces } from './mounts/places.ts';
 import type { LaneGroups, MountOrder, MountReport, MountThreadStart, UnwatchedMount } from './mounts/thread.ts';
 import type { LaneName, WatchedMount } from './mounts/watched-mounts.ts';
 import { ownStates } from './own-states.ts';
+import { readTrees } from './trees/read-trees.ts';
+import type { GuardedTree, ReadTree, TreeStatus } from './trees/tree.ts';
 import { type FailMode, Watchdog } from './watchdog/watchdog.ts';
 
 /** What is in force: a policy and what depends on it. */
@@ -29,6 +31,8 @@ export interface GuardPolicy {
   readonly keys: JudgeKeys;
   /** The kernel's `ima_template=`; left out: `ima-ng`. */
   readonly template?: string;
+  /** What is appraised beneath them must also be what their directory labels say of its path. Read when the policy comes in force. */
+  readonly trees?: readonly GuardedTree[];
 }
 
 /**
@@ -66,6 +70,7 @@ export interface GuardStatus {
   readonly watched: readonly WatchedMount[];
   readonly unwatched: readonly UnwatchedMount[];
   readonly notEnforced: readonly NotEnforced[];
+  readonly trees: readonly TreeStatus[];
   readonly counts: Readonly<Partial<Record<LaneName, Counts>>>;
 }
 
@@ -93,6 +98,7 @@ export class Guard {
   readonly #mountWaker: Waker;
   readonly #carriedOutBy = new Map<number, () => void>();
   #policy: GuardPolicy;
+  #trees: readonly ReadTree[] = [];
   #policies = 0;
   #mountOrders = 0;
   #watching: MountReport = { kind: 'watching', order: 0, watched: [], unwatched: [], wantsRemote: false };
@@ -140,6 +146,7 @@ export class Guard {
   /**
    * Resolves when every access is decided by the policy.
    * @throws {GuardError} `guard.not-a-mount`, `guard.cannot-watch`
+   * @throws {GuardError} `guard.option`, `guard.tree` for trees whose labels are to be judged
    * @throws {DigsigError} for keys that cannot be read
    */
   static async start(options: GuardOptions): Promise<Guard> {
@@ -179,12 +186,14 @@ export class Guard {
   async #putInForce(policy: GuardPolicy): Promise<void> {
     const { keys, rules } = policy;
     new LabelJudge(keys); // here, where an error stops the one who asks, and not the threads
+    const trees = await readTrees(policy.trees ?? [], keys);
     this.#policies += 1;
     const before = new Set(coverageOf(this.#policy.rules).kinds);
     const { kinds } = coverageOf(rules);
     const isFirst = this.#policies === 1;
     if (!isFirst && kinds.some((kind) => !before.has(kind))) await this.#watch(kinds);
     this.#policy = policy;
+    this.#trees = trees;
     await Promise.all(this.#lanes.map((lane) => this.#instruct(lane)));
     await this.#watch(kinds);
   }
@@ -193,7 +202,14 @@ export class Guard {
     const { keys, mode, rules, failSecurely = false, template = TEMPLATE } = this.#policy;
     return lane.setPolicy(
       { keys, mode, template },
-      { kind: 'policy', policy: this.#policies, rules, mode, failSecurely },
+      {
+        kind: 'policy',
+        policy: this.#policies,
+        rules,
+        mode,
+        failSecurely,
+        trees: this.#trees.map(({ places }) => places),
+      },
     );
   }
 
@@ -287,6 +303,7 @@ export class Guard {
       watched,
       unwatched,
       notEnforced: coverageOf(rules).notEnforced,
+      trees: this.#trees.map((tree) => tree.status),
       counts: Object.fromEntries(this.#lanes.map(({ name, counters }) => [name, counters.all()])),
     };
   }

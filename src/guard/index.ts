@@ -16,4 +16,5 @@ export {
   type ServiceOptions,
   type ServiceStatus,
 } from './service.ts';
+export type { GuardedTree, TreeStatus } from './trees/tree.ts';
 export { FAIL_MODES, type FailMode } from './watchdog/watchdog.ts';

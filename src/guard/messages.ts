@@ -30,7 +30,33 @@ export interface PolicyOrder {
   readonly rules: readonly PlacedRule[];
   readonly mode: GuardMode;
   readonly failSecurely: boolean;
+  readonly trees: readonly TreePlaces[];
 }
+
+/** What the directory labels of a tree vouch for: what may be found at each path. */
+export interface TreePlaces {
+  /** Of the tree's top, absolute, its bytes as Latin-1. */
+  readonly root: string;
+  /** File systems that the tree is on, as `deviceKey` numbers them. */
+  readonly devices: readonly number[];
+  readonly algorithm: DigestAlgorithm;
+  /** Path below the top, its bytes as Latin-1 → index of `contents`, or, below 0, -1 - index of `faults`. */
+  readonly paths: ReadonlyMap<string, number>;
+  readonly contents: readonly VouchedContent[];
+  readonly faults: readonly GuardFault[];
+}
+
+export interface VouchedContent {
+  readonly digest: Uint8Array;
+  /** False: good only for a file that is signed itself. See `VouchedFile`. */
+  readonly isProven: boolean;
+}
+
+/** What is to be found where a file was opened. */
+export type ExpectedContent =
+  | ({ readonly algorithm: DigestAlgorithm } & VouchedContent)
+  /** Nothing is vouched for there. */
+  | { readonly fault: GuardFault };
 
 /** To the thread that decides. */
 export type DeciderOrder =
@@ -127,6 +153,8 @@ export interface ExamineOrder {
   readonly isUnverifiable: boolean;
   /** It was told already that it is measured while somebody writes. */
   readonly isViolationTold: boolean;
+  /** By the directory labels; undefined where they are not asked. */
+  readonly expected: ExpectedContent | undefined;
 }
 
 /** From a thread that reads files. */
@@ -155,6 +183,8 @@ export interface ExamineResult {
   /** Its label is a signature. */
   readonly isSigned: boolean;
   readonly faults: readonly { readonly bit: number; readonly fault: GuardFault }[];
+  /** Whether it is what the order expected there; undefined where that was not looked at. */
+  readonly place?: 'good' | GuardFault;
   readonly measurements: readonly Measurement[];
   readonly digest?: FileHash;
 }

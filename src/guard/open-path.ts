@@ -8,11 +8,15 @@ const DELETED = ' (deleted)';
  * file that it was deleted. Empty where it has none.
  */
 export function pathOfOpen(fd: number, status: FileStatus | undefined): Uint8Array {
+  return Uint8Array.from(Buffer.from(nameOfOpen(fd, status), 'latin1'));
+}
+
+/** The same, its bytes as Latin-1. */
+export function nameOfOpen(fd: number, status: FileStatus | undefined): string {
   try {
-    const path = readlinkSync(`/proc/self/fd/${fd}`, 'buffer');
-    const isDeleted = status?.links === 0 && path.toString('latin1').endsWith(DELETED);
-    return Uint8Array.from(isDeleted ? path.subarray(0, -DELETED.length) : path);
+    const path = readlinkSync(`/proc/self/fd/${fd}`, 'latin1');
+    return status?.links === 0 && path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path;
   } catch {
-    return new Uint8Array();
+    return '';
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -57,6 +57,22 @@ test('a policy is exchanged without a moment without one', options, async (t) =>
   assert.equal(said, '');
   await guard.reload({ rules: rulesOf('appraise func=BPRM_CHECK fowner=1'), mode: 'enforce', keys: NO_KEYS });
   assert.equal(run(path), 0);
+});
+
+test('what was found for one policy is not taken for what the next one asks', options, async (t) => {
+  const { tree, guard } = await guarded(t, { policy: ['audit func=BPRM_CHECK'], megabytes: 400 });
+  assert.equal(run(bare(tree)), 0);
+  const path = join(tree, 'large');
+  // It takes a while to be read, and the policy changes meanwhile.
+  writeFileSync(path, Buffer.concat([readFileSync('/bin/true'), Buffer.alloc(250 * 2 ** 20)]), { mode: 0o755 });
+  await delay(50);
+  const first = spawn('/bin/sh', ['-c', '"$1"', 'sh', path], { stdio: 'ignore' });
+  for (const until = Date.now() + 5000; guard.status.counts.local?.waiting === 0 && Date.now() < until; )
+    await delay(1);
+  await guard.reload({ rules: rulesOf(...EXECUTED), mode: 'enforce', keys: NO_KEYS });
+  assert.equal(guard.status.counts.local?.waiting, 1);
+  assert.deepEqual(await once(first, 'exit'), [0, null]);
+  assert.equal(run(path), 'EPERM');
 });
 
 test('a file system that appears beneath a watched one is watched', options, async (t) => {

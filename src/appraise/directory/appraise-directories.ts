@@ -8,12 +8,14 @@ import { evmFaultText, faultText } from '../fault-words.ts';
 import type { Problem } from '../problem.ts';
 import { TreeRoot } from '../tree-run.ts';
 import { contentKey, type EntryChange, explainDifference, listDifference } from './compare.ts';
+import type { DirectoryEntry } from './entry.ts';
 import type { FileDigests } from './file-digests.ts';
 import { type DirectoryLabel, parseDirectoryLabel, signedDigest } from './label.ts';
 import { type EntryMark, markOf } from './mark.ts';
 import { sketchDifference } from './mark-sketch.ts';
-import type { LabelForm } from './merkle.ts';
+import { directoryDigest, type LabelForm } from './merkle.ts';
 import { type DirectoryNode, readTree } from './read-tree.ts';
+import { entriesBefore } from './undo.ts';
 
 /** What is wrong with a directory; one table of codes and their words. */
 const CAUSES = {
@@ -68,6 +70,24 @@ export interface AppraiseDirectoriesOptions {
   readonly namespace?: 'security' | 'user';
   readonly onBad: (bad: BadDirectory) => void;
   readonly onProblem: (problem: Problem) => void;
+  /** Hears of each directory after those beneath it. Whether its label stands where it was put is known at the end. */
+  readonly onDirectory?: (directory: JudgedDirectory) => void;
+}
+
+/** A directory as it was found, and what its label says of it. */
+export interface JudgedDirectory {
+  /** Relative to the tree's root; empty for the root. */
+  readonly path: Uint8Array;
+  /** As `FileStatus` names it. */
+  readonly device: string;
+  readonly entries: readonly DirectoryEntry[];
+  /** How the entries differ from those that were labelled; undefined where no label holds, or where it cannot be told. */
+  readonly changes: readonly EntryChange[] | undefined;
+  /**
+   * How far it is known that nothing else differs. `digest`: with the changes taken back the entries have the label's digest.
+   * `marks`: by what the label lists of each entry, of its digest 48 bits. `nothing`: it is not.
+   */
+  readonly proof: 'digest' | 'marks' | 'nothing';
 }
 
 export interface DirectoryEvm {
@@ -113,6 +133,8 @@ interface Moved {
 class DirectoryJudge {
   readonly #options: AppraiseDirectoriesOptions;
   readonly #labels: { readonly path: Uint8Array; readonly label: DirectoryLabel }[] = [];
+  /** The digests that they hold, by path. */
+  readonly #labelled = new Map<string, Uint8Array>();
   readonly #uuids = new FileSystemUuids();
   /** Directories with something wrong of their own: what is above need not say it again. */
   readonly #isBad = new Set<string>();
@@ -135,9 +157,31 @@ class DirectoryJudge {
   see(node: DirectoryNode, fd: number): void {
     this.#directories += 1;
     const label = this.#holding(node, fd);
-    if (label === undefined) return;
-    this.#labels.push({ path: node.path, label });
-    if (!bytesEqual(label.digest, node.digest)) this.#explain(node, label);
+    if (label !== undefined) {
+      this.#labels.push({ path: node.path, label });
+      this.#labelled.set(nameOf(node.path), label.digest);
+    }
+    const isAsLabelled = label !== undefined && bytesEqual(label.digest, node.digest);
+    const changes = label === undefined ? undefined : isAsLabelled ? [] : this.#explain(node, label);
+    if (this.#options.onDirectory === undefined) return;
+    const { device } = new FileStatus().ofOpen(fd);
+    const proof = isAsLabelled ? 'digest' : this.#proof(node, label, changes);
+    this.#options.onDirectory({ path: node.path, device, entries: node.entries, changes, proof });
+  }
+
+  #proof(
+    { path, entries, ino }: DirectoryNode,
+    label: DirectoryLabel | undefined,
+    changes: readonly EntryChange[] | undefined,
+  ): JudgedDirectory['proof'] {
+    if (label === undefined || changes === undefined || changes.length === 0) return 'nothing';
+    const before = entriesBefore(entries, changes, (name) => this.#labelled.get(nameOf(joined(path, name))));
+    if (before !== undefined) {
+      const digest = directoryDigest(label.form, label.algorithm, before, ino);
+      if (bytesEqual(digest, label.digest)) return 'digest';
+    }
+    // A sketch says what differs, as long as nobody makes entries that cancel out in it.
+    return label.detail.kind === 'list' ? 'marks' : 'nothing';
   }
 
   /** The label, where its signature says that it may be believed. */
@@ -195,14 +239,13 @@ class DirectoryJudge {
     }
   }
 
-  #explain(node: DirectoryNode, label: DirectoryLabel): void {
+  #explain(node: DirectoryNode, label: DirectoryLabel): EntryChange[] | undefined {
     const now = node.entries.map(markOf);
     const { detail } = label;
     const difference =
       detail.kind === 'list' ? listDifference(detail.marks, now) : sketchDifference(detail.sketch, now);
     if (difference === undefined) {
-      this.#tell(node.path, 'directory-changed', hex(label.digest), hex(node.digest));
-      return;
+      return this.#tell(node.path, 'directory-changed', hex(label.digest), hex(node.digest));
     }
     const changes = explainDifference(difference);
     const isBound = label.form === 'bound';
@@ -210,6 +253,7 @@ class DirectoryJudge {
       this.#tell(node.path, isBound ? 'inode-changed' : 'directory-changed', hex(label.digest), hex(node.digest));
     }
     for (const change of changes) this.#change(node.path, change);
+    return changes;
   }
 
   #change(folder: Uint8Array, change: EntryChange): void {
@@ -311,7 +355,9 @@ const text = (path: Uint8Array): string => Buffer.from(path).toString();
 const hex = (digest: Uint8Array): string => Buffer.from(digest).toString('hex');
 const shown = ({ name, isWhole }: EntryMark): string => `${text(name)}${isWhole ? '' : '…'}`;
 
-function below(folder: Uint8Array, mark: EntryMark): Buffer {
-  const name = mark.isWhole ? mark.name : Buffer.concat([mark.name, Buffer.from('…')]);
+const below = (folder: Uint8Array, { name, isWhole }: EntryMark): Buffer =>
+  joined(folder, isWhole ? name : Buffer.concat([name, Buffer.from('…')]));
+
+function joined(folder: Uint8Array, name: Uint8Array): Buffer {
   return folder.length === 0 ? Buffer.from(name) : Buffer.concat([folder, Buffer.from('/'), name]);
 }

@@ -216,6 +216,41 @@ test('another key’s signature is none', () => {
   assert.ok(bad.every((line) => line.includes('invalid-directory-signature')) && bad.length === 6, bad.join('\n'));
 });
 
+/** What is known of each directory's other entries. */
+function proofs(tree: Tree): Record<string, string> {
+  const found: (readonly [string, string])[] = [];
+  tree.appraise({ onDirectory: ({ path, proof }) => found.push([Buffer.from(path).toString(), proof]) });
+  return Object.fromEntries(found);
+}
+
+test('with the changes taken back a folder is proven by its digest, as far as nothing is gone', () => {
+  using tree = new Tree();
+  tree.label();
+  const ALL = { '': 'digest', empty: 'digest', etc: 'digest', lib: 'digest', 'lib/deep': 'digest' };
+  assert.deepEqual(proofs(tree), { ...ALL, 'lib/deep/er': 'digest' });
+  renameSync(tree.at('etc/a'), tree.at('etc/t'));
+  renameSync(tree.at('etc/b'), tree.at('etc/a'));
+  renameSync(tree.at('etc/t'), tree.at('etc/b'));
+  renameSync(tree.at('lib/deep/er/y'), tree.at('lib/deep/er/z'));
+  tree.write('lib/deep/new', 'new');
+  assert.deepEqual(proofs(tree), { ...ALL, 'lib/deep/er': 'digest' });
+  // Above it, the label of the folder says what it was.
+  unlinkSync(tree.at('lib/deep/er/z'));
+  assert.deepEqual(proofs(tree), { ...ALL, 'lib/deep/er': 'marks' });
+  tree.write('lib/two', 'other');
+  assert.deepEqual(proofs(tree), { ...ALL, lib: 'marks', 'lib/deep/er': 'marks' });
+});
+
+test('a large folder that is not proven by its digest is not at all', () => {
+  using tree = new Tree();
+  for (let i = 0; i < 300; i++) tree.write(`etc/file-${i}`, `${i}`);
+  tree.label();
+  renameSync(tree.at('etc/file-7'), tree.at('etc/renamed'));
+  assert.equal(proofs(tree).etc, 'digest');
+  unlinkSync(tree.at('etc/file-8'));
+  assert.equal(proofs(tree).etc, 'nothing');
+});
+
 test('each labelling has a later version, also within a second', () => {
   using tree = new Tree();
   assert.deepEqual([tree.label(), tree.label(), tree.label({ now: 5000 })], [1000n, 1001n, 5000n]);

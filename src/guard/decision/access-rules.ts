@@ -4,6 +4,7 @@ import { type FileStatus, fgetXattr } from '../../sys/index.ts';
 import { coverageOf, type PolicyCoverage } from '../coverage.ts';
 import type { DeviceInfo, PolicyOrder } from '../messages.ts';
 import type { GuardMode } from '../mode.ts';
+import { type Place, Places } from './places.ts';
 import { ACCESS, type AccessKind, type Plan, Plans } from './plans.ts';
 import { labelParts, type Requesters } from './requester.ts';
 
@@ -15,12 +16,14 @@ export class AccessRules {
   readonly mode: GuardMode;
   readonly coverage: PolicyCoverage;
   readonly plans: Plans;
+  readonly #places: Places;
   readonly #requesters: Requesters;
 
-  constructor({ rules, mode, failSecurely }: PolicyOrder, requesters: Requesters) {
+  constructor({ rules, mode, failSecurely, trees }: PolicyOrder, requesters: Requesters) {
     this.mode = mode;
     this.coverage = coverageOf(rules);
     this.plans = new Plans(rules, { failSecurely, appraiseOff: mode === 'off' });
+    this.#places = new Places(trees);
     this.#requesters = requesters;
   }
 
@@ -46,6 +49,11 @@ export class AccessRules {
     };
     const isSetuid = kind === ACCESS.exec && (status.mode & SETUID) !== 0;
     return this.plans.plan(kind, about, isSetuid ? status.uid : undefined);
+  }
+
+  /** Where an access leads: asked where the file itself is appraised. */
+  place({ appraises }: Plan, fd: number, status: FileStatus): Place | undefined {
+    return appraises === 0 ? undefined : this.#places.of(fd, status);
   }
 
   #labels(fd: number, id: number): NonNullable<PolicyAccess['labels']> {

@@ -90,7 +90,7 @@ export class Decider {
   /** From now on decided by these; what waits is answered by those that it was asked under. */
   setRules(rules: AccessRules): void {
     this.#rules = rules;
-    this.slow.mode = rules.mode;
+    this.slow.setPolicy(rules.mode);
     this.#known.forgetAll({ plans: true });
     this.ignoreNothing();
   }
@@ -243,7 +243,8 @@ export class Decider {
       this.#decideBesideWriters(look, { fd, id, isExec }, rules, now);
       return;
     }
-    const access = { fd, id, isExec, kind: isExec ? ACCESS.exec : ACCESS.read, plan };
+    const place = rules.place(plan, fd, look.status);
+    const access = { fd, id, isExec, kind: isExec ? ACCESS.exec : ACCESS.read, plan, place };
     if (look.lease === 'held' && this.#decideByWhatIsKnown(look, access, rules, now)) return;
     this.slow.examine(access, look, device, now);
   }
@@ -271,7 +272,7 @@ export class Decider {
 
   /** Of a file that nobody writes to. @returns false where it has to be read */
   #decideByWhatIsKnown(look: Look, access: Access, rules: AccessRules, now: number): boolean {
-    const verdict = this.#known.verdict(look.slot, access.plan);
+    const verdict = this.#known.verdict(look.slot, access.plan, access.place);
     if (verdict === undefined) return false;
     this.#parts.counters.add('known');
     if (verdict !== 'good') {
@@ -279,7 +280,7 @@ export class Decider {
       else this.#answers.refuse(access, look.status, verdict, rules.mode);
       return true;
     }
-    this.#ignoreFromNowOn(look, access.fd, rules);
+    this.#ignoreFromNowOn(look, access, rules);
     if (!access.isExec) {
       this.#answers.allow(access);
       return true;
@@ -312,7 +313,7 @@ export class Decider {
       this.#decideUnknown(look, { fd, id, isExec }, rules, now);
       return;
     }
-    const access = { fd, id, isExec, kind, plan };
+    const access = { fd, id, isExec, kind, plan, place: rules.place(plan, fd, look.status) };
     const { table } = this.#known;
     if (plan.needs === 0) {
       if (plan.hashes && isWriting(kind)) table.set(slot, FLAG.followsContent, true);
@@ -324,7 +325,7 @@ export class Decider {
       this.#answers.allow(access);
       return;
     }
-    if (!isApproved && this.#known.verdict(slot, plan) === 'good') {
+    if (!isApproved && this.#known.verdict(slot, plan, access.place) === 'good') {
       if (isWriting(kind)) {
         this.#allowWriter(access, look.status, slot, table.has(slot, FLAG.signed));
         return;
@@ -356,14 +357,15 @@ export class Decider {
   }
 
   /** Where nothing can change unseen, the kernel need not ask again. */
-  #ignoreFromNowOn(look: Look, fd: number, rules: AccessRules): void {
+  #ignoreFromNowOn(look: Look, { fd, place }: Access, rules: AccessRules): void {
     const { device, slot } = look;
     const { table } = this.#known;
     if (device === undefined || !rules.isSameForAll || table.has(slot, FLAG.ignored)) return;
-    if (!device.isReadOnly && !isImmutable(look.words)) return;
+    // An immutable file can still come to stand under another name, with a folder that is renamed.
+    if (!device.isReadOnly && (place !== undefined || !isImmutable(look.words))) return;
     const isAllDone = [ACCESS.exec, ACCESS.read].every((kind) => {
       const plan = this.#planOf(rules, look, { fd, id: 0, isExec: kind === ACCESS.exec }, kind);
-      return plan !== undefined && this.#known.verdict(slot, plan) === 'good';
+      return plan !== undefined && this.#known.verdict(slot, plan, place) === 'good';
     });
     if (!isAllDone) return;
     this.#parts.events.ignore(fd, rules.coverage.kinds);

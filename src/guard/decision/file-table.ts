@@ -53,6 +53,8 @@ export class FileTable {
   /** Tasks of the policy that are done for this state of the file, and those that failed. */
   readonly done: Int32Array = new Int32Array(SETS * WAYS);
   readonly bad: Int32Array = new Int32Array(SETS * WAYS);
+  /** The content that directory labels vouch for and that it was found to be (`Place.id`); negative: that it is not; 0: not known. */
+  readonly content: Int32Array = new Int32Array(SETS * WAYS);
   readonly flags: Uint8Array = new Uint8Array(SETS * WAYS);
   /** What the policy wants with each kind of access ({@link PLAN_KINDS}); 0 where that was not asked yet. */
   readonly plans: Uint8Array = new Uint8Array(SETS * WAYS * PLAN_KINDS);
@@ -101,12 +103,14 @@ export class FileTable {
   forget(slot: number): void {
     this.done[slot] = 0;
     this.bad[slot] = 0;
+    this.content[slot] = 0;
   }
 
   /** The same of every file. @param what.plans the policy is another one, too */
   forgetAll({ plans }: { readonly plans: boolean }): void {
     this.done.fill(0);
     this.bad.fill(0);
+    this.content.fill(0);
     if (plans) this.plans.fill(0);
   }
 

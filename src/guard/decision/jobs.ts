@@ -1,5 +1,6 @@
 /** What cannot be decided at once: accesses that wait until somebody has read the file. */
 import type { DeviceInfo, ExamineResult } from '../messages.ts';
+import type { Place } from './places.ts';
 import type { AccessKind, Plan } from './plans.ts';
 
 /** Somebody waits for an answer. */
@@ -11,6 +12,8 @@ export interface Access {
   readonly isExec: boolean;
   readonly kind: AccessKind;
   readonly plan: Plan;
+  /** What may be found where it leads, where the plan appraises; undefined in no labelled tree. */
+  readonly place: Place | undefined;
 }
 
 /** An access of which not even the file system is known. */
@@ -26,6 +29,8 @@ interface AnyJob {
   readonly owner: number;
   readonly device: number;
   readonly since: number;
+  /** The policy that it was begun under: bits and places are its own. */
+  readonly policy: number;
   /** `given-up`: everybody was answered, and the examiner still has the descriptor. */
   stage: 'waiting' | 'reading' | 'measuring' | 'given-up';
 }

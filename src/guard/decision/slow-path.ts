@@ -69,9 +69,16 @@ export class SlowPath {
   #nextJob = 1;
   #waiting = 0;
   mode: GuardMode = 'log';
+  #policy = 0;
 
   constructor(parts: SlowPathParts) {
     this.#parts = parts;
+  }
+
+  /** There is another policy: what is found for the one before is not kept. */
+  setPolicy(mode: GuardMode): void {
+    this.mode = mode;
+    this.#policy += 1;
   }
 
   get hasRoom(): boolean {
@@ -159,8 +166,8 @@ export class SlowPath {
     );
   }
 
-  #ticket(now: number): { id: number; since: number; stage: 'waiting' } {
-    return { id: this.#nextJob++, since: now, stage: 'waiting' };
+  #ticket(now: number): { id: number; since: number; policy: number; stage: 'waiting' } {
+    return { id: this.#nextJob++, since: now, policy: this.#policy, stage: 'waiting' };
   }
 
   #begin(job: Job, now: number): void {
@@ -188,17 +195,19 @@ export class SlowPath {
     if (job.kind === 'describe') return { kind: 'describe', job: id, fd };
     const limit = readingLimit(job);
     if (job.kind === 'relabel') return { kind: 'relabel', job: id, fd, limit };
-    const [{ plan, isExec, kind }] = job.accesses;
+    const [{ plan, isExec, kind, place }] = job.accesses;
     const { table } = this.#parts.known;
     const isApproved = table.has(job.slot, FLAG.keepsLabel);
-    const done = job.slot === NO_SLOT ? 0 : (table.done[job.slot] ?? 0);
+    const isKnown = job.slot !== NO_SLOT && job.policy === this.#policy;
+    const done = isKnown ? (table.done[job.slot] ?? 0) : 0;
     // What an approved writer writes is not appraised before it is whole.
     const tasks = plan.tasks.filter(
       ({ bit, task }) => (bit & done) === 0 && !(isApproved && !isExec && task.kind === 'appraise'),
     );
     const { isUnverifiable } = job.info;
     const isViolationTold = table.has(job.slot, FLAG.violationTold);
-    const asked = { isExec, isWriting: isWriting(kind), isUnverifiable, isViolationTold };
+    const expected = isApproved && !isExec ? undefined : place?.expected;
+    const asked = { isExec, isWriting: isWriting(kind), isUnverifiable, isViolationTold, expected };
     return { kind: 'examine', job: id, fd, limit, tasks, ...asked };
   }
 
@@ -250,8 +259,8 @@ export class SlowPath {
     this.#leave(job);
     this.#jobs.delete(job.id);
     if (this.#labelFirst(job, now)) return;
-    known.keep(job.slot, result, job.info);
     const [first, ...others] = job.accesses;
+    if (job.policy === this.#policy) known.keep(job.slot, result, job.info, first.place);
     const status = statusOf(result.status);
     if (result.digest !== undefined) {
       const file = pathOfOpen(first.fd, status);
@@ -261,7 +270,9 @@ export class SlowPath {
     const settled = result.good | result.bad | result.measurements.reduce((all, { bit }) => all | bit, 0);
     this.#answer(first, job.slot, result, status, result.isLeased, now);
     for (const access of others) {
-      const isCovered = result.isStable && (access.plan.needs & ~settled) === 0;
+      // Those that came under another policy have plans of that one.
+      const isSame = job.policy === this.#policy && access.place === first.place;
+      const isCovered = isSame && result.isStable && (access.plan.needs & ~settled) === 0;
       if (isCovered) this.#answer(access, job.slot, result, status, false, now);
       else this.#parts.again(access, now);
     }
@@ -280,7 +291,8 @@ export class SlowPath {
       answers.refuse(access, status, WRITERS, this.mode);
       return;
     }
-    const fault = result.faults.find(({ bit }) => (bit & access.plan.appraises) !== 0)?.fault;
+    const ofLabel = result.faults.find(({ bit }) => (bit & access.plan.appraises) !== 0)?.fault;
+    const fault = ofLabel ?? (result.place === 'good' ? undefined : result.place);
     if (fault !== undefined) {
       answers.refuse(access, status, fault, this.mode);
       return;

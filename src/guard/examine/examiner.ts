@@ -16,6 +16,7 @@ import {
   verityDigest,
 } from '../../sys/index.ts';
 import { stateText, wordsOf } from '../decision/file-table.ts';
+import { judgePlace } from '../decision/places.ts';
 import type { FileTask, PlannedTask } from '../decision/plans.ts';
 import type { ExamineOrder, ExamineResult, FileHash, GuardFault, Measurement } from '../messages.ts';
 import type { GuardMode } from '../mode.ts';
@@ -97,6 +98,7 @@ interface Found {
   bad: number;
   readonly faults: { readonly bit: number; readonly fault: GuardFault }[];
   readonly measurements: Measurement[];
+  place?: 'good' | GuardFault;
   digest?: FileHash;
 }
 
@@ -138,7 +140,12 @@ export class FileExaminer {
       const file = new OpenFile(fd, order.limit, this.#onRead);
       const before = stateText(wordsOf(file.status));
       isSigned = file.hasSignature;
-      if (!(order.isExec && lease === 'writers')) this.#doTasks(order, file, lease === 'writers', found);
+      if (!(order.isExec && lease === 'writers')) {
+        this.#doTasks(order, file, lease === 'writers', found);
+        if (order.expected !== undefined && !isNew(order, file)) {
+          found.place = judgePlace(order.expected, (algorithm) => file.digest(algorithm), isSigned);
+        }
+      }
       const isOurLease = lease === 'held' && (holdsReadLease(fd) || performance.now() - began < LEASE_MS);
       isStable = stateText(wordsOf(after.ofOpen(fd))) === before && isOurLease;
     } catch (error) {
@@ -192,9 +199,7 @@ export class FileExaminer {
     file: OpenFile,
     found: Found,
   ): void {
-    // What was made by this very open: the kernel knows (FMODE_CREATED), and we see an empty file that is to be written.
-    const isNew = (file.label?.length ?? 0) === 0 && file.status.size === 0 && order.isWriting;
-    const fault = isNew ? undefined : this.#faultOf(task, order, file);
+    const fault = isNew(order, file) ? undefined : this.#faultOf(task, order, file);
     if (fault !== undefined) found.faults.push({ bit, fault });
     if (fault === undefined || this.#isFixed(file)) found.good |= bit;
     else found.bad |= bit;
@@ -307,6 +312,10 @@ export class FileExaminer {
     fsetXattr(fd, EVM_XATTR, hmacLabel(evmHmacKey, metadata, { extraXattrs }));
   }
 }
+
+/** What was made by this very open: the kernel knows (FMODE_CREATED), and we see an empty file that is to be written. */
+const isNew = ({ isWriting }: ExamineOrder, { label, status }: OpenFile): boolean =>
+  (label?.length ?? 0) === 0 && status.size === 0 && isWriting;
 
 /** Sleeps this thread: it has nothing else to do. */
 function waitForWriters(fd: number): LeaseTaken {

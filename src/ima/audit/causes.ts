@@ -3,38 +3,13 @@
  * table from which the sentences of `assay ima audit` and docs/IMA-AUDIT.md are made. Pure data. Source: the calls of
  * integrity_audit_msg in `security/integrity` of Linux 6.12, and of kernels before and after it where the row says so.
  */
-
-/**
- * `failure`: an access that appraisal does not allow (refused where `ima_appraise=enforce`, let through under `log` and
- * `fix`), a change that was refused, a measurement that is missing. `doubt`: the list no longer tells what was used.
- * `information`: as it should be.
- */
-export type AuditWeight = 'failure' | 'doubt' | 'information';
-
-export interface AuditCause {
-  readonly weight: AuditWeight;
-  /** In place of `weight` where the record says `res=1`. */
-  readonly weightIfDone?: AuditWeight;
-  readonly meaning: string;
-  readonly repair: string;
-}
+import type { AuditCause } from './cause.ts';
+import { GUARD_CAUSES } from './guard-causes.ts';
 
 const RELABEL = 'label it anew: assay label FILE';
 
 const APPRAISE_DATA = {
-  open_writers: {
-    weight: 'failure',
-    meaning:
-      'The guard refused to let a program run that somebody had open for writing (a kernel answers ETXTBSY, and tells nothing)',
-    repair: 'Replace programs by renaming a new file over them; find who writes: fuser -v FILE.',
-  },
-  'signed-file-write': {
-    weight: 'failure',
-    meaning:
-      'The guard refused to open a file for writing whose label is a signature (a kernel does so, and tells nothing)',
-    repair:
-      'Replace the file by renaming a new, signed one over it. If it is to change in place, give it a digest: assay label FILE.',
-  },
+  ...GUARD_CAUSES,
   'missing-hash': {
     weight: 'failure',
     meaning: 'The policy appraises the file, and it has no label (security.ima)',

@@ -1,6 +1,7 @@
 /** What a record means, in a sentence, and what to do about it. */
 import { readPolicy } from '../policy/index.ts';
-import { type AuditCause, type AuditWeight, auditCause } from './causes.ts';
+import type { AuditCause, AuditWeight } from './cause.ts';
+import { auditCause } from './causes.ts';
 import type { EvmXattrRecord, FileHashRecord, IntegrityRecord, OperationRecord, PolicyRuleRecord } from './record.ts';
 
 export interface AuditExplanation {

@@ -1,5 +1,6 @@
 /** What the integrity subsystem tells the audit log (records 1800 to 1807): read from every log, written, explained. */
-export { AUDIT_CAUSES, type AuditCause, type AuditWeight, auditCause } from './causes.ts';
+export type { AuditCause, AuditWeight } from './cause.ts';
+export { AUDIT_CAUSES, auditCause } from './causes.ts';
 export { type AuditExplanation, explainRecord } from './explain.ts';
 export {
   type AuditFind,
