@@ -1,12 +1,13 @@
 /** Builds bytes front to back; grows by doubling. An integer out of its field's range is truncated as DataView does: callers check. */
 export class ByteWriter {
-  #bytes: Uint8Array<ArrayBuffer>;
+  /** Of Node's pool where it is small, as most are: it is never given away, and never shown beyond what was written. */
+  #bytes: Buffer;
   #view: DataView;
   #length = 0;
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#bytes = Buffer.allocUnsafe(capacity);
+    this.#view = viewOf(this.#bytes);
   }
 
   get length(): number {
@@ -75,7 +76,7 @@ export class ByteWriter {
 
   /** A copy of what has been written. */
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
+    return new Uint8Array(this.#bytes.subarray(0, this.#length));
   }
 
   /** May replace `#bytes` and `#view`: call it before either is looked at. */
@@ -83,12 +84,16 @@ export class ByteWriter {
     const start = this.#length;
     const end = start + size;
     if (end > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+      const grown = Buffer.allocUnsafe(Math.max(end, this.#bytes.length * 2));
       grown.set(this.#bytes.subarray(0, start));
       this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
+      this.#view = viewOf(grown);
     }
     this.#length = end;
     return start;
   }
+}
+
+function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length);
 }

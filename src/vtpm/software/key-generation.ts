@@ -4,6 +4,7 @@ import { ByteWriter } from '../../bytes/index.ts';
 import { KDFa, type TPMI_ECC_CURVE } from '../../tpm/index.ts';
 import { CURVES } from './curves.ts';
 import { inverse, multiply, toBigInt, toBytes } from './ecc.ts';
+import { isProbablePrime } from './primality.ts';
 import { refuse } from './refusal.ts';
 
 /** Random bytes in sequence. */
@@ -83,7 +84,7 @@ function prime(size: number, exponent: bigint, random: ByteStream): bigint {
       if (hasSmallFactor[i] === 1) continue;
       const candidate = start + BigInt(2 * i);
       if (candidate >> BigInt(size * 8) !== 0n) break;
-      if (candidate % exponent !== 1n && checkPrimeSync(candidate)) return candidate;
+      if (candidate % exponent !== 1n && isProbablePrime(candidate, size)) return candidate;
     }
   }
 }

@@ -67,6 +67,7 @@ export class Machine {
   #last: number;
   #rest = 0;
   #changes = 0;
+  #permanentChanges = 0;
 
   constructor(permanent: Permanent, volatile: Volatile, options: MachineOptions) {
     this.permanent = permanent;
@@ -81,8 +82,19 @@ export class Machine {
     return this.#changes;
   }
 
-  /** To be called by every action that changes PCRs, NV memory or anything else that must not be lost. */
+  /** Of these, what concerns `permanent`. */
+  get permanentChanges(): number {
+    return this.#permanentChanges;
+  }
+
+  /** To be called by every action that changes NV memory or anything else that must not be lost. */
   changed(): void {
+    this.#changes++;
+    this.#permanentChanges++;
+  }
+
+  /** To be called by every action that changes PCRs, and with them `volatile` alone. */
+  memoryChanged(): void {
     this.#changes++;
   }
 

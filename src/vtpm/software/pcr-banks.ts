@@ -94,7 +94,7 @@ export function extendPcr(machine: Machine, hash: TPMI_ALG_HASH, pcr: number, va
 
 export function pcrChanged(machine: Machine, pcr: number): void {
   if (!isUncounted(pcr)) machine.volatile.pcrUpdateCounter++;
-  machine.changed();
+  machine.memoryChanged();
 }
 
 export interface SelectedDigests {

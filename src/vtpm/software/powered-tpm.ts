@@ -41,6 +41,7 @@ export class PoweredTpm implements SwitchedTpm {
   #kept: Uint8Array | undefined;
   #keptClock = 0n;
   #changes = -1;
+  #permanentChanges = -1;
   #hasStoredVolatile = false;
   #isShutDown = false;
   #isEstablished = false;
@@ -96,8 +97,8 @@ export class PoweredTpm implements SwitchedTpm {
       tpm.bufferSize = this.#bufferSize;
       this.#isShutDown = false;
       this.#incoming.clear();
-      this.#changes = -1;
       await this.#keep(tpm);
+      this.#changes = tpm.changes;
       if (deleteVolatile) await this.#removeVolatile();
       this.#tpm = tpm;
     });
@@ -271,10 +272,11 @@ export class PoweredTpm implements SwitchedTpm {
 
   async #isKept(tpm: SoftwareTpm): Promise<boolean> {
     const isChanged = tpm.changes !== this.#changes;
-    if (!isChanged && tpm.clock - this.#keptClock < CLOCK_UPDATE_MS) return true;
+    const isOld = tpm.clock - this.#keptClock >= CLOCK_UPDATE_MS;
     try {
       if (isChanged && this.#hasStoredVolatile) await this.#removeVolatile();
-      await this.#keep(tpm);
+      if (isOld || tpm.permanentChanges !== this.#permanentChanges) await this.#keep(tpm);
+      this.#changes = tpm.changes;
       return true;
     } catch (error) {
       this.#tpm = undefined; // its memory is ahead of what is kept: the next `init` goes on from there
@@ -284,7 +286,7 @@ export class PoweredTpm implements SwitchedTpm {
   }
 
   async #keep(tpm: SoftwareTpm): Promise<void> {
-    const { changes, clock } = tpm;
+    const { permanentChanges, clock } = tpm;
     const state = digest('sha256', tpm.savePermanent(0n));
     const isKept = this.#kept !== undefined && bytesEqual(this.#kept, state);
     if (!isKept || clock - this.#keptClock >= CLOCK_UPDATE_MS) {
@@ -293,7 +295,7 @@ export class PoweredTpm implements SwitchedTpm {
       this.#kept = state;
       this.#keptClock = clock;
     }
-    this.#changes = changes;
+    this.#permanentChanges = permanentChanges;
   }
 
   async #removeVolatile(): Promise<void> {

@@ -226,6 +226,11 @@ export class SoftwareTpm {
     return this.#machine.changes;
   }
 
+  /** Grows whenever something of that changed which survives power. */
+  get permanentChanges(): number {
+    return this.#machine.permanentChanges;
+  }
+
   /** The whole state, with secrets. At any moment between commands. */
   save(): Uint8Array<ArrayBuffer> {
     return this.#machine.save();
