@@ -90,7 +90,7 @@ function environment(suite: string, folder: string, tcti: string): NodeJS.Proces
     TPM2_SIM: '',
     TPM2_ABRMD: '',
     TPM2TOOLS_TEST_TCTI: tcti,
-    TPM2TOOLS_TEST_PERSISTENT: 'false',
+    TPM2TOOLS_TEST_PERSISTENT: 'true',
     // Nothing leaves this machine: a script that asks a certificate service skips itself
     http_proxy: 'http://127.0.0.1:9',
     https_proxy: 'http://127.0.0.1:9',
