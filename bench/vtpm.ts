@@ -15,6 +15,7 @@ import {
   attestationKeyTemplate,
   createAttestationKey,
   EK_PROFILES,
+  endorsementKeyArea,
   loadAttestationKey,
   loadEndorsementKey,
   marshalCommand,
@@ -111,38 +112,21 @@ function extendCommand(): Uint8Array {
   return marshalCommand(TPM2_PCR_Extend, { pcrHandle: 10, digests }, [PASSWORD]);
 }
 
-const STORAGE = {
-  nameAlg: 'sha256',
-  objectAttributes: {
-    fixedTPM: true,
-    fixedParent: true,
-    sensitiveDataOrigin: true,
-    userWithAuth: true,
-    restricted: true,
-    decrypt: true,
-  },
-  authPolicy: NONE,
-} as const;
-const AES = { algorithm: 'aes', keyBits: 128, mode: 'cfb' } as const;
+type PrimaryKind = 'p256' | 'rsa2048';
 
-function storageTemplate(kind: 'p256' | 'rsa2048', number: number): TPMT_PUBLIC {
-  const unique = Buffer.alloc(32);
-  unique.writeUInt32BE(number);
-  const scheme = { scheme: 'null' } as const;
-  if (kind === 'rsa2048') {
-    const parameters = { symmetric: AES, scheme, keyBits: 2048, exponent: 0 };
-    return { ...STORAGE, type: 'rsa', parameters, unique };
-  }
-  const parameters = { symmetric: AES, scheme, curveID: 'p256', kdf: { scheme: 'null' } } as const;
-  return { ...STORAGE, type: 'ecc', parameters, unique: { x: unique, y: NONE } };
+/** The EK's template with a `unique` of its own, from which another key comes (Part 1, 27.6.4). */
+function template(kind: PrimaryKind, number: number): TPMT_PUBLIC {
+  const seed = Buffer.alloc(32);
+  seed.writeUInt32BE(number);
+  return endorsementKeyArea(EK_PROFILES[kind], kind === 'p256' ? { x: seed, y: NONE } : seed);
 }
 
 /** Another key each time, and flushed: how long an RSA key's primes take to find is luck, which more keys even out. */
-async function createPrimary(transport: Transport, kind: 'p256' | 'rsa2048', number: number): Promise<void> {
+async function createPrimary(transport: Transport, kind: PrimaryKind, number: number): Promise<void> {
   const request = {
-    primaryHandle: TPM_RH.OWNER,
+    primaryHandle: TPM_RH.ENDORSEMENT,
     inSensitive: { userAuth: NONE, data: NONE },
-    inPublic: storageTemplate(kind, number),
+    inPublic: template(kind, number),
     outsideInfo: NONE,
     creationPCR: [],
   };
