@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NO_FACTS, NONE, startedTpm } from '../../../test/fixtures/started-tpm.ts';
 import {
   COMMANDS,
   EK_PROFILES,
   isResponseCode,
-  marshalCommand,
   Session,
   TPM_RH,
   TPM2_Create,
@@ -15,30 +15,20 @@ import {
   TPM2_LoadExternal,
   TPM2_PolicyCommandCode,
   TPM2_PolicyGetDigest,
-  TPM2_Startup,
   TPM2_Unseal,
   type TPMT_PUBLIC,
-  TpmClient,
+  type TpmClient,
   TpmError,
 } from '../../tpm/index.ts';
-import { inProcessTransport, SoftwareTpm } from './index.ts';
 
-const NONE = new Uint8Array(0);
 const AES = { algorithm: 'aes', keyBits: 128, mode: 'cfb' } as const;
 const SECRET = Buffer.from('it moves');
-
-function started(): TpmClient {
-  const tpm = SoftwareTpm.manufacture();
-  tpm.execute(marshalCommand(TPM2_Startup, { startupType: 'clear' }));
-  return new TpmClient(inProcessTransport(tpm, 'a test'));
-}
 
 function storageKey(client: TpmClient, profile: 'p256' | 'rsa2048') {
   const { template } = EK_PROFILES[profile];
   const objectAttributes = { ...template.objectAttributes, adminWithPolicy: false, userWithAuth: true };
   const inPublic: TPMT_PUBLIC = { ...template, objectAttributes, authPolicy: NONE };
-  const facts = { inSensitive: { userAuth: NONE, data: NONE }, outsideInfo: NONE, creationPCR: [] };
-  return client.execute(TPM2_CreatePrimary, { primaryHandle: TPM_RH.OWNER, inPublic, ...facts });
+  return client.execute(TPM2_CreatePrimary, { primaryHandle: TPM_RH.OWNER, inPublic, ...NO_FACTS });
 }
 
 async function duplicationPolicy(client: TpmClient, type: 'trial' | 'policy') {
@@ -50,7 +40,7 @@ async function duplicationPolicy(client: TpmClient, type: 'trial' | 'policy') {
 
 for (const profile of ['p256', 'rsa2048'] as const) {
   test(`a sealed secret moves to another TPM's ${profile} storage key, and not with a byte changed`, async () => {
-    const [source, target] = [started(), started()];
+    const [source, target] = [startedTpm().client, startedTpm().client];
     const parent = await storageKey(source, 'p256');
     const newParent = await storageKey(target, profile);
     const { digest: authPolicy } = await duplicationPolicy(source, 'trial');

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isRefusal, NONE, startedTpm } from '../../../test/fixtures/started-tpm.ts';
 import {
-  isResponseCode,
   marshalCommand,
-  type ResponseCodeName,
   Session,
   TPM_RH,
   TPM2_FlushContext,
@@ -19,32 +18,18 @@ import {
   TPM2_PolicyTicket,
   TPM2_SetPrimaryPolicy,
   TPM2_Startup,
-  TpmClient,
-  TpmError,
+  type TpmClient,
 } from '../../tpm/index.ts';
-import { inProcessTransport, SoftwareTpm } from './index.ts';
 
-const NONE = new Uint8Array(0);
 const INDEX = 0x1500016;
 const PCR_0 = { pcrDigest: NONE, pcrs: [{ hash: 'sha256', pcrs: [0] }] } as const;
-
-function started(now?: () => number): { tpm: SoftwareTpm; client: TpmClient } {
-  const tpm = SoftwareTpm.manufacture(now === undefined ? {} : { now });
-  tpm.execute(marshalCommand(TPM2_Startup, { startupType: 'clear' }));
-  return { tpm, client: new TpmClient(inProcessTransport(tpm, 'a test')) };
-}
-
-const isRefusal = (name: ResponseCodeName) => (error: unknown) =>
-  error instanceof TpmError && error.rc !== undefined && isResponseCode(error.rc, name)
-    ? true
-    : assert.fail(`${error}, not ${name}`);
 
 async function digestOf(client: TpmClient, session: Session): Promise<Uint8Array> {
   return (await client.execute(TPM2_PolicyGetDigest, { policySession: session.handle })).policyDigest;
 }
 
 test('a policy that a hierarchy was given authorizes it, and its algorithm must fit its digest', async () => {
-  const { client } = started();
+  const { client } = startedTpm();
   const trial = await Session.start(client, { type: 'trial' });
   await client.execute(TPM2_PolicyPCR, { policySession: trial.handle, ...PCR_0 });
   const authPolicy = await digestOf(client, trial);
@@ -67,7 +52,7 @@ test('a policy that a hierarchy was given authorizes it, and its algorithm must 
 
 test('a ticket stands for a secret until its time-out, in this power cycle, and with nothing in it changed', async () => {
   let milliseconds = 1000;
-  const { tpm, client } = started(() => milliseconds);
+  const { tpm, client } = startedTpm({ now: () => milliseconds });
   const policyRef = Buffer.from('reference');
   const secret = await Session.start(client, { type: 'policy' });
   const { timeout, policyTicket } = await client.execute(TPM2_PolicySecret, {
@@ -101,7 +86,7 @@ test('a ticket stands for a secret until its time-out, in this power cycle, and 
 });
 
 test('a policy about the clock compares with the marshalled time, clock and counters', async () => {
-  const { client } = started(() => 5000);
+  const { client } = startedTpm({ now: () => 5000 });
   const compare = async (operandB: Uint8Array, offset: number) => {
     const { handle } = await Session.start(client, { type: 'policy' });
     const request = { policySession: handle, operandB, offset, operation: 'unsigned_lt' } as const;
@@ -114,7 +99,7 @@ test('a policy about the clock compares with the marshalled time, clock and coun
 
 // As swtpm does, and tpm2-tools' test/integration/tests/abrmd_policynv.sh expects
 test('numbers with the sign bit set are compared by magnitude', async () => {
-  const { client } = started();
+  const { client } = startedTpm();
   const attributes = { ownerread: true, ownerwrite: true, globallock: true };
   const publicInfo = { nvIndex: INDEX, nameAlg: 'sha256', attributes, authPolicy: NONE, dataSize: 1 } as const;
   const authHandle = TPM_RH.OWNER;

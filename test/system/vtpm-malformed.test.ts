@@ -1,0 +1,98 @@
+/**
+ * Every command of the software TPM with each of its bytes damaged: any answer but TPM_RC_FAILURE, which would be a defect of
+ * ours, and one that is a response. What is damaged is a command that succeeds, in the state in which it does.
+ * test/differential holds the codes themselves against swtpm's.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { commandName, describeResponseCode, TPM_RC } from '../../src/tpm/index.ts';
+import { SoftwareTpm } from '../../src/vtpm/index.ts';
+import { COMMAND_NAMES, runPair, type Side, softwareSide } from '../differential/index.ts';
+
+const COMMANDS = 12_000;
+const SEED = 7;
+/** Of each command, in different states with other parameters. */
+const INSTANCES = 3;
+
+const DAMAGE: readonly ((byte: number) => number)[] = [
+  (byte) => byte ^ 0x01,
+  (byte) => byte ^ 0x80,
+  () => 0x00,
+  () => 0xff,
+];
+
+/** Each byte damaged in each way, each byte left out, and each end cut off; the size in the header stays right or not. */
+function* damaged(command: Uint8Array): Generator<Buffer> {
+  for (let at = 0; at < command.length; at++) {
+    for (const damage of DAMAGE) {
+      const bytes = Buffer.from(command);
+      bytes[at] = damage(bytes[at] ?? 0);
+      yield bytes;
+    }
+    const without = Buffer.concat([command.subarray(0, at), command.subarray(at + 1)]);
+    const cut = Buffer.from(command.subarray(0, at));
+    for (const shorter of [without, cut]) {
+      yield shorter;
+      if (shorter.length < 6) continue;
+      const sized = Buffer.from(shorter);
+      sized.writeUInt32BE(sized.length, 2);
+      yield sized;
+    }
+  }
+}
+
+interface Tried {
+  readonly instances: Map<string, number>;
+  readonly wrong: string[];
+  sent: number;
+}
+
+function isResponse(bytes: Buffer): boolean {
+  return bytes.length >= 10 && bytes.readUInt32BE(2) === bytes.length && bytes.readUInt32BE(6) !== TPM_RC.FAILURE;
+}
+
+function tryDamaged(state: Uint8Array, command: Uint8Array, locality: number, tried: Tried): void {
+  for (const bytes of damaged(command)) {
+    const response = Buffer.from(SoftwareTpm.restore(state).execute(bytes, locality));
+    tried.sent++;
+    if (isResponse(response)) continue;
+    const code = response.length < 10 ? 'no response' : describeResponseCode(response.readUInt32BE(6));
+    tried.wrong.push(`${code}: ${bytes.toString('hex')}`);
+  }
+}
+
+/** A software TPM of which some commands that succeed are then tried with damage, in copies of the state before. */
+function damagingSide(tried: Tried): Side {
+  const tpm = SoftwareTpm.manufacture();
+  let locality = 0;
+  return {
+    name: 'software TPM, damaged',
+    async execute(command) {
+      const name = command.length < 10 ? '' : commandName(Buffer.from(command).readUInt32BE(6));
+      const count = tried.instances.get(name) ?? 0;
+      if (count >= INSTANCES) return tpm.execute(command, locality);
+      const state = tpm.save();
+      const response = tpm.execute(command, locality);
+      if (Buffer.from(response).readUInt32BE(6) === TPM_RC.SUCCESS) {
+        tried.instances.set(name, count + 1);
+        tryDamaged(state, command, locality, tried);
+      }
+      return response;
+    },
+    async setLocality(to) {
+      locality = to;
+    },
+    async powerOn() {
+      tpm.powerOn();
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+test('every command with any byte damaged gets an answer of the TPM, and never that the TPM failed', async () => {
+  const tried: Tried = { instances: new Map(), wrong: [], sent: 0 };
+  await runPair({ seed: SEED, commands: COMMANDS, sides: async () => [damagingSide(tried), softwareSide()] });
+  const missing = COMMAND_NAMES.filter((name) => !tried.instances.has(name));
+  assert.deepEqual(missing, [], 'commands that never succeeded');
+  assert.deepEqual(tried.wrong.slice(0, 20), [], `${tried.wrong.length} of ${tried.sent}`);
+});
