@@ -15,6 +15,9 @@ function bare(rc: number): number {
   return (rc & 0x80) === 0 ? rc : rc & 0xbf;
 }
 
+/** The first byte of a persistent object's handle. */
+const PERSISTENT = 0x81;
+
 const PADDED: ReadonlySet<string> = new Set([
   'TPM2_RSA_Encrypt',
   'TPM2_RSA_Decrypt',
@@ -47,6 +50,18 @@ export const CAUSES: readonly Cause[] = [
     section: 'Part 3, 18.8',
     why: 'objectHandle is the first handle, signHandle the second; libtpms numbers them the other way round',
     explains: ({ name, ours, theirs }) => name === 'TPM2_CertifyX509' && bare(ours & 0xff) === bare(theirs & 0xff),
+  },
+  {
+    name: 'sequence-handle',
+    section: 'Part 3, 17.7; Part 2, 6.6.3',
+    why: 'sequenceHandle is a handle; libtpms numbers it as a parameter where it is no sequence',
+    explains: ({ name, ours, theirs }) => name === 'TPM2_SequenceUpdate' && bare(ours) === bare(theirs),
+  },
+  {
+    name: 'persistent-slot',
+    section: 'Part 3, 5.4',
+    why: 'a transient handle that nobody loaded is not there; libtpms finds in its slot the persistent object that the handle before it had loaded for this command',
+    explains: ({ ours, sent }) => (ours & 0xff0) === TPM_RC.REFERENCE_H0 && sent[10] === PERSISTENT,
   },
   {
     name: 'refused-startup',
