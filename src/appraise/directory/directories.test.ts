@@ -1,10 +1,14 @@
 /** Whole trees on a real file system, labelled, changed behind the labels' back, and appraised. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import {
+  closeSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -23,6 +27,7 @@ import type { Problem } from '../problem.ts';
 import { type AppraiseDirectoriesOptions, appraiseDirectories } from './appraise-directories.ts';
 import { FileDigests } from './file-digests.ts';
 import { type LabelDirectoriesOptions, labelDirectories } from './label-directories.ts';
+import { readTree } from './read-tree.ts';
 
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const signer = { key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })), source: 'test key' };
@@ -288,4 +293,65 @@ test('signed files that the journal knows are not read again for their directori
   } finally {
     rmSync(journal, { force: true });
   }
+});
+
+const DEPTH = 1500;
+/** Beyond what Node's stack holds of calls, RLIMIT_NOFILE of descriptors; with two bytes a level a path of 3000. */
+const deep = (levels: number): string => Array.from({ length: levels }, () => 'd').join('/');
+
+test('a tree of any depth is labelled and judged, with few descriptors', () => {
+  using tree = new Tree();
+  mkdirSync(tree.at(deep(DEPTH)), { recursive: true });
+  for (const levels of [1, 70, DEPTH]) tree.write(`${deep(levels)}/file`, `${levels}`);
+  tree.label();
+  let most = 0;
+  const onDirectory = (): void => {
+    most = Math.max(most, readdirSync('/proc/self/fd').length);
+  };
+  assert.deepEqual(tree.appraise({ onDirectory }), []);
+  assert.ok(most < 200, `${most} descriptors`);
+  renameSync(tree.at(`${deep(DEPTH)}/file`), tree.at(`${deep(DEPTH)}/other`));
+  assert.deepEqual(tree.appraise(), [`${deep(DEPTH)}/other: entry-renamed (file → other)`]);
+});
+
+test('a folder whose path is too long is named, and what does not depend on it is done', () => {
+  using tree = new Tree();
+  const long = 'd'.repeat(255);
+  const levels = 16; // 4095 bytes, and one more level is too long
+  const script = `i=0; while [ $i -le ${levels} ]; do mkdir ${long} && cd -P ${long} || exit 1; i=$((i+1)); done`;
+  assert.equal(spawnSync('sh', ['-c', script], { cwd: tree.path }).status, 0);
+  const problems: string[] = [];
+  const labelled = labelDirectories(tree.path, {
+    digests: new FileDigests('sha256'),
+    namespace: 'user',
+    now: 1000,
+    onProblem: ({ path, code }) => problems.push(`${path.length} ${code}`),
+  });
+  assert.deepEqual(problems, ['4351 path-too-long']);
+  assert.deepEqual([labelled.directories, labelled.root], [5, undefined]);
+});
+
+test('a folder that was exchanged while the walk was far beneath it is left, and none is read in its place', () => {
+  using tree = new Tree();
+  mkdirSync(tree.at(deep(100)), { recursive: true });
+  tree.write('d/d/file', 'one');
+  const root = openSync(tree.path, 'r');
+  const seen: string[] = [];
+  const problems: string[] = [];
+  readTree(root, {
+    form: 'portable',
+    digests: new FileDigests('sha256'),
+    attribute: 'user.assay.dir',
+    onDirectory: ({ path }) => {
+      if (path.length === deep(100).length) {
+        renameSync(tree.at('d/d'), tree.at('d/was'));
+        mkdirSync(tree.at('d/d'));
+      }
+      if (Buffer.from(path).toString().startsWith('d')) seen.push(Buffer.from(path).toString());
+    },
+    onProblem: ({ path, code }) => problems.push(`${Buffer.from(path)}: ${code}`),
+  });
+  closeSync(root);
+  assert.deepEqual(seen.at(-1), deep(37), 'those that were open');
+  assert.ok(problems.length > 0 && problems.every((one) => one.endsWith('vanished')), problems.join('\n'));
 });

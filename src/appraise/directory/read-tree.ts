@@ -1,9 +1,10 @@
 /** Reads a tree's directories from the leaves up: each with its entries, their digests, and its own. */
 import { readlinkSync } from 'node:fs';
-import { closeFile, FileStatus, fgetXattr, openBeneath, readDirectory } from '../../sys/index.ts';
+import { FileStatus, fgetXattr, readDirectory } from '../../sys/index.ts';
 import { type Problem, problemOf } from '../problem.ts';
 import { type DirectoryEntry, deviceDigest, emptyDigest, linkDigest, sortedEntries } from './entry.ts';
 import type { FileDigests } from './file-digests.ts';
+import { FolderTrail } from './folder-trail.ts';
 import { directoryDigest, type LabelForm } from './merkle.ts';
 
 export interface DirectoryNode {
@@ -34,11 +35,10 @@ export interface ReadTreeOptions {
  * @param root descriptor of the tree's root
  */
 export function readTree(root: number, options: ReadTreeOptions): void {
-  new TreeReader(root, options).directory(root, ROOT, Buffer.alloc(0));
+  using reader = new TreeReader(root, options);
+  reader.read();
 }
 
-/** As openBeneath takes it. */
-const ROOT = Buffer.from('.\0');
 const SLASH = Buffer.from('/');
 
 interface ListedName {
@@ -48,67 +48,103 @@ interface ListedName {
   readonly hiddenIno: bigint;
 }
 
-class TreeReader {
+/** A directory that is being read: those beneath it come in between. */
+interface OpenDirectory {
+  readonly path: Buffer;
+  readonly ino: bigint;
+  /** What it is to the one above, but for its digest. */
+  readonly own: Omit<DirectoryEntry, 'digest'>;
+  /** Undefined until they are read. */
+  names: readonly ListedName[] | undefined;
+  /** How many of the names were taken. */
+  taken: number;
+  readonly entries: DirectoryEntry[];
+}
+
+/** The root is nobody's entry. */
+const NO_NAME = Buffer.alloc(1);
+
+/** Without recursion: who makes the tree decides how deep it is. */
+class TreeReader implements Disposable {
   readonly #options: ReadTreeOptions;
   readonly #device: string;
+  readonly #trail: FolderTrail;
+  /** From the root down, as the trail has them. */
+  readonly #open: OpenDirectory[] = [];
 
   constructor(root: number, options: ReadTreeOptions) {
     this.#options = options;
     this.#device = new FileStatus().ofOpen(root).device;
+    this.#trail = new FolderTrail(root);
   }
 
-  /**
-   * @param above descriptor of the folder that holds it: what is looked at is always in the folder that was entered
-   * @param name with the NUL that ends it @param path relative to the tree's root
-   * @returns undefined where something beneath could not be read
-   */
-  directory(above: number, name: Buffer, path: Buffer): Uint8Array | undefined {
-    const { form, digests, attribute, onDirectory, onProblem } = this.#options;
-    let fd: number | undefined;
+  read(): void {
+    this.#enter(NO_NAME, Buffer.alloc(0), 0n);
+    for (let last = this.#open.at(-1); last !== undefined; last = this.#open.at(-1)) this.#goOn(last);
+  }
+
+  /** @param name with the NUL that ends it @param path relative to the tree's root @param ino as the one above has it */
+  #enter(name: Buffer, path: Buffer, ino: bigint): void {
     try {
-      fd = openBeneath(above, name, { directory: true });
-      const ino = new FileStatus().ofOpen(fd).ino;
-      const entries = this.#entries(path, fd);
-      if (entries === undefined) return undefined;
-      const digest = directoryDigest(form, digests.algorithm, entries, ino);
-      const label = fgetXattr(fd, attribute);
-      onDirectory({ path, ino, entries, digest, label }, fd);
-      return digest;
-    } catch (error) {
-      onProblem({ path, ...problemOf(error) });
-      return undefined;
-    } finally {
-      if (fd !== undefined) closeFile(fd);
-    }
-  }
-
-  #entries(folder: Buffer, fd: number): DirectoryEntry[] | undefined {
-    const names: ListedName[] = [];
-    readDirectory(fd, (name, _, ino) => {
-      names.push({ name: Buffer.from(name), hiddenIno: ino() });
-    });
-    const entries: DirectoryEntry[] = [];
-    for (const listed of names) {
-      const own = listed.name.subarray(0, -1);
-      const entry = this.#entry(fd, listed, folder.length === 0 ? own : Buffer.concat([folder, SLASH, own]));
-      if (entry !== undefined) entries.push(entry);
-    }
-    return entries.length === names.length ? sortedEntries(entries) : undefined;
-  }
-
-  #entry(folder: number, { name, hiddenIno }: ListedName, path: Buffer): DirectoryEntry | undefined {
-    try {
-      const status = new FileStatus().beneath(folder, name);
-      const own = { name: name.subarray(0, -1), type: status.type };
-      if (status.isMountPoint ?? status.device !== this.#device) {
-        const digest = status.type === 'directory' ? this.#emptyDirectory(hiddenIno) : this.#nothing();
-        return { ...own, digest, ino: hiddenIno };
-      }
-      const digest = this.#digestOf(folder, name, path, status);
-      return digest && { ...own, digest, ino: status.ino };
+      const status = this.#trail.enter(name, path);
+      const own = { name: name.subarray(0, -1), type: 'directory', ino } as const;
+      this.#open.push({ path, ino: status.ino, own, names: undefined, taken: 0, entries: [] });
     } catch (error) {
       this.#options.onProblem({ path, ...problemOf(error) });
-      return undefined;
+    }
+  }
+
+  /** Takes names up to one that is a directory and was entered, or all that are left. */
+  #goOn(directory: OpenDirectory): void {
+    try {
+      const folder = this.#trail.fd;
+      directory.names ??= namesIn(folder);
+      while (this.#open.at(-1) === directory) {
+        const listed = directory.names[directory.taken];
+        directory.taken += 1;
+        if (listed !== undefined) this.#take(directory, folder, listed);
+        else this.#leave(directory, this.#see(directory, folder));
+      }
+    } catch (error) {
+      this.#options.onProblem({ path: directory.path, ...problemOf(error) });
+      this.#leave(directory, undefined);
+    }
+  }
+
+  /** @returns undefined where something beneath could not be read */
+  #see({ path, ino, names = [], entries }: OpenDirectory, fd: number): Uint8Array | undefined {
+    if (entries.length < names.length) return undefined;
+    const { form, digests, attribute, onDirectory } = this.#options;
+    const sorted = sortedEntries(entries);
+    const digest = directoryDigest(form, digests.algorithm, sorted, ino);
+    onDirectory({ path, ino, entries: sorted, digest, label: fgetXattr(fd, attribute) }, fd);
+    return digest;
+  }
+
+  /** Goes back to the one above, which has this one as an entry then if it has a digest. */
+  #leave({ own }: OpenDirectory, digest: Uint8Array | undefined): void {
+    this.#trail.leave();
+    this.#open.pop();
+    if (digest !== undefined) this.#open.at(-1)?.entries.push({ ...own, digest });
+  }
+
+  #take({ path: folderPath, entries }: OpenDirectory, folder: number, { name, hiddenIno }: ListedName): void {
+    const bare = name.subarray(0, -1);
+    const path = folderPath.length === 0 ? bare : Buffer.concat([folderPath, SLASH, bare]);
+    try {
+      const status = new FileStatus().beneath(folder, name);
+      const { type } = status;
+      if (status.isMountPoint ?? status.device !== this.#device) {
+        const digest = type === 'directory' ? this.#emptyDirectory(hiddenIno) : this.#nothing();
+        entries.push({ name: bare, type, digest, ino: hiddenIno });
+      } else if (type === 'directory') {
+        this.#enter(name, path, status.ino);
+      } else {
+        const digest = this.#digestOf(folder, name, path, status);
+        if (digest !== undefined) entries.push({ name: bare, type, digest, ino: status.ino });
+      }
+    } catch (error) {
+      this.#options.onProblem({ path, ...problemOf(error) });
     }
   }
 
@@ -117,8 +153,6 @@ class TreeReader {
     switch (status.type) {
       case 'file':
         return digests.of(path, folder, name, status);
-      case 'directory':
-        return this.directory(folder, name, path);
       case 'link':
         return this.#linkDigest(folder, name, path);
       case 'char-device':
@@ -150,4 +184,16 @@ class TreeReader {
   #nothing(): Uint8Array {
     return emptyDigest(this.#options.digests.algorithm);
   }
+
+  [Symbol.dispose](): void {
+    this.#trail[Symbol.dispose]();
+  }
+}
+
+function namesIn(folder: number): ListedName[] {
+  const names: ListedName[] = [];
+  readDirectory(folder, (name, _, ino) => {
+    names.push({ name: Buffer.from(name), hiddenIno: ino() });
+  });
+  return names;
 }
