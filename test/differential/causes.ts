@@ -1,4 +1,4 @@
-/** Why the software TPM refuses a command with another code than swtpm, by the section of the specification (1.59). */
+/** Why the software TPM answers a command with another code than swtpm, by the section of the specification (1.59). */
 import { TPM_RC } from '../../src/tpm/index.ts';
 import type { Finding } from './run.ts';
 
@@ -52,6 +52,13 @@ export const CAUSES: readonly Cause[] = [
     explains: ({ name, ours, theirs }) => name === 'TPM2_CertifyX509' && bare(ours & 0xff) === bare(theirs & 0xff),
   },
   {
+    name: 'x509-lengths',
+    section: 'Part 3, 18.8 (ITU-T X.690, 10.1)',
+    why: 'a certificate whose parts do not fill it is TPM_RC_VALUE; libtpms finds the extensions it asks for, and signs',
+    explains: ({ name, ours, theirs }) =>
+      name === 'TPM2_CertifyX509' && bare(ours & 0xff) === 0x84 && theirs === TPM_RC.SUCCESS,
+  },
+  {
     name: 'sequence-handle',
     section: 'Part 3, 17.7; Part 2, 6.6.3',
     why: 'sequenceHandle is a handle; libtpms numbers it as a parameter where it is no sequence',
@@ -67,7 +74,10 @@ export const CAUSES: readonly Cause[] = [
     name: 'refused-startup',
     section: 'Part 1, 19.8.7 (daUsed)',
     why: 'power that went during a guess counts as a wrong one; in libtpms a TPM2_Startup that is refused takes that back',
-    explains: ({ ours, theirs }) => ours === TPM_RC.LOCKOUT && (theirs === TPM_RC.RETRY || (theirs & 0xff) === 0x8e),
+    explains: ({ ours, theirs }) =>
+      theirs === TPM_RC.RETRY
+        ? ours === TPM_RC.LOCKOUT || ours === TPM_RC.SUCCESS
+        : ours === TPM_RC.LOCKOUT && (theirs & 0xff) === 0x8e,
   },
   {
     name: 'own-bytes',

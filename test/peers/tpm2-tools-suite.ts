@@ -9,9 +9,9 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describeResponseCode, openTransport, parseTpmAddress, type Transport } from '../../src/tpm/index.ts';
-import { SoftwareTpm, serveTpm } from '../../src/vtpm/index.ts';
+import { describeResponseCode, openTransport, type Transport } from '../../src/tpm/index.ts';
 import { runSwtpm } from '../fixtures/running-swtpm.ts';
+import { ASSAY, Spawned } from '../system/up/assay.ts';
 import { type Arrived, startResourceManager } from './resource-manager.ts';
 
 export type Make = 'assay' | 'swtpm';
@@ -44,21 +44,17 @@ interface FreshTpm extends AsyncDisposable {
   readonly transport: Transport;
 }
 
-async function openName(name: string): Promise<Transport> {
-  const address = parseTpmAddress(name);
-  if (address.kind === 'software') throw new TypeError(`${name} is no socket`);
-  return await openTransport(address);
-}
-
-/** Newly manufactured, and not started: helpers.sh does that. */
+/** `assay vtpm serve` of a state that is not there yet. It is started already, as swtpm is: helpers.sh takes both. */
 async function freshAssay(folder: string): Promise<FreshTpm> {
-  const served = await serveTpm(SoftwareTpm.manufacture(), { protocol: 'swtpm', unix: join(folder, 'tpm') });
-  const transport = await openName(served.address);
+  const path = join(folder, 'tpm');
+  const served = new Spawned([ASSAY, 'vtpm', 'serve', '--state', join(folder, 'state'), '--unix', path, '--json']);
+  await served.says(/"address"/);
+  const transport = await openTransport({ kind: 'swtpm', address: { path } });
   return {
     transport,
     async [Symbol.asyncDispose]() {
       await transport.close();
-      await served.close();
+      await served.kill('SIGTERM');
     },
   };
 }

@@ -36,6 +36,8 @@ function tell(report: Report): void {
     `slowest of the software TPM's: ${slowest.name}, ${slowest.ms.toFixed(0)} ms`,
     `${otherCodes.length} refused with another code:`,
     ...[...byCause(otherCodes)].map(([cause, findings]) => causeLine(cause, findings)),
+    `${disagreements.length} done by one alone, or answered with another structure:`,
+    ...[...byCause(disagreements)].map(([cause, findings]) => causeLine(cause, findings)),
     ...disagreements.map(describe),
   ];
   for (const line of lines) console.log(line);
