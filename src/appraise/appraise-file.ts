@@ -4,9 +4,10 @@ import { DeferredSignatures } from '../digsig/index.ts';
 import { closeFile, type FileDigester, FileStatus, fgetXattr, fileDigester, openBeneath } from '../sys/index.ts';
 import { appendedJudge } from './appended.ts';
 import type { FaultFound } from './bad-label.ts';
-import { type BatchTally, FileProblem, type FileWork, isLeftFor, runBatch } from './batch-run.ts';
+import { type BatchTally, type FileWork, isLeftFor, runBatch } from './batch-run.ts';
 import { LabelJudge } from './label-judge.ts';
 import { withoutNul } from './paths.ts';
+import { FileProblem } from './problem.ts';
 import { StableReader } from './stable-reader.ts';
 import type { AppraiseTask, Batch, BatchResult, FileOutcome } from './task.ts';
 

@@ -2,7 +2,7 @@
 import type { FileStatus } from '../sys/index.ts';
 import { RECORD_SIZE, sealRecord } from './journal.ts';
 import { eachPath, withoutNul } from './paths.ts';
-import { type ProblemCode, problemOf } from './problem.ts';
+import { problemOf } from './problem.ts';
 import {
   type BadFile,
   type Batch,
@@ -12,16 +12,6 @@ import {
   type FileOutcome,
   noChanges,
 } from './task.ts';
-
-/** Raised for one file; caught by its batch. */
-export class FileProblem extends Error {
-  readonly problem: ProblemCode;
-
-  constructor(problem: ProblemCode) {
-    super(problem);
-    this.problem = problem;
-  }
-}
 
 /** What became of a file; undefined where another batch is to do it; or what to ask when all files of the batch are done. */
 export type FileWork = FileOutcome | undefined | (() => FileWork);
@@ -39,9 +29,9 @@ export function runBatch(
       if (typeof outcome === 'function') late.push({ path, work: outcome });
       else if (outcome !== undefined) result.add(path, outcome, details);
     } catch (error) {
-      const problem = error instanceof FileProblem ? { code: error.problem } : problemOf(error);
+      const problem = problemOf(error);
       // What is mounted upon a file, where only one file system was asked for.
-      if ('errno' in problem && problem.errno === 'EXDEV') result.otherFileSystems += 1;
+      if (problem.errno === 'EXDEV') result.otherFileSystems += 1;
       else result.problems.push({ path: withoutNul(path), ...problem });
     }
   };

@@ -1,6 +1,7 @@
 /** Takes labels away from files. */
 import { closeFile, FileStatus, fgetXattr, fremoveXattr, openBeneath } from '../sys/index.ts';
-import { type BatchTally, FileProblem, runBatch } from './batch-run.ts';
+import { type BatchTally, runBatch } from './batch-run.ts';
+import { FileProblem } from './problem.ts';
 import type { Batch, BatchResult, ClearTask, FileOutcome } from './task.ts';
 
 export function clearBatch(task: ClearTask, batch: Batch): BatchResult {

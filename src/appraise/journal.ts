@@ -7,7 +7,7 @@
  * It is believed: whoever writes to it decides what is passed over and which digests are signed in directory labels, so it is
  * made for its owner alone and belongs outside of the tree.
  */
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { STATE_SIZE } from '../sys/index.ts';
 import { AppraiseError } from './error.ts';
@@ -90,6 +90,10 @@ export function inJournal(index: JournalIndex, state: Buffer, labelIdentity: num
   }
 }
 
+/** A FIFO or a terminal in its place is not waited for. */
+const OPEN_FLAGS =
+  constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOCTTY;
+
 /** The journal's file. Not locked: a second run on the same one costs hashing, no wrong label. */
 export class Journal {
   readonly index: JournalIndex;
@@ -98,8 +102,9 @@ export class Journal {
 
   /** Opens or creates it. @throws {AppraiseError} `appraise.not-a-journal`, `appraise.journal-of-another` */
   constructor(path: string) {
-    this.#fd = openSync(path, 'a+', 0o600);
+    this.#fd = openSync(path, OPEN_FLAGS, 0o600);
     try {
+      requireRegular(this.#fd, path);
       requireOwn(this.#fd, path);
       const bytes = readWhole(this.#fd, path);
       const records = wholeRecords(bytes);
@@ -143,6 +148,11 @@ export class Journal {
   }
 }
 
+function requireRegular(fd: number, path: string): void {
+  if (fstatSync(fd).isFile()) return;
+  throw notAJournal(path, 'is no regular file, and a journal is one');
+}
+
 /** It is believed, and a folder like /tmp lets others put a file in its place. */
 function requireOwn(fd: number, path: string): void {
   const { uid, mode } = fstatSync(fd);
@@ -170,8 +180,8 @@ function readWhole(fd: number, path: string): Buffer {
   return begin.length < MAGIC.length ? Buffer.alloc(0) : bytes;
 }
 
-function notAJournal(path: string): AppraiseError {
-  return new AppraiseError('appraise.not-a-journal', `${path} is no journal of label runs`, {
+function notAJournal(path: string, why = 'is no journal of label runs'): AppraiseError {
+  return new AppraiseError('appraise.not-a-journal', `${path} ${why}`, {
     advice: 'name a file that does not exist yet, or one that an earlier run made',
   });
 }

@@ -1,11 +1,12 @@
 /** Labels one file: the fewest system calls that notice a file that changes meanwhile. */
 import { digestInfo } from '../bytes/index.ts';
 import { closeFile, FileStatus, fgetXattr, openBeneath, STATE_SIZE } from '../sys/index.ts';
-import { type BatchTally, FileProblem, isLeftFor, runBatch } from './batch-run.ts';
+import { type BatchTally, isLeftFor, runBatch } from './batch-run.ts';
 import { EvmLabeller } from './evm-labeller.ts';
 import { inJournal } from './journal.ts';
 import { type LabelMaker, labelMaker } from './label-maker.ts';
 import { withoutNul } from './paths.ts';
+import { FileProblem } from './problem.ts';
 import { isNew, type NewAttribute, setAttributes } from './set-attributes.ts';
 import { StableReader } from './stable-reader.ts';
 import type { Batch, BatchResult, FileOutcome, LabelChange, LabelTask } from './task.ts';

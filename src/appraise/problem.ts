@@ -77,8 +77,19 @@ const BY_ERRNO: Readonly<Record<string, ProblemCode>> = {
   EBUSY: 'busy',
 };
 
-/** The problem that a refused call is. @throws what is not a refusal of the kernel */
+/** Raised for one file; caught by who goes over many. */
+export class FileProblem extends Error {
+  readonly problem: ProblemCode;
+
+  constructor(problem: ProblemCode) {
+    super(problem);
+    this.problem = problem;
+  }
+}
+
+/** The problem that an error of one file is. @throws what is neither a {@link FileProblem} nor a refusal of the kernel */
 export function problemOf(error: unknown): { code: ProblemCode; errno?: string } {
+  if (error instanceof FileProblem) return { code: error.problem };
   if (error instanceof SysError && error.code === 'sys.not-supported') return { code: 'no-generation' };
   if (error instanceof EvmError && error.code === 'evm.metadata') return { code: 'no-uuid' };
   if (!(error instanceof SysError) || error.errno === undefined) throw error;

@@ -1,8 +1,7 @@
 /** Writes attributes of one file that belong together: all of them, or it is as it was. */
 import { statfsSync } from 'node:fs';
 import { fremoveXattr, fsetXattr } from '../sys/index.ts';
-import { FileProblem } from './batch-run.ts';
-import { problemOf } from './problem.ts';
+import { FileProblem, problemOf } from './problem.ts';
 
 export interface NewAttribute {
   readonly name: string;

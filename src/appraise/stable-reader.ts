@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { type DigestAlgorithm, digestInfo } from '../bytes/index.ts';
 import { closeFile, type FileDigester, type FileStatus, openBeneath } from '../sys/index.ts';
-import { FileProblem } from './batch-run.ts';
+import { FileProblem } from './problem.ts';
 import { VERITY_BLOCK, type VerityAlgorithm, VerityHash } from './verity-digest.ts';
 
 /** Read at once of a file's beginning: whole blocks of fs-verity. */

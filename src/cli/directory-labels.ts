@@ -144,11 +144,25 @@ export interface AppraiseDirectoriesFlags extends TreeCommandOptions {
 }
 
 export function addAppraiseDirectoryOptions(command: Command): Command {
+  refuseBoth(command, 'directories', 'no-directories');
   return command
     .option('--directories', 'a tree without directory labels does not do (left out: judged where the top has one)')
     .option('--no-directories', 'leave directory labels alone')
     .option('--least-version <n>', 'the version of the tree that you know: an older one is found', parseVersion)
     .option('--root-path <path>', 'what the tree was labelled as');
+}
+
+/** Of an option and its negation the last would win, silently. */
+function refuseBoth(command: Command, ...names: readonly [string, string]): void {
+  const given = new Set<string>();
+  for (const name of names) {
+    command.on(`option:${name}`, () => {
+      if (given.add(name).size < names.length) return;
+      throw new AppraiseError('appraise.option', `--${names.join(' and --')} say the opposite`, {
+        advice: 'leave one of them out',
+      });
+    });
+  }
 }
 
 type RootLabel = NonNullable<ReturnType<typeof rootLabelOf>>;

@@ -1,4 +1,5 @@
 /** `assay label show`: what the labels of one file say. */
+import { lstatSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parseDirectoryLabel } from '../appraise/index.ts';
 import { type DigestAlgorithm, ParseError, toHex } from '../bytes/index.ts';
@@ -38,6 +39,7 @@ const READERS: Readonly<Record<string, (value: Uint8Array) => Said>> = {
 };
 
 function show(path: string, options: { readonly json?: boolean }): void {
+  lstatSync(path); // what is not there is said as everywhere
   const present = listXattrs(path);
   const labels = Object.entries(READERS).flatMap(([name, read]) => {
     const value = present.includes(name) ? getXattr(path, name) : undefined;

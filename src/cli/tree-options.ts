@@ -4,6 +4,7 @@ import {
   AppraiseError,
   fileSystemMagic,
   fileSystemNames,
+  MAX_JOBS,
   type Problem,
   problemWords,
   type TreeProgress,
@@ -35,7 +36,11 @@ export function addTreeOptions(command: Command): Command {
 }
 
 function parseJobs(text: string): number {
-  return /^\d{1,4}$/.test(text) ? Number(text) : Number.NaN;
+  const jobs = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (jobs >= 1 && jobs <= MAX_JOBS) return jobs;
+  throw new AppraiseError('appraise.option', `'${text}' is no number of threads`, {
+    advice: `give a whole number from 1 to ${MAX_JOBS}`,
+  });
 }
 
 export function walkOptions({ oneFileSystem, include, exclude, fs }: TreeCommandOptions): WalkOptions {

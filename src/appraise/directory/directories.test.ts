@@ -12,6 +12,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statfsSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -295,6 +296,8 @@ test('signed files that the journal knows are not read again for their directori
   }
 });
 
+/** EXT4_SUPER_MAGIC of linux/magic.h. */
+const EXT4 = 0xef53;
 const DEPTH = 1500;
 /** Beyond what Node's stack holds of calls, RLIMIT_NOFILE of descriptors; with two bytes a level a path of 3000. */
 const deep = (levels: number): string => Array.from({ length: levels }, () => 'd').join('/');
@@ -329,6 +332,18 @@ test('a folder whose path is too long is named, and what does not depend on it i
   });
   assert.deepEqual(problems, ['4351 path-too-long']);
   assert.deepEqual([labelled.directories, labelled.root], [5, undefined]);
+});
+
+test('a folder whose label the file system has no room for is named', () => {
+  using tree = new Tree();
+  // ext4 has 4096 bytes for all attributes of an inode, and the label says the path; others may have room.
+  const long = `${Array.from({ length: 15 }, () => 'd'.repeat(255)).join('/')}/${'d'.repeat(120)}`;
+  const script = `for name in ${long.replaceAll('/', ' ')}; do mkdir $name && cd -P $name || exit 1; done`;
+  assert.equal(spawnSync('sh', ['-c', script], { cwd: tree.path }).status, 0);
+  const problems: string[] = [];
+  tree.label({ onProblem: ({ path, code }) => problems.push(`${path.length} ${code}`) });
+  const crowded = ['3960 no-xattr-room', '3839 no-xattr-room'];
+  assert.deepEqual(problems, statfsSync(tree.path).type === EXT4 ? crowded : []);
 });
 
 test('a folder that was exchanged while the walk was far beneath it is left, and none is read in its place', () => {

@@ -1,7 +1,7 @@
 /** Gives an open file or folder the labels that were made for it. */
 import { fchmodSync, fchownSync } from 'node:fs';
 import { type FileStatus, fgetXattr, fremoveXattr, fsetXattr } from '../../sys/index.ts';
-import { FileProblem } from '../batch-run.ts';
+import { FileProblem } from '../problem.ts';
 import { CAPABILITY, hasEvm, inOrder, type Labels } from './attributes.ts';
 import { kernelCall } from './tree-calls.ts';
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { fchmodSync, futimesSync, readSync, writeSync } from 'node:fs';
 import { closeFile, FileStatus, fsetXattr, MAX_XATTR_SIZE, openBeneath, SysError } from '../../sys/index.ts';
-import { FileProblem } from '../batch-run.ts';
+import { FileProblem } from '../problem.ts';
 import { setMetadata, type Wanted } from './apply.ts';
 import { CAPABILITY, inOrder, type LabelAttribute, labelAttribute } from './attributes.ts';
 import type { EntryImport, ImportChange, ImportRun } from './import-run.ts';

@@ -1,7 +1,7 @@
 /** Gives the files that a manifest names its labels, where they have the content that it says. */
 import { ParseError } from '../../bytes/index.ts';
 import { closeFile, type FileDigester, FileStatus, fileDigester, openBeneath, SysError } from '../../sys/index.ts';
-import { FileProblem } from '../batch-run.ts';
+import { FileProblem } from '../problem.ts';
 import { StableReader } from '../stable-reader.ts';
 import type { EntryImport, ImportChange, ImportRun } from './import-run.ts';
 import type { Input } from './input.ts';

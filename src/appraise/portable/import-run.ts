@@ -1,7 +1,6 @@
 /** What both formats of an import share: what becomes of an entry, and what is said of it. */
 import { FileStatus, syncFileSystem } from '../../sys/index.ts';
-import { FileProblem } from '../batch-run.ts';
-import { type Problem, problemOf } from '../problem.ts';
+import { FileProblem, type Problem, problemOf } from '../problem.ts';
 import { type AppliedChange, applyLabels, type Wanted } from './apply.ts';
 import { isPortable } from './attributes.ts';
 
@@ -95,9 +94,8 @@ export class ImportRun {
       this.options.onEntry?.({ path, change });
       return true;
     } catch (error) {
-      const found = error instanceof FileProblem ? { code: error.problem } : problemOf(error);
       this.summary.problems += 1;
-      this.options.onProblem?.({ path, ...found });
+      this.options.onProblem?.({ path, ...problemOf(error) });
       return false;
     }
   }

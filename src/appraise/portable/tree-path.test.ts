@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FileProblem } from '../batch-run.ts';
+import { FileProblem } from '../problem.ts';
 import { treePath } from './tree-path.ts';
 
 const of = (text: string): [string, string, string] => {

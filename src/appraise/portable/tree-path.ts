@@ -1,5 +1,5 @@
 /** Paths that a file from elsewhere names: only what lies beneath the tree, before the kernel is asked (openat2 holds too). */
-import { FileProblem } from '../batch-run.ts';
+import { FileProblem } from '../problem.ts';
 
 /** PATH_MAX and NAME_MAX of linux/limits.h, the former without its NUL. */
 const MAX_PATH = 4095;

@@ -2,8 +2,8 @@
 import { isUtf8 } from 'node:buffer';
 import { readSync } from 'node:fs';
 import { FileStatus, fgetXattr } from '../../../sys/index.ts';
-import { FileProblem } from '../../batch-run.ts';
 import { withoutNul } from '../../paths.ts';
+import { FileProblem } from '../../problem.ts';
 import { CAPABILITY, inOrder, readLabels } from '../attributes.ts';
 import type { EntryWriter, WriterPlace } from '../entry-writer.ts';
 import { BLOCK, encodeHeader, MAX_ID, MAX_SIZE, NAME_SIZE, TYPE } from './header.ts';
