@@ -114,8 +114,9 @@ export {
 export { isExtended, logBanks, replayBootLog, startupLocality } from './replay.ts';
 export { replayWarnings } from './replay-warnings.ts';
 export type { KeyVariable, SecureBootState } from './secure-boot-state.ts';
-export { type BootState, bootState, type LeftOut, type StartedFile } from './state.ts';
+export { type BootState, bootState, type LeftOut, type LeftOutCode } from './state.ts';
 export { type StoryChapter, type StoryLine, type StoryStage, tellBoot, tellUserspace } from './story.ts';
+export type { StartedFile } from './told-contents.ts';
 export { tpm2EventlogYaml } from './tpm2-yaml/log.ts';
 export { parseUserspaceLog, recordMatchesText, replayUserspaceLog, type UserspaceRecord } from './userspace-log.ts';
 export { encodeBootLog } from './write.ts';

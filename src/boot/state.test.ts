@@ -137,7 +137,9 @@ test('only what the given PCR values prove is told', () => {
   assert.deepEqual(proven.provenPcrs, [7, 12]);
   const other = bootState(log, 'sha256', { ...values, 12: '00'.repeat(32) });
   assert.deepEqual(other.commandLine, []);
-  assert.deepEqual(other.leftOut, [{ index: undefined, pcr: 12, reason: 'the log does not replay to its value' }]);
+  assert.deepEqual(other.leftOut, [
+    { code: 'contradicted', index: undefined, pcr: 12, reason: 'the log does not replay to its value' },
+  ]);
   const unproven = bootState(log, 'sha256', { 12: values['12'] ?? '' });
   assert.deepEqual([unproven.secureBoot.state, unproven.commandLine], ['unknown', ['ro quiet']]);
   assert.equal(bootState(log, 'sha256').provenPcrs, undefined);
@@ -147,7 +149,9 @@ test('a PCR of which the log leaves out every event is told', () => {
   const log = logOf(...START, separator(7), accepted);
   const values = { ...replayBootLog(log).sha256, 8: '12'.repeat(32), 9: '00'.repeat(32), 10: '34'.repeat(32) };
   const { leftOut } = bootState(log, 'sha256', values);
-  assert.deepEqual(leftOut, [{ index: undefined, pcr: 8, reason: 'it was extended, and the log says nothing of it' }]);
+  assert.deepEqual(leftOut, [
+    { code: 'untold', index: undefined, pcr: 8, reason: 'it was extended, and the log says nothing of it' },
+  ]);
 });
 
 test('a PCR that systemd extended further is proven by its records, or by phases that it writes into no log', () => {
@@ -164,11 +168,76 @@ test('a PCR that systemd extended further is proven by its records, or by phases
   assert.deepEqual([proven.provenPcrs, proven.leftOut], [[11], []]);
 });
 
+/** Root relabels what was measured and, where it may still extend, adds what looks better. */
+const GOOD = Buffer.from('/vmlinuz ro lockdown=confidentiality');
+const line = (text: string) => event(8, 0x0d, Buffer.from(`kernel_cmdline: ${text}\0`), Buffer.from(text));
+const appended = line(GOOD.toString());
+const TYPES = [
+  0x01,
+  0x03 + 0x07,
+  0x05,
+  0x06,
+  0x0c,
+  0x0d,
+  0x0f,
+  0x12,
+  0x77,
+  0x80000002,
+  0x80000007,
+  0x80000008,
+  0x8000000a,
+];
+for (const type of TYPES) {
+  for (const [what, words] of [
+    ['words', 'abc'],
+    ['a command', 'grub_cmd: echo hi\0'],
+    ['nothing', ''],
+  ] as const) {
+    test(`a command line or a loader that is called type 0x${type.toString(16)} with ${what} is not lost`, () => {
+      const measured = (pcr: number) => event(pcr, type, Buffer.from(words), Buffer.from('what was there'));
+      for (const pcr of [4, 8]) {
+        const { leftOut } = bootState(logOf(measured(pcr), appended), 'sha256');
+        const shown = leftOut.map(({ code, index }) => [code, index]);
+        assert.deepEqual(shown, [['unexplained', 1]], `PCR ${pcr}`);
+      }
+    });
+  }
+}
+
+test('a kernel that is called a font is listed by its digest', () => {
+  const kernel = event(9, 0x0d, Buffer.from('(hd0,gpt1)/font.pf2\0'), Buffer.from('kernel'));
+  const other = event(9, 0x0d, Buffer.from('(hd0,gpt1)/vmlinuz\0'), Buffer.from('other'));
+  const found = bootState(logOf(kernel, other), 'sha256');
+  assert.deepEqual(
+    [found.files, found.kernel].map((files) => files.map(({ digest: measured }) => measured)),
+    [
+      [digest('sha256', Buffer.from('kernel')).toString('hex')],
+      [digest('sha256', Buffer.from('other')).toString('hex')],
+    ],
+  );
+});
+
+test('a command line that is called a command is listed beside the one that was added', () => {
+  const hidden = event(8, 0x0d, Buffer.from('grub_cmd: /vmlinuz rw\0'), Buffer.from('/vmlinuz rw'));
+  const found = bootState(logOf(hidden, appended), 'sha256');
+  assert.deepEqual([found.commands, found.commandLine], [['/vmlinuz rw'], [GOOD.toString()]]);
+});
+
+test('that shim does not verify is told beside Secure Boot', () => {
+  const SHIM = Buffer.from('50ab5d6046e00043abb63dd810dd8b23', 'hex');
+  const inPcr7 = (value: number) => event(7, AUTHORITY, variable('MokSBState', Buffer.of(value), SHIM));
+  const inPcr14 = (value: number) => event(14, 0x0d, Buffer.from('MokSBState\0'), Buffer.of(value));
+  const isOff = (...more: readonly TestEvent[]) =>
+    bootState(logOf(...START, separator(7), accepted, ...more), 'sha256').debug.shimValidationDisabled;
+  assert.deepEqual([isOff(inPcr7(1)), isOff(inPcr14(1)), isOff(inPcr7(1), inPcr14(1))], [true, true, true]);
+  assert.deepEqual([isOff(), isOff(inPcr7(0), inPcr14(0))], [false, false]);
+});
+
 test('a debugger and switched-off protection against DMA are told', () => {
   const action = (text: string) => event(7, 0x80000007, Buffer.from(text));
   const dma = action('DMA Protection Disabled');
   const { debug, secureBoot: state } = bootState(logOf(...START, dma, separator(7), accepted), 'sha256');
-  assert.deepEqual(debug, { firmwareDebugger: false, dmaProtectionDisabled: true });
+  assert.deepEqual(debug, { firmwareDebugger: false, dmaProtectionDisabled: true, shimValidationDisabled: false });
   assert.equal(state.state, 'on');
   const debugged = bootState(logOf(...START, action('UEFI Debug Mode'), separator(7), accepted), 'sha256');
   assert.deepEqual([debugged.debug.firmwareDebugger, debugged.secureBoot.state], [true, 'unknown']);

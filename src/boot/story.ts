@@ -159,7 +159,7 @@ const QEMU_KERNEL = 'VenMedia(1428f772-b64a-441e-b8c3-9ebdd7f893c7)';
 
 export const isFromQemu = ({ devicePath: { text } }: ImageLoad): boolean => text.startsWith(QEMU_KERNEL);
 
-/** By name: nothing in the event says it. GRUB starts the kernel out of memory, with an empty path. */
+/** By name: nothing in the event says it. GRUB starts the kernel from memory, with an empty path. */
 export function isKernelImage({ devicePath: { text, file } }: ImageLoad): boolean {
   if (text === '' || text.startsWith(STUB_PAYLOAD) || text.startsWith(QEMU_KERNEL)) return true;
   return file !== undefined && /(?:vmlinu|bzImage|[\\/]linux|^linux)/i.test(file);
@@ -234,7 +234,7 @@ const IPL_ROLES = {
 
 function imageSentence({ devicePath: { text, file }, length }: ImageLoad): string {
   if (file !== undefined) return `started ${file}`;
-  if (text === '') return `started an image out of memory (${length} bytes)`;
+  if (text === '') return `started an image that lay in memory (${length} bytes)`;
   return text.startsWith(STUB_PAYLOAD) ? 'started the kernel inside the unified kernel image' : `started ${text}`;
 }
 

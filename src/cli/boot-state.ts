@@ -21,9 +21,12 @@ const HELP = `
 LOG may be - for standard input; left out, it is ${MACHINE_BOOT_LOG}
 with ${MACHINE_USERSPACE_LOG} behind it, and the PCR values are this machine's.
 With PCR values only what they prove is told. Without any, the log is taken at its word, and that is said.
-Names of files are the log's remarks; their digests are what was measured.
+Names of files are the log's remarks, and so is which of GRUB's texts was a command line; the digests are what was measured.
+All that PCRs 2, 4, 8, 9 and 11 to 14 hold is listed, or left out with the reason. Who became root can extend PCRs 8 to 15
+after the boot: of two command lines one started the kernel.
 
-Exit status: 0; 1 where a PCR contradicts the log; 2 for a bad log; 3 where Secure Boot's state cannot be told.
+Exit status: 0; 1 where a PCR contradicts the log; 2 for a bad log; 3 where Secure Boot's state cannot be told, or something
+that was started or read is not explained by the log.
 
 Examples:
   assay boot state
@@ -65,9 +68,9 @@ function state(path: string | undefined, options: Options): void {
       : inFile(pcrs, () => parsePcrText(readFileSync(pcrs, 'utf8')));
   const bank = bankOf(log, options.bank, values);
   const found = bootState(log, bank, values?.[bank], logs.userspace);
-  const contradicts = found.leftOut.some(({ index }) => index === undefined);
-  if (contradicts) process.exitCode = 1;
-  else if (found.secureBoot.state === 'unknown') process.exitCode = 3;
+  const codes = new Set(found.leftOut.map(({ code }) => code));
+  if (codes.has('contradicted') || codes.has('untold')) process.exitCode = 1;
+  else if (found.secureBoot.state === 'unknown' || codes.has('unexplained')) process.exitCode = 3;
   warnOf(logs);
   if (options.json === true) printJson(found);
   else printState(found);
@@ -97,6 +100,12 @@ function printState(found: BootState): void {
   printList('kernel', found.kernel.map(fileLine));
   printList('initrd', found.initrd.map(fileLine));
   printList('command line', [...found.commandLine, ...found.commandLineDigests.map(fileLine)]);
+  const loading = found.commands.filter((command) => LOADS.test(command));
+  const { length } = found.commands;
+  printList('GRUB ran', length === 0 ? [] : [...loading.slice(0, LISTED - 1), `${length} commands, all in --json`]);
+  printList('also read', found.files.map(fileLine));
+  if (debug.shimValidationDisabled)
+    printLine(styled('red', 'Validation by shim was switched off (MokSBState): what it started was not verified'));
   if (debug.firmwareDebugger) printLine(styled('red', 'A firmware debugger was active'));
   if (debug.dmaProtectionDisabled) printLine(styled('red', 'Protection against DMA was disabled'));
   printLine(
@@ -109,6 +118,10 @@ function printState(found: BootState): void {
     printLine(`${styled('yellow', 'left out')}  ${where}: ${escapeControls(reason)}`);
   }
 }
+
+/** What starts something, or reads like a command line. */
+const LOADS =
+  /^(?!menuentry|submenu)(?:.*vmlinu|.*root=(?:PART|UUID|\/)|linux|initrd|chainloader|multiboot|module|\/)/i;
 
 const NAME_WIDTH = 13;
 const LISTED = 8;

@@ -127,7 +127,7 @@ function imageComponent(event: DecodedEvent): Component {
   const { pcr, payload } = event;
   if (payload.kind !== 'image-load') return byPcr(event);
   const { text, file } = payload.devicePath;
-  const name = file ?? (text === '' ? 'out of memory' : text);
+  const name = file ?? (text === '' ? 'an image in memory' : text);
   if (pcr !== 4) return byPcr(event, name);
   if (UNIFIED_IMAGE.test(name)) return { code: 'boot.uki-changed', key: 'unified kernel image', text: name };
   if (isFromQemu(payload)) return { code: 'boot.kernel-changed', key: FROM_QEMU, text: name };
