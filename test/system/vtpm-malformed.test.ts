@@ -9,8 +9,9 @@ import { commandName, describeResponseCode, TPM_RC } from '../../src/tpm/index.t
 import { SoftwareTpm } from '../../src/vtpm/index.ts';
 import { COMMAND_NAMES, runPair, type Side } from '../differential/index.ts';
 
+/** In a run, which has every command succeed but for a rare one: then there is another. */
 const COMMANDS = 4000;
-const SEED = 7;
+const SEEDS = [7, 8, 9, 10] as const;
 
 const DAMAGE: readonly ((byte: number) => number)[] = [
   (byte) => byte ^ 0x01,
@@ -94,8 +95,11 @@ function presentSide(tried?: Tried): Side {
 
 test('every command with any byte damaged gets an answer of the TPM, and never that the TPM failed', async () => {
   const tried: Tried = { names: new Set(), wrong: [], sent: 0 };
-  await runPair({ seed: SEED, commands: COMMANDS, sides: async () => [presentSide(tried), presentSide()] });
-  const missing = COMMAND_NAMES.filter((name) => !tried.names.has(name));
-  assert.deepEqual(missing, [], 'commands that never succeeded');
+  const missing = (): string[] => COMMAND_NAMES.filter((name) => !tried.names.has(name));
+  for (const seed of SEEDS) {
+    if (missing().length === 0) break;
+    await runPair({ seed, commands: COMMANDS, sides: async () => [presentSide(tried), presentSide()] });
+  }
+  assert.deepEqual(missing(), [], 'commands that never succeeded');
   assert.deepEqual(tried.wrong.slice(0, 20), [], `${tried.wrong.length} of ${tried.sent}`);
 });
