@@ -18,6 +18,9 @@ function bare(rc: number): number {
 /** The first byte of a persistent object's handle. */
 const PERSISTENT = 0x81;
 
+/** TPM_CAP_VENDOR_PROPERTY, which is none. */
+const VENDOR_PROPERTY = Uint8Array.of(0, 0, 1, 0);
+
 const PADDED: ReadonlySet<string> = new Set([
   'TPM2_RSA_Encrypt',
   'TPM2_RSA_Decrypt',
@@ -69,6 +72,28 @@ export const CAUSES: readonly Cause[] = [
     section: 'Part 3, 5.4',
     why: 'a transient handle that nobody loaded is not there; libtpms finds in its slot the persistent object that the handle before it had loaded for this command',
     explains: ({ ours, sent }) => (ours & 0xff0) === TPM_RC.REFERENCE_H0 && sent[10] === PERSISTENT,
+  },
+  {
+    name: 'vendor-capability',
+    section: 'Part 2, 6.12',
+    why: 'vendor properties are no capability of this TPM: TPM_RC_VALUE at once; libtpms reads the rest of the command first',
+    explains: ({ name, ours, sent }) =>
+      name === 'TPM2_GetCapability' && bare(ours & 0xff) === 0x84 && Buffer.from(sent).indexOf(VENDOR_PROPERTY) === 10,
+  },
+  {
+    name: 'derived-child',
+    section: 'Part 3, 12.8; Part 1, 28',
+    why: 'a key that is derived is not wrapped, nor has its parent what to wrap with; libtpms takes the XOR scheme for a cipher',
+    explains: ({ name, ours, theirs }) =>
+      name === 'TPM2_ObjectChangeAuth' && bare(ours & 0xff) === 0x8a && theirs === TPM_RC.SUCCESS,
+  },
+  {
+    name: 'clocks',
+    section: 'Part 1, 36',
+    why: 'each TPM has a clock of its own, and is asked at another moment',
+    explains: ({ name, ours, theirs, structure }) =>
+      (name === 'TPM2_PolicyCounterTimer' && (ours === TPM_RC.POLICY || theirs === TPM_RC.POLICY)) ||
+      (name === 'TPM2_GetCapability' && structure.length > 0),
   },
   {
     name: 'refused-startup',

@@ -35,7 +35,7 @@ export function checkObject(area: TPMT_PUBLIC, sensitive: TPMT_SENSITIVE | undef
     checkPublic(parent, area, publicField);
   }
   if (!isVouched) checkKeys(area, sensitive, context);
-  if (area.type === 'rsa' && sensitive !== undefined && !isImported) checkFactor(area.unique, sensitive.sensitive);
+  if (area.type === 'rsa' && sensitive !== undefined && !isImported) checkFactor(area, sensitive.sensitive);
 }
 
 function checkKeys(area: TPMT_PUBLIC, sensitive: TPMT_SENSITIVE | undefined, fields: Fields): void {
@@ -71,10 +71,18 @@ function checkRsa(
   if (prime.length * 16 !== keyBits || (prime[0] ?? 0) < 0x80) refuse('KEY_SIZE', privateField);
 }
 
-/** A prime that does not divide the modulus is not its (Part 4, CryptRsaLoadPrivateExponent). */
-function checkFactor(modulus: Uint8Array, factor: Uint8Array): void {
-  const p = toBigInt(factor);
-  if (p < 2n || toBigInt(modulus) % p !== 0n) refuse('BINDING');
+const greatestDivisor = (a: bigint, b: bigint): bigint => (b === 0n ? a : greatestDivisor(b, a % b));
+
+/**
+ * A prime that does not divide the modulus is not its; and there has to be a private exponent, which an even public one has
+ * not (Part 4, CryptRsaLoadPrivateExponent).
+ */
+function checkFactor({ parameters, unique }: Area<'rsa'>, factor: Uint8Array): void {
+  const [n, p] = [toBigInt(unique), toBigInt(factor)];
+  if (p < 2n || n % p !== 0n) refuse('BINDING');
+  const q = n / p;
+  const e = BigInt(parameters.exponent || 65537);
+  if (p === q || greatestDivisor(p - 1n, e) !== 1n || greatestDivisor(q - 1n, e) !== 1n) refuse('BINDING');
 }
 
 function checkEcc(

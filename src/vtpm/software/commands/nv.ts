@@ -28,7 +28,7 @@ function checkDefinition(authHandle: number, area: TPMS_NV_PUBLIC): void {
   const nt = attributes.nt ?? ORDINARY;
   if (!TYPES.includes(nt)) refuseAttributes();
   const size = fixedSize(nt, nameAlg);
-  if (size === undefined ? dataSize > MAX_NV_INDEX_SIZE : dataSize !== size) refuse('SIZE', 'publicInfo');
+  if (size !== undefined && dataSize !== size) refuse('SIZE', 'publicInfo');
   if (nt === COUNTER && attributes.clear_stclear) refuseAttributes();
   if (nt === PIN_FAIL && !attributes.no_da) refuseAttributes();
   const { authwrite, globallock, writedefine } = attributes;
@@ -67,6 +67,8 @@ export const nv = {
   /** 31.3 */
   TPM2_NV_DefineSpace(machine, { authHandle, auth, publicInfo }) {
     const { nameAlg, authPolicy, nvIndex, dataSize } = publicInfo;
+    // Of the structure itself (Part 2, 13.6)
+    if (dataSize > MAX_NV_INDEX_SIZE) refuse('SIZE', 'publicInfo');
     const { size } = digestInfo(nameAlg);
     if (authPolicy.length > 0 && authPolicy.length !== size) refuse('SIZE', 'publicInfo');
     const authValue = trimAuth(auth);

@@ -5,6 +5,7 @@ import {
   marshalCommand,
   TPM_NT,
   TPM_RH,
+  TPM2_HierarchyControl,
   TPM2_NV_DefineSpace,
   TPM2_NV_Increment,
   TPM2_NV_Read,
@@ -66,6 +67,19 @@ test('a counter that is not orderly shows each count, whatever becomes of power'
   await increment(started.client);
   restart(started);
   assert.equal(await count(started.client), 1n);
+});
+
+test('an index that is too large is refused for that, whoever defines it', async () => {
+  const { client } = startedTpm();
+  const hierarchy = { authHandle: TPM_RH.PLATFORM, enable: TPM_RH.PLATFORM_NV, state: false } as const;
+  await client.execute(TPM2_HierarchyControl, hierarchy);
+  const define = (dataSize: number) => {
+    const attributes = { platformcreate: true, ppread: true, ppwrite: true } as const;
+    const publicInfo = { nvIndex: INDEX, nameAlg: 'sha256', attributes, authPolicy: NONE, dataSize } as const;
+    return client.execute(TPM2_NV_DefineSpace, { authHandle: TPM_RH.PLATFORM, auth: NONE, publicInfo });
+  };
+  await assert.rejects(define(2049), isRefusal('SIZE'));
+  await assert.rejects(define(2048), isRefusal('HIERARCHY'));
 });
 
 test('a counter that is defined again begins above all that were removed', async () => {
