@@ -9,7 +9,16 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describeResponseCode, openTransport, type Transport } from '../../src/tpm/index.ts';
+import {
+  describeResponseCode,
+  openTransport,
+  TPM_HT,
+  TPM_RH,
+  TPM2_GetCapability,
+  TPM2_NV_UndefineSpace,
+  TpmClient,
+  type Transport,
+} from '../../src/tpm/index.ts';
 import { runSwtpm } from '../fixtures/running-swtpm.ts';
 import { ASSAY, Spawned } from '../system/up/assay.ts';
 import { type Arrived, startResourceManager } from './resource-manager.ts';
@@ -44,12 +53,27 @@ interface FreshTpm extends AsyncDisposable {
   readonly transport: Transport;
 }
 
+/** One script takes the only NV index that there is for its own; the swtpm beside has no certificates either. */
+async function removeCertificates(transport: Transport): Promise<void> {
+  const client = new TpmClient(transport);
+  const { capabilityData } = await client.execute(TPM2_GetCapability, {
+    capability: 'handles',
+    property: TPM_HT.NV_INDEX << 24,
+    propertyCount: 254,
+  });
+  if (capabilityData.capability !== 'handles') throw new TypeError(capabilityData.capability);
+  for (const nvIndex of capabilityData.data) {
+    await client.execute(TPM2_NV_UndefineSpace, { authHandle: TPM_RH.PLATFORM, nvIndex });
+  }
+}
+
 /** `assay vtpm serve` of a state that is not there yet. It is started already, as swtpm is: helpers.sh takes both. */
 async function freshAssay(folder: string): Promise<FreshTpm> {
   const path = join(folder, 'tpm');
   const served = new Spawned([ASSAY, 'vtpm', 'serve', '--state', join(folder, 'state'), '--unix', path, '--json']);
   await served.says(/"address"/);
   const transport = await openTransport({ kind: 'swtpm', address: { path } });
+  await removeCertificates(transport);
   return {
     transport,
     async [Symbol.asyncDispose]() {
