@@ -1,7 +1,9 @@
 import { AssayError, type ExitCode } from '../bytes/index.ts';
 
 export type KeyErrorCode =
-  /** The bytes are no key file of a form that Assay knows, or a damaged one. */
+  /** The bytes are in no form that a key has. */
+  | 'key.not-a-key'
+  /** A key, policy or signature in a form that Assay knows, and damaged. */
   | 'key.malformed'
   /** An option of the kernel's that does not exist, is there twice, or has no such value. */
   | 'key.option'
@@ -27,6 +29,10 @@ export type KeyErrorCode =
   | 'key.missing'
   /** A key is there already, and is not replaced. */
   | 'key.exists'
+  /** Another process changes the key's file, or has changed it meanwhile. */
+  | 'key.busy'
+  /** The running kernel has no EVM. */
+  | 'key.no-evm'
   /** The kernel's keyring refuses. */
   | 'key.keyring';
 
@@ -56,5 +62,7 @@ const EXIT_CODES: Readonly<Partial<Record<KeyErrorCode, ExitCode>>> = {
   'key.tpm-reset': 3,
   'key.no-parent': 3,
   'key.missing': 3,
+  'key.busy': 3,
+  'key.no-evm': 3,
   'key.keyring': 3,
 };

@@ -12,6 +12,7 @@ export { EVENTS_A_READ, EventBuffer } from './event-buffer.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './exec-watch.ts';
 export { type FileDigester, fileDigester } from './file-digest.ts';
 export { blockDeviceName, type FileSystem, fileSystem } from './file-system.ts';
+export { lockFolder } from './folder-lock.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
 export { addKey, linkKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';

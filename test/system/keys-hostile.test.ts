@@ -133,6 +133,8 @@ describe('assay key among enemies', requires('swtpm', 'tpm2_quote', 'keyctl'), (
     }
     assert.ok(killed > 2, `${killed}`);
     assert.deepEqual((await key.ok('unseal', path)).toString('hex'), whole, 'and by the TPM');
+    await key.ok(...protectorAdd(path));
+    assert.deepEqual(readdirSync(file('root/etc/assay')).sort(), ['evm', 'evm.key'], 'nothing is left over');
   });
   const protectorAdd = (path: string) => ['protector', 'add', path, '--recovery', '--open-password', 'file:password'];
 

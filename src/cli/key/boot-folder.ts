@@ -1,7 +1,7 @@
 /** The folder in which an initramfs finds a protected key: beside the key, named as it without `.key`. */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { bootFiles, KeyError, type ProtectedKey } from '../../keys/index.ts';
 import { exchangeNames, replaceFile, SysError } from '../../sys/index.ts';
 
@@ -19,7 +19,7 @@ export function bootFolderOf(path: string): string {
   );
 }
 
-/** Writes the folder anew; the one that is there is replaced as a whole. */
+/** Writes the folder anew; the one that is there is replaced as a whole. Only for who has the key's lock. */
 export async function writeBootFolder(path: string, key: ProtectedKey): Promise<string> {
   const folder = bootFolderOf(path);
   const files = bootFiles(key); // refuses before anything is written
@@ -34,7 +34,19 @@ export async function writeBootFolder(path: string, key: ProtectedKey): Promise<
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }
+  await removeKilled(folder);
   return folder;
+}
+
+/** What processes that were killed while they wrote the folder left beside it: no longer of use, now that it is whole. */
+async function removeKilled(folder: string): Promise<void> {
+  const [parent, start] = [dirname(folder), `${basename(folder)}.new-`];
+  const isLeft = (name: string): boolean =>
+    name.startsWith(start) && /^[A-Za-z0-9]{6}(?:\.old)?$/.test(name.slice(start.length));
+  for (const name of (await readdir(parent)).filter(isLeft)) {
+    const path = join(parent, name);
+    if (!existsSync(`${path}${SUFFIX}`)) await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** At once: a machine that loses its power in between must not find no folder at its next boot. */

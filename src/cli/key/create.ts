@@ -18,23 +18,25 @@ import {
   type TrustedBlob,
   type TrustedOptions,
 } from '../../keys/index.ts';
+import type { Policy } from '../../tpm/index.ts';
 import { readInput } from '../read-input.ts';
 import { readPassword, SECRET_FORMS } from '../secret-source.ts';
-import { escapeControls, printJson, printLine } from '../terminal.ts';
+import { escapeControls } from '../terminal.ts';
 import { addTpmOptions, demonstrationField, type TpmOptions, withTpm } from '../with-tpm.ts';
 import { registerCreateStorage } from './create-storage.ts';
 import { handleArgument } from './handle.ts';
-import { refuseExisting, writeNewFile, writeTrustedKey } from './key-file.ts';
+import { isStandardOutput, OUTPUT_HELP, placeOf, tellMade } from './key-output.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
 import { addOpenOptions, openFlagsOf, type PlainOpenFlags } from './open-options.ts';
 import { readNewPin } from './pin.ts';
 import { addPolicyOptions, type PolicyFlags, policyFor } from './policy-options.ts';
-import { tellAdded } from './protector.ts';
+import { addedFields, addedLines } from './protector.ts';
 import { addProtectorOptions, newProtectors, type ProtectorFlags } from './protector-options.ts';
+import { refuseExisting, textOf, writeNewFile, writeTrustedKey } from './write-key.ts';
 
 const TRUSTED_HELP = `
 The blob is what \`keyctl pipe\` would give, for \`keyctl add trusted NAME "load $(cat FILE)" @u\`. What it was sealed to is
-kept beside it, in FILE.policy, which holds no secret.
+kept beside it, in FILE.policy, which holds no secret. With -o - the key alone goes to standard output, and nothing is kept.
 
 The kernel's options stand at the end, as NAME=VALUE: keyhandle, hash, migratable, policydigest, pcrlock, and keyauth and
 blobauth, whose values are read from ${SECRET_FORMS}. Without
@@ -79,7 +81,11 @@ export function registerCreate(key: Command): void {
     .command('trusted')
     .description('Seal a key under a storage key of the TPM, to a state of the machine')
     .argument('[options...]', "the kernel's options, as NAME=VALUE")
-    .option('--keyhandle <handle>', 'handle of the storage key, as 0x81000001', handleArgument)
+    .option(
+      '--keyhandle <handle>',
+      'handle of the storage key, as 0x81000001; needed, here or as keyhandle=',
+      handleArgument,
+    )
     .option('--bytes <n>', `so many random bytes of the TPM, 32…128 (default: ${DEFAULT_TRUSTED_BYTES})`, parseCount)
     .option('--payload-file <file>', 'seal what is in this file instead; - is standard input')
     .addOption(
@@ -87,8 +93,8 @@ export function registerCreate(key: Command): void {
         .choices(['asn1', 'legacy'])
         .default('asn1'),
     )
-    .requiredOption('-o, --output <file>', 'the key')
-    .option('--json', 'print {"output","bytes","keyhandle","hash","policy"}');
+    .requiredOption('-o, --output <file>', OUTPUT_HELP)
+    .option('--json', 'print {"output","bytes","keyhandle","hash","policy"}, with -o - also "key"');
   addPolicyOptions(addTpmOptions(trusted)).addHelpText('after', TRUSTED_HELP).action(createTrusted);
   const encrypted = create
     .command('encrypted')
@@ -100,8 +106,8 @@ export function registerCreate(key: Command): void {
     )
     .option('--bytes <n>', 'so many random bytes (default: 64; with enc32 32)', parseCount)
     .option('--payload-file <file>', 'encrypt what is in this file instead; - is standard input')
-    .requiredOption('-o, --output <file>', 'the key')
-    .option('--json', 'print {"output","bytes","format","master"}');
+    .requiredOption('-o, --output <file>', OUTPUT_HELP)
+    .option('--json', 'print {"output","bytes","format","master"}, with -o - also "key"');
   addOpenOptions(addTpmOptions(encrypted), { pcrs: '--pcrs', pin: '--pin' })
     .addHelpText('after', ENCRYPTED_HELP)
     .action(createEncrypted);
@@ -110,8 +116,8 @@ export function registerCreate(key: Command): void {
     .description('Make a key that several protectors open: TPM, password, removable device, token, recovery code')
     .option('--bytes <n>', 'so many random bytes (default: 64)', parseCount)
     .option('--payload-file <file>', 'protect what is in this file instead; - is standard input')
-    .requiredOption('-o, --output <file>', 'the key')
-    .option('--json', 'print {"added":[…],"recoveryCode"}');
+    .requiredOption('-o, --output <file>', OUTPUT_HELP)
+    .option('--json', 'print {"added":[…],"recoveryCode"}, with -o - also "key"');
   addProtectorOptions(addTpmOptions(guarded)).addHelpText('after', PROTECTED_HELP).action(createProtected);
 }
 
@@ -132,8 +138,9 @@ async function createProtected(flags: ProtectedFlags): Promise<void> {
   refuseExisting(flags.output);
   const payload = payloadOf(flags) ?? randomBytes(flags.bytes ?? DEFAULT_BYTES.default);
   const { protectors, code } = await newProtectors(payload, flags);
-  await writeNewFile(flags.output, encodeProtectedKey({ size: payload.length, protectors }));
-  tellAdded(protectors, code, flags.json === true);
+  const key = encodeProtectedKey({ size: payload.length, protectors });
+  await writeNewFile(flags.output, key);
+  tellMade(flags, { key, fields: addedFields(protectors, code), lines: addedLines(protectors, code) });
 }
 
 function parseCount(text: string): number {
@@ -157,6 +164,7 @@ async function createTrusted(words: readonly string[], flags: TrustedFlags): Pro
   await withTpm(flags, async (opened) => {
     const { tpm } = opened;
     const policy = await policyFor(tpm, flags);
+    refuseUnkept(flags, policy);
     const payload = given ?? (await newPayload(tpm, flags.bytes ?? DEFAULT_TRUSTED_BYTES));
     const request: SealRequest = {
       payload,
@@ -169,18 +177,32 @@ async function createTrusted(words: readonly string[], flags: TrustedFlags): Pro
     const blob = await sealTrustedKey(tpm, request);
     await writeTrustedKey(flags.output, blob, policy);
     if (options.pcrlock !== undefined) await lockPcr(tpm, options.pcrlock);
-    if (flags.json === true) {
-      const { area } = blob;
-      printJson({
-        output: flags.output,
-        bytes: payload.length,
-        keyhandle: `0x${parent.toString(16)}`,
-        hash: area.nameAlg,
-        policy: area.authPolicy.length === 0 ? null : toHex(area.authPolicy),
-        ...demonstrationField(opened),
-      });
-    } else printLine(`${escapeControls(flags.output)}: a trusted key of ${payload.length} bytes${sealedTo(flags)}`);
+    const { area } = blob;
+    const fields = {
+      output: flags.output,
+      bytes: payload.length,
+      keyhandle: `0x${parent.toString(16)}`,
+      hash: area.nameAlg,
+      policy: area.authPolicy.length === 0 ? null : toHex(area.authPolicy),
+      ...demonstrationField(opened),
+    };
+    const made = `${placeOf(flags.output)}: a trusted key of ${payload.length} bytes${sealedTo(flags)}`;
+    const unkept = 'what it is sealed to is kept nowhere: `key unseal` asks for it, as --pcrs and --pin';
+    const lines = isStandardOutput(flags.output) && policy !== undefined ? [made, unkept] : [made];
+    tellMade(flags, { key: textOf(blob), fields, lines });
   });
+}
+
+/** What must be known to open a key again and cannot be said by options has to be kept. */
+function refuseUnkept({ output }: TrustedFlags, policy: Policy | undefined): void {
+  if (!isStandardOutput(output) || policy?.some(({ kind }) => kind === 'or' || kind === 'authorize') !== true) return;
+  throw new KeyError(
+    'key.option',
+    'a key for several states or a signer opens only with its policy, kept beside its file',
+    {
+      advice: 'name a file: -o FILE, which gets FILE.policy beside it',
+    },
+  );
 }
 
 /** What of the kernel's options is about the sealing. */
@@ -252,9 +274,10 @@ async function createEncrypted(flags: EncryptedFlags): Promise<void> {
   const name = parseMasterName(flags.master);
   const payload = payloadOf(flags) ?? randomBytes(flags.bytes ?? DEFAULT_BYTES[flags.format]);
   const key = encryptKey(payload, { name, payload: await masterPayload(name, openFlagsOf(flags)) }, flags.format);
-  await writeNewFile(flags.output, encodeEncryptedKey(key));
+  const line = encodeEncryptedKey(key);
+  await writeNewFile(flags.output, line);
   const { output, format } = flags;
-  if (flags.json === true) printJson({ output, bytes: payload.length, format, master: name });
-  else
-    printLine(`${escapeControls(output)}: an encrypted key of ${payload.length} bytes under ${escapeControls(name)}`);
+  const fields = { output, bytes: payload.length, format, master: name };
+  const made = `${placeOf(output)}: an encrypted key of ${payload.length} bytes under ${name}`;
+  tellMade(flags, { key: line, fields, lines: [made] });
 }

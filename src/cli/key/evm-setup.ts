@@ -8,10 +8,9 @@ import { bootFiles, encodeProtectedKey, KeyError, type ProtectedKey } from '../.
 import { makeFolder, privateFolder, SPECIAL_KEYRINGS } from '../../sys/index.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions } from '../with-tpm.ts';
-import { writeBootFolder } from './boot-folder.ts';
 import { addAsEncrypted, searchUserKeys } from './kernel-keyring.ts';
-import { readProtectedKey, refuseExisting, writeNewFile } from './key-file.ts';
 import { addProtectorOptions, newProtectors, type ProtectorFlags } from './protector-options.ts';
+import { refuseExisting, renewBootFolder, writeNewFile } from './write-key.ts';
 
 const HELP = `
 Makes a key of 64 random bytes and its protectors, keeps it in /etc/assay/evm.key, loads it into the kernel as evm-key
@@ -67,7 +66,7 @@ export function registerEvmSetup(key: Command): void {
     .option('--json', 'print {"folder"}')
     .addHelpText('after', '\nExample:\n  assay key boot-files /etc/assay/evm.key')
     .action(async (path: string, { json }: { readonly json?: boolean }) => {
-      const folder = await writeBootFolder(path, readProtectedKey(path));
+      const folder = await renewBootFolder(path);
       if (json === true) printJson({ folder });
       else printLine(`${escapeControls(folder)}: what an initramfs needs to open the key`);
     });
@@ -82,7 +81,7 @@ async function runSetup(flags: Flags): Promise<void> {
   const key: ProtectedKey = { size: payload.length, protectors };
   bootFiles(key); // Refuses what no initramfs opens while nothing is written yet.
   await writeNewFile(path, encodeProtectedKey(key));
-  await writeBootFolder(path, key);
+  await renewBootFolder(path);
   const hooks = await installHooks(resolve(flags.root));
   // Told at the end: the files are made, and their recovery code is shown this once, whatever the kernel says.
   const { state, refusal } = flags.load ? switchOn(payload) : { state: 'not-loaded' as const };

@@ -11,7 +11,8 @@ import {
 } from '../../keys/index.ts';
 import { printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
-import { readKeyFile, readPolicies, refuseExisting, writeTrustedKey } from './key-file.ts';
+import { readKeyFile, readPolicies } from './key-file.ts';
+import { isStandardOutput } from './key-output.ts';
 import {
   addOpenOptions,
   type OpenFlags,
@@ -21,6 +22,7 @@ import {
   readOpenSecrets,
 } from './open-options.ts';
 import { hashOf } from './reseal.ts';
+import { refuseExisting, writeTrustedKey } from './write-key.ts';
 
 const FORMS = ['asn1', 'legacy', 'pem'] as const;
 
@@ -55,7 +57,8 @@ export function registerExport(key: Command): void {
 }
 
 async function runExport(path: string, flags: Flags): Promise<void> {
-  const { form, output, json } = flags;
+  const { form, json } = flags;
+  const output = flags.output === undefined || isStandardOutput(flags.output) ? undefined : flags.output;
   const file = readKeyFile(path);
   if (file.kind !== 'trusted') throw new KeyError('key.option', `${path} is no trusted key, and has one form`);
   if (output !== undefined) refuseExisting(output);

@@ -100,7 +100,7 @@ const MAX_VALUES = 16 << 20;
  * `pcrs`, or several of these as the `variants` of `boot predict`.
  */
 function statesIn(bytes: Buffer, selection: TPML_PCR_SELECTION): PolicyPcr[][] {
-  if (bytes.length > MAX_VALUES) throw new KeyError('key.malformed', `it has more than ${MAX_VALUES} bytes`);
+  if (bytes.length > MAX_VALUES) throw new KeyError('key.option', `it has more than ${MAX_VALUES} bytes`);
   const states = bytes[0] === 0x7b ? jsonStates(bytes.toString('utf8')) : [{ name: 'it', values: binaryValues(bytes) }];
   return states.map((state) => selectedIn(state, selection));
 }
@@ -135,7 +135,7 @@ function binaryValues(bytes: Buffer): PolicyPcr[] {
 function jsonStates(text: string): KnownState[] {
   const root = recordOf(parseJson(text));
   if (!Array.isArray(root.variants)) return [{ name: 'it', values: jsonValues(root) }];
-  if (root.variants.length === 0) throw new KeyError('key.malformed', 'it predicts no boot');
+  if (root.variants.length === 0) throw new KeyError('key.option', 'it predicts no boot');
   return root.variants.map(recordOf).map((variant) => ({
     name: typeof variant.name === 'string' ? `'${variant.name.slice(0, 200)}'` : 'it',
     values: jsonValues(variant),
@@ -158,7 +158,7 @@ function pcrValueOf(bank: (typeof BANKS)[number], pcr: string, value: unknown): 
   const bytes = fromHex(String(value), `PCR ${pcr}`);
   const { size } = digestInfo(bank);
   if (bytes.length === size) return bytes;
-  throw new KeyError('key.malformed', `its PCR ${pcr} has ${bytes.length} bytes, and in bank ${bank} it has ${size}`);
+  throw new KeyError('key.option', `its PCR ${pcr} has ${bytes.length} bytes, and in bank ${bank} it has ${size}`);
 }
 
 function parseJson(text: string): unknown {
@@ -171,5 +171,5 @@ function parseJson(text: string): unknown {
 
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-  throw new KeyError('key.malformed', 'these are no PCR values', { advice: 'write {"sha256":{"7":"HEX"}}' });
+  throw new KeyError('key.option', 'these are no PCR values', { advice: 'write {"sha256":{"7":"HEX"}}' });
 }

@@ -9,7 +9,7 @@ import {
 } from '../../keys/index.ts';
 import { escapeControls, formatTable, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions } from '../with-tpm.ts';
-import { readProtectedKey, replaceProtectedKey } from './key-file.ts';
+import { readKeyToChange, readProtectedKey } from './key-file.ts';
 import { policyWords } from './policy-words.ts';
 import {
   addOpenerOptions,
@@ -19,6 +19,7 @@ import {
   openersFor,
   type ProtectorFlags,
 } from './protector-options.ts';
+import { changeProtectedKey } from './write-key.ts';
 
 const ADD_HELP = `
 The key is opened first, with a protector that it has: the TPM or a removable device by themselves, others as --open-… says.
@@ -58,26 +59,31 @@ export function registerProtector(key: Command): void {
 }
 
 async function runAdd(path: string, flags: ProtectorFlags & OpenerFlags): Promise<void> {
-  const key = readProtectedKey(path);
+  const key = readProtectedKey(path, readKeyToChange);
   const { payload } = await openProtectedKey(key, await openersFor(flags));
   const { protectors, code } = await newProtectors(payload, flags);
-  await replaceProtectedKey(path, protectors.reduce<ProtectedKey>(withProtector, key));
-  tellAdded(protectors, code, flags.json === true);
+  await changeProtectedKey(path, key, (now) => protectors.reduce<ProtectedKey>(withProtector, now));
+  if (flags.json === true) printJson(addedFields(protectors, code));
+  else for (const line of addedLines(protectors, code)) printLine(escapeControls(line));
 }
 
-/** Says which protectors a key got, and shows the recovery code this once. */
-export function tellAdded(protectors: readonly Protector[], code: string | undefined, json: boolean): void {
-  if (json) {
-    printJson({ added: protectors.map(({ id }) => id), ...(code === undefined ? {} : { recoveryCode: code }) });
-    return;
-  }
-  for (const protector of protectors) printLine(`protector ${protector.id}: ${escapeControls(words(protector))}`);
-  if (code !== undefined)
-    printLine(`recovery code: ${code}\nWrite it down and keep it elsewhere: it is shown this once, and opens the key.`);
+/** Which protectors a key got, with the recovery code, which is shown this once. */
+export function addedFields(protectors: readonly Protector[], code: string | undefined): object {
+  return { added: protectors.map(({ id }) => id), ...(code === undefined ? {} : { recoveryCode: code }) };
+}
+
+/** The same for people. */
+export function addedLines(protectors: readonly Protector[], code: string | undefined): string[] {
+  return [...protectors.map((protector) => `protector ${protector.id}: ${words(protector)}`), ...recoveryLines(code)];
+}
+
+export function recoveryLines(code: string | undefined): string[] {
+  if (code === undefined) return [];
+  return [`recovery code: ${code}`, 'Write it down and keep it elsewhere: it is shown this once, and opens the key.'];
 }
 
 async function runRemove(path: string, id: string, { json }: { readonly json?: boolean }): Promise<void> {
-  await replaceProtectedKey(path, withoutProtector(readProtectedKey(path), id));
+  await changeProtectedKey(path, readProtectedKey(path, readKeyToChange), (now) => withoutProtector(now, id));
   if (json === true) printJson({ removed: id });
   else printLine(`${escapeControls(path)}: ${id} no longer opens it; copies of the file from before still have it`);
 }

@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import { toHex } from '../../bytes/index.ts';
 import {
   type EncryptedKey,
-  encodeEncryptedKey,
   isUnsealedByKernel,
   KeyError,
   type ProtectedKey,
+  type ProtectorOf,
   parseMasterName,
   policyOf,
   reencryptKey,
@@ -18,22 +18,22 @@ import {
   type UnsealRequest,
   unsealTrustedKey,
 } from '../../keys/index.ts';
-import { replaceFile } from '../../sys/index.ts';
 import type { Policy, TpmClient } from '../../tpm/index.ts';
 import { escapeControls, printJson, printLine } from '../terminal.ts';
 import { addTpmOptions, type TpmOptions, withTpm } from '../with-tpm.ts';
-import {
-  type KeyFile,
-  readKeyFile,
-  readPolicies,
-  replacePolicies,
-  replaceProtectedKey,
-  replaceTrustedKey,
-} from './key-file.ts';
+import { type KeyFile, readKeyToChange, readPolicies } from './key-file.ts';
 import { MASTER_FILE_HELP, masterPayload } from './master.ts';
 import { addOpenOptions, type OpenFlags, type OpenSecrets, openRequest, readOpenSecrets } from './open-options.ts';
 import { readNewPin } from './pin.ts';
 import { addPolicyOptions, approvedStep, type PolicyFlags, policyFor } from './policy-options.ts';
+import {
+  changedMeanwhile,
+  changePolicies,
+  changeProtectedKey,
+  replaceEncryptedKey,
+  replaceTrustedKey,
+  textOf,
+} from './write-key.ts';
 
 const HELP = `
 The key must open now. With --now it opens in this state too, until it is sealed anew: an update that is rolled back locks
@@ -68,7 +68,7 @@ export function registerReseal(key: Command): void {
 }
 
 async function runReseal(path: string, flags: Flags): Promise<void> {
-  const file = readKeyFile(path);
+  const file = readKeyToChange(path);
   if (file.kind === 'encrypted') {
     await reencryptFile(path, file.key, flags);
     return;
@@ -101,17 +101,21 @@ async function runReseal(path: string, flags: Flags): Promise<void> {
 /** What the owner of its key has signed is kept with it: it is sealed to all of that already, and needs no TPM. */
 async function approveIn(path: string, file: Exclude<KeyFile, { kind: 'encrypted' }>, signed: string): Promise<void> {
   if (file.kind === 'trusted') {
-    const policy = approvedPolicy(policyOf(file.blob, readPolicies(path)), signed);
-    if (policy === undefined) throw notAuthorized(path);
-    await replacePolicies(path, [policy]);
+    await changePolicies(path, (blob, policies) => {
+      const policy = approvedPolicy(policyOf(blob, policies), signed);
+      if (policy === undefined) throw notAuthorized(path);
+      return [policy];
+    });
     return;
   }
-  const changed = file.key.protectors.flatMap((protector) => {
-    const policy = protector.kind === 'tpm' ? approvedPolicy(protector.policy, signed) : undefined;
-    return policy === undefined ? [] : [{ ...protector, policy }];
+  await changeProtectedKey(path, file.key, (now) => {
+    const changed = now.protectors.flatMap((protector) => {
+      const policy = protector.kind === 'tpm' ? approvedPolicy(protector.policy, signed) : undefined;
+      return policy === undefined ? [] : [{ ...protector, policy }];
+    });
+    if (changed.length === 0) throw notAuthorized(path);
+    return changed.reduce<ProtectedKey>(replaceProtector, now);
   });
-  if (changed.length === 0) throw notAuthorized(path);
-  await replaceProtectedKey(path, changed.reduce<ProtectedKey>(replaceProtector, file.key));
 }
 
 /** @returns undefined for a policy that nobody signs */
@@ -141,7 +145,7 @@ async function reencryptFile(path: string, key: EncryptedKey, flags: Flags): Pro
   };
   const to = { name, payload: await masterPayload(name, other) };
   const moved = reencryptKey(key, await masterPayload(key.master, flags), to);
-  await replaceFile(path, encodeEncryptedKey(moved));
+  await replaceEncryptedKey(path, key, moved);
   if (flags.json === true) printJson({ output: path, master: name });
   else printLine(`${escapeControls(path)}: encrypted under ${name}`);
 }
@@ -153,15 +157,14 @@ interface Target {
 }
 
 async function resealFile(tpm: TpmClient, path: string, blob: TrustedBlob, target: Target, flags: Flags) {
-  const before = readPolicies(path);
-  const resealed = await sealAnew(tpm, blob, await openRequest(tpm, blob, before, flags, target.opening), target);
-  await replaceTrustedKey(path, resealed.blob, resealed.policy, before);
+  const request = await openRequest(tpm, blob, readPolicies(path), flags, target.opening);
+  const resealed = await sealAnew(tpm, blob, request, target);
+  await replaceTrustedKey(path, blob, resealed.blob, resealed.policy);
   return resealed.blob;
 }
 
 async function resealProtectors(tpm: TpmClient, path: string, key: ProtectedKey, target: Target, flags: Flags) {
-  const sealed: TrustedBlob[] = [];
-  let next = key;
+  const sealed: { readonly from: TrustedBlob; readonly to: ProtectorOf<'tpm'> }[] = [];
   for (const protector of key.protectors) {
     if (protector.kind !== 'tpm') continue;
     if (isUnsealedByKernel(protector)) {
@@ -172,12 +175,18 @@ async function resealProtectors(tpm: TpmClient, path: string, key: ProtectedKey,
     const described = protector.policy === undefined ? [] : [protector.policy];
     const request = await openRequest(tpm, protector.blob, described, flags, target.opening);
     const { blob, policy } = await sealAnew(tpm, protector.blob, request, target);
-    sealed.push(blob);
-    next = replaceProtector(next, { ...protector, blob, policy });
+    sealed.push({ from: protector.blob, to: { ...protector, blob, policy } });
   }
   if (sealed.length === 0) throw new KeyError('key.option', `${path} has no TPM protector that could be sealed anew`);
-  await replaceProtectedKey(path, next);
-  return sealed;
+  await changeProtectedKey(path, key, (now) =>
+    sealed.reduce((changed, { from, to }) => {
+      const current = now.protectors.find(({ id }) => id === to.id);
+      if (current === undefined) return changed; // removed meanwhile, and stays so
+      if (current.kind !== 'tpm' || textOf(current.blob) !== textOf(from)) throw changedMeanwhile(path);
+      return replaceProtector(changed, to);
+    }, now),
+  );
+  return sealed.map(({ to }) => to.blob);
 }
 
 async function sealAnew(

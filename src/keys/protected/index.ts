@@ -4,6 +4,7 @@ export { masterText } from './master-text.ts';
 export { type OpenedKey, type Openers, openProtectedKey } from './open.ts';
 export { type Argon2Parameters, passwordMaster } from './password.ts';
 export {
+  isSameKey,
   isUnsealedByKernel,
   newProtectorId,
   type ProtectedKey,

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { digest, toHex } from '../../bytes/index.ts';
 import type { Policy } from '../../tpm/index.ts';
-import { decryptKey, type EncryptedKey, encryptKey } from '../encrypted-key.ts';
+import { decryptKey, type EncryptedKey, encodeEncryptedKey, encryptKey } from '../encrypted-key.ts';
 import { KeyError } from '../error.ts';
 import { encodeTrustedBlob, type TrustedBlob } from '../trusted/blob.ts';
 import { type Argon2Parameters, newArgon2Parameters, passwordMaster } from './password.ts';
@@ -143,4 +143,14 @@ export function withoutProtector(key: ProtectedKey, id: string): ProtectedKey {
 /** Puts a protector in the place of the one with its id. */
 export function replaceProtector(key: ProtectedKey, protector: Protector): ProtectedKey {
   return { ...key, protectors: key.protectors.map((one) => (one.id === protector.id ? protector : one)) };
+}
+
+/**
+ * Whether two states of a file are of one key: a protector of both holds the same encrypted payload, whatever was added,
+ * removed or sealed anew in between.
+ */
+export function isSameKey(one: ProtectedKey, other: ProtectedKey): boolean {
+  const slotOf = ({ id, wrapped }: Protector): string => `${id} ${encodeEncryptedKey(wrapped)}`;
+  const slots = new Set(one.protectors.map(slotOf));
+  return one.size === other.size && other.protectors.some((protector) => slots.has(slotOf(protector)));
 }
