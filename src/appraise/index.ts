@@ -14,14 +14,21 @@ export {
 export { type ClearDirectoriesOptions, clearDirectories } from './directory/clear-directories.ts';
 export { type DirectoryKeys, directoryKeys } from './directory/directory-keys.ts';
 export { FileDigests } from './directory/file-digests.ts';
-export { beginsLikeSignedLabel, DIRECTORY_XATTR, parseDirectoryLabel } from './directory/label.ts';
+export {
+  beginsLikeSignedLabel,
+  DIRECTORY_XATTR,
+  parseDirectoryLabel,
+  type TreeForm,
+  UNKNOWN_TREE,
+} from './directory/label.ts';
 export {
   type LabelDirectoriesOptions,
   type LabelledDirectories,
   labelDirectories,
-  rootLabelOf,
+  rootFormOf,
 } from './directory/label-directories.ts';
 export { LABEL_FORMS, type LabelForm } from './directory/merkle.ts';
+export { metadataWords } from './directory/metadata.ts';
 export {
   readVouchedTree,
   type VouchedFault,

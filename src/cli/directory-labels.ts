@@ -15,7 +15,9 @@ import {
   LABEL_FORMS,
   type LabelForm,
   labelDirectories,
-  rootLabelOf,
+  rootFormOf,
+  type TreeForm,
+  UNKNOWN_TREE,
 } from '../appraise/index.ts';
 import { type DigestAlgorithm, ParseError, toHex } from '../bytes/index.ts';
 import type { SignerSource } from '../digsig/index.ts';
@@ -25,6 +27,7 @@ import { pathJson, pathText, reportProblem, type TreeCommandOptions } from './tr
 
 export interface LabelDirectoriesFlags extends TreeCommandOptions {
   readonly directories?: true | LabelForm;
+  readonly directoryMetadata?: boolean;
   readonly rootPath?: string;
   readonly treeVersion?: bigint;
   readonly journal?: string;
@@ -34,6 +37,10 @@ export interface LabelDirectoriesFlags extends TreeCommandOptions {
 export function addLabelDirectoryOptions(command: Command): Command {
   return command
     .option('--directories [form]', 'label directories too: portable (default), or bound to inode numbers', parseForm)
+    .option(
+      '--directory-metadata',
+      'with --directories: cover mode, owner, ACLs and security attributes of directories too',
+    )
     .option('--root-path <path>', "with --directories: what the tree's top is called where it will be used")
     .option(
       '--tree-version <n>',
@@ -73,8 +80,29 @@ export class DirectoryLabelling {
   readonly #protection: DirectoryProtection;
   readonly #digests: FileDigests;
 
-  /** @throws {AppraiseError} for options that a whole directory cannot be judged with */
-  constructor(tree: string, flags: LabelDirectoriesFlags, algorithm: DigestAlgorithm, protection: DirectoryProtection) {
+  /**
+   * @returns undefined where directories are not to be labelled
+   * @throws {AppraiseError} for options that a whole directory cannot be judged with
+   */
+  static of(
+    tree: string,
+    flags: LabelDirectoriesFlags,
+    algorithm: DigestAlgorithm,
+    protection: DirectoryProtection,
+  ): DirectoryLabelling | undefined {
+    if (flags.directories !== undefined) return new DirectoryLabelling(tree, flags, algorithm, protection);
+    if (flags.directoryMetadata !== true) return undefined;
+    throw new AppraiseError('appraise.option', '--directory-metadata is about directory labels', {
+      advice: 'add --directories',
+    });
+  }
+
+  private constructor(
+    tree: string,
+    flags: LabelDirectoriesFlags,
+    algorithm: DigestAlgorithm,
+    protection: DirectoryProtection,
+  ) {
     refuseParts(tree, flags);
     this.#tree = tree;
     this.#flags = flags;
@@ -88,12 +116,13 @@ export class DirectoryLabelling {
 
   /** Sets the exit code 1 where a directory could not be labelled. */
   write(): void {
-    const { directories, rootPath, treeVersion, xattrUser, dryRun, json } = this.#flags;
+    const { directories, directoryMetadata, rootPath, treeVersion, xattrUser, dryRun, json } = this.#flags;
     const { signer, evm } = this.#protection;
     const isCovered = coversDirectories(evm?.extraXattrs);
     const result = labelDirectories(this.#tree, {
       digests: this.#digests,
       form: directories === undefined || directories === true ? 'portable' : directories,
+      metadata: directoryMetadata === true,
       now: Date.now() / 1000,
       namespace: xattrUser === true ? 'user' : 'security',
       dryRun: dryRun === true,
@@ -165,13 +194,11 @@ function refuseBoth(command: Command, ...names: readonly [string, string]): void
   }
 }
 
-type RootLabel = NonNullable<ReturnType<typeof rootLabelOf>>;
-
 /** Collects the digests of an appraisal, and judges the directories' labels after it. */
 export class DirectoryAppraisal {
   readonly #tree: string;
   readonly #flags: AppraiseDirectoriesFlags;
-  readonly #form: LabelForm;
+  readonly #form: TreeForm;
   readonly #digests: FileDigests;
   readonly #keys: DirectoryKeys;
 
@@ -187,16 +214,16 @@ export class DirectoryAppraisal {
       });
     }
     if (flags.directories === false) return undefined;
-    const label = rootLabel(tree, flags);
-    if (label === 'none' && flags.directories !== true && !saysWhat) return undefined;
-    return new DirectoryAppraisal(tree, flags, typeof label === 'string' ? UNKNOWN_ROOT : label, keys);
+    const form = rootForm(tree, flags);
+    if (form === 'none' && flags.directories !== true && !saysWhat) return undefined;
+    return new DirectoryAppraisal(tree, flags, typeof form === 'string' ? UNKNOWN_TREE : form, keys);
   }
 
-  private constructor(tree: string, flags: AppraiseDirectoriesFlags, label: RootLabel, keys: AppraiseKeys) {
+  private constructor(tree: string, flags: AppraiseDirectoriesFlags, form: TreeForm, keys: AppraiseKeys) {
     this.#tree = tree;
     this.#flags = flags;
-    this.#form = label.form;
-    this.#digests = new FileDigests(label.algorithm);
+    this.#form = form;
+    this.#digests = new FileDigests(form.algorithm);
     this.#keys = directoryKeys(keys);
   }
 
@@ -213,7 +240,8 @@ export class DirectoryAppraisal {
     const { leastVersion, rootPath, xattrUser, json } = this.#flags;
     const result = appraiseDirectories(this.#tree, {
       digests: this.#digests,
-      form: this.#form,
+      form: this.#form.form,
+      coversMetadata: this.#form.coversMetadata,
       namespace: xattrUser === true ? 'user' : 'security',
       onBad: (bad) => printBad(bad, json === true),
       onProblem: (problem) => reportProblem(problem, json === true),
@@ -237,12 +265,9 @@ export class DirectoryAppraisal {
   }
 }
 
-/** By what a tree is judged whose root has no label that can be read. */
-const UNKNOWN_ROOT = { algorithm: 'sha256', form: 'portable' } as const;
-
-function rootLabel(tree: string, { xattrUser }: TreeCommandOptions): RootLabel | 'none' | 'malformed' {
+function rootForm(tree: string, { xattrUser }: TreeCommandOptions): TreeForm | 'none' | 'malformed' {
   try {
-    return rootLabelOf(tree, xattrUser === true ? 'user' : 'security') ?? 'none';
+    return rootFormOf(tree, xattrUser === true ? 'user' : 'security') ?? 'none';
   } catch (error) {
     if (error instanceof ParseError) return 'malformed';
     throw error;

@@ -1,7 +1,7 @@
 /** `assay label show`: what the labels of one file say. */
 import { lstatSync } from 'node:fs';
 import type { Command } from 'commander';
-import { parseDirectoryLabel } from '../appraise/index.ts';
+import { metadataWords, parseDirectoryLabel } from '../appraise/index.ts';
 import { type DigestAlgorithm, ParseError, toHex } from '../bytes/index.ts';
 import { formatKeyId, parseSignature, type SignatureHeader } from '../digsig/index.ts';
 import { EVM_XATTR, parseEvmXattr } from '../evm/index.ts';
@@ -91,12 +91,13 @@ function saidBySignature(header: SignatureHeader): Said {
 }
 
 function readDirectory(value: Uint8Array): Said {
-  const { form, algorithm, digest, version, place, detail, signature } = parseDirectoryLabel(value);
+  const { form, algorithm, digest, metadata, version, place, detail, signature } = parseDirectoryLabel(value);
   const signed =
     signature.length === 0 ? { signed: false } : { signed: true, ...saidBySignature(parseSignature(signature)) };
   return {
     kind: `directory label, ${form}`,
     digest: digestText(algorithm, digest),
+    ...(metadata === undefined ? {} : { directory: metadataWords(metadata) }),
     version: Number(version),
     place: `${place.kind === 'root' ? 'root' : 'below it'} ${Buffer.from(place.path)}`,
     entries: detail.kind === 'list' ? detail.marks.length : 'in a sketch',

@@ -102,6 +102,10 @@ const LABEL_HELP = `
 A file that cannot be labelled is named with its cause, and the rest is done; the exit code is then 1.
 A kernel denies files whose digest it cannot compute: SHA-256 is always built in, others may be modules (collect_data failed).
 
+A directory label covers what is in the directory: names, types, contents. Mode, owner, ACLs and security attributes of the
+directories themselves are covered with --directory-metadata alone, or by EVM with --evm-xattr security.assay.dir; --evm
+portable covers those of files. Label so with nothing mounted within the tree: an empty directory that has no label is told then.
+
 Example:
   assay label /srv/image/root --one-file-system
   assay label /srv/image/root --sign key.pem --cert key.der --directories --root-path /
@@ -125,8 +129,7 @@ async function runLabel(tree: string, options: LabelCommandOptions): Promise<voi
     ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
     ...(options.journal === undefined ? {} : { journal: options.journal }),
   };
-  const directories =
-    options.directories === undefined ? undefined : new DirectoryLabelling(tree, options, algorithm, { signer, evm });
+  const directories = DirectoryLabelling.of(tree, options, algorithm, { signer, evm });
   const onFile = (file: FileDetail): void => {
     directories?.took(file);
     if (options.verbose === true) printFile(file, algorithm, options);

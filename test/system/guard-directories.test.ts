@@ -1,7 +1,7 @@
 /** Directory labels at access time: names that were changed while nobody watched, each with its own cause. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -42,8 +42,8 @@ class App {
     return join(this.top, name);
   }
 
-  /** @param version of the tree @param files how each file is labelled */
-  async label(version: bigint, files: 'signatures' | 'digests', rootPath = this.top): Promise<void> {
+  /** @param version of the tree @param files how each file is labelled @param metadata whether that of directories is covered */
+  async label(version: bigint, files: 'signatures' | 'digests', rootPath = this.top, metadata = false): Promise<void> {
     await labelTree(this.top, { jobs: 1, ...(files === 'digests' ? {} : { signer: this.#key }) });
     labelDirectories(this.top, {
       digests: new FileDigests('sha256'),
@@ -51,6 +51,7 @@ class App {
       now: 0,
       version,
       rootPath,
+      metadata,
       onProblem: ({ code }) => assert.fail(code),
     });
   }
@@ -155,6 +156,14 @@ const ATTACKS: readonly Attack[] = [
       setXattr(app.at('bin'), DIRECTORY_XATTR, older);
     },
     says: { 'bin/good': 'older-version', 'lib/tool': 0 },
+  },
+  {
+    what: 'a folder whose label covers its mode is opened to everybody',
+    attack: async (app) => {
+      await app.label(2n, 'signatures', app.top, true);
+      chmodSync(app.at('bin'), 0o777);
+    },
+    says: { 'bin/good': 'metadata-changed', 'lib/tool': 0, 'lib/deep/helper': 0 },
   },
   {
     what: 'a label is made by a stranger',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -108,6 +108,22 @@ describe('directory labels of a tree', () => {
       assert.match(found.stdout, /^\.: missing-directory-label/m);
     }
     assert.equal(appraise('--no-directories', '--least-version', '7').status, 2);
+  });
+
+  test('the mode of a directory is covered where that was asked for, as its label says', () => {
+    chmodSync(at('small'), 0o755);
+    assert.equal(label('--directory-metadata').status, 0);
+    assert.equal(appraise().status, 0);
+    assert.match(assay('label', 'show', 'tree/small').stdout, /directory mode 0755, owner \d+:\d+, attributes /);
+    chmodSync(at('small'), 0o777);
+    const found = appraise();
+    assert.equal(found.status, 1);
+    assert.match(found.stdout, /^small: metadata-changed: .*expected mode 0755, .*found mode 0777, /m);
+    assert.equal(label().status, 0);
+    assert.equal(appraise().status, 0);
+    const alone = assay('label', 'tree', '--xattr-user', '--directory-metadata');
+    assert.equal(alone.status, 2);
+    assert.match(alone.stderr, /add --directories/);
   });
 
   test('filters choose whose labels are taken away', () => {

@@ -10,10 +10,11 @@ import { TreeRoot } from '../tree-run.ts';
 import { contentKey, type EntryChange, explainDifference, listDifference } from './compare.ts';
 import type { DirectoryEntry } from './entry.ts';
 import type { FileDigests } from './file-digests.ts';
-import { type DirectoryLabel, parseDirectoryLabel, signedDigest } from './label.ts';
+import { type DirectoryLabel, parseDirectoryLabel, signedDigest, type TreeForm, treeFormOf } from './label.ts';
 import { type EntryMark, markOf } from './mark.ts';
 import { sketchDifference } from './mark-sketch.ts';
 import { directoryDigest, type LabelForm } from './merkle.ts';
+import { metadataWords, readDirectoryMetadata, sameMetadata } from './metadata.ts';
 import { type DirectoryNode, readTree } from './read-tree.ts';
 import { entriesBefore } from './undo.ts';
 
@@ -37,6 +38,7 @@ const CAUSES = {
   'entry-type-changed': 'is of another type',
   'entry-content-changed': 'has another content',
   'inode-changed': 'entries were replaced by equal ones (other inode numbers)',
+  'metadata-changed': 'the directory has another mode, owner or security attribute',
   'directory-changed': 'the entries are others; too many differ to name them',
 } as const satisfies Readonly<Record<string, string>>;
 
@@ -59,6 +61,8 @@ export interface AppraiseDirectoriesOptions {
   readonly digests: FileDigests;
   /** Form of the root's label. */
   readonly form: LabelForm;
+  /** Whether the root's label covers its directory's metadata: then each must. */
+  readonly coversMetadata?: boolean;
   /** Whose signatures hold. Without it labels are compared, and are `unprotected`. */
   readonly keyring?: Keyring;
   /** Keys of EVM, and the attributes beside its own that it protects: a label among them needs no signature of its own. */
@@ -158,6 +162,7 @@ class DirectoryJudge {
     this.#directories += 1;
     const label = this.#holding(node, fd);
     if (label !== undefined) {
+      this.#compareMetadata(node.path, label, fd);
       this.#labels.push({ path: node.path, label });
       this.#labelled.set(nameOf(node.path), label.digest);
     }
@@ -186,18 +191,17 @@ class DirectoryJudge {
 
   /** The label, where its signature says that it may be believed. */
   #holding(node: DirectoryNode, fd: number): DirectoryLabel | undefined {
-    const { keyring, form, digests } = this.#options;
+    const { keyring, form, digests, coversMetadata = false } = this.#options;
     if (node.label === undefined) {
-      // That it is empty the label above says; a mount point bears none when nothing is mounted there.
-      if (node.entries.length === 0 && node.path.length > 0) return undefined;
+      // That it is empty the label above says, but nothing else of it; a mount point bears none when nothing is mounted there.
+      if (node.entries.length === 0 && node.path.length > 0 && !coversMetadata) return undefined;
       return this.#tell(node.path, 'missing-directory-label', 'a label', 'none');
     }
     const label = this.#parsed(node.path, node.label);
     if (label === undefined) return undefined;
-    if (label.form !== form || label.algorithm !== digests.algorithm) {
-      const found = `${label.form}, ${label.algorithm}`;
-      return this.#tell(node.path, 'other-form', `${form}, ${digests.algorithm}`, found);
-    }
+    const expected = formWords({ form, algorithm: digests.algorithm, coversMetadata });
+    const found = formWords(treeFormOf(label));
+    if (expected !== found) return this.#tell(node.path, 'other-form', expected, found);
     const isSigned = label.signature.length > 0;
     if (isSigned && keyring !== undefined) {
       const fault = signatureFault(label, keyring);
@@ -209,6 +213,14 @@ class DirectoryJudge {
     if (isSigned) return label;
     this.#isUnprotected = true;
     return keyring === undefined ? label : this.#tell(node.path, 'unprotected', 'a signature', 'a bare digest');
+  }
+
+  #compareMetadata(path: Uint8Array, { metadata, algorithm }: DirectoryLabel, fd: number): void {
+    if (metadata === undefined) return;
+    const now = readDirectoryMetadata(fd, algorithm);
+    if (!sameMetadata(metadata, now)) {
+      this.#tell(path, 'metadata-changed', metadataWords(metadata), metadataWords(now));
+    }
   }
 
   /** @returns undefined where EVM is not judged, or does not protect this attribute */
@@ -336,6 +348,9 @@ class DirectoryJudge {
     this.#options.onBad({ path, cause, expected, found });
   }
 }
+
+const formWords = ({ form, algorithm, coversMetadata }: TreeForm): string =>
+  `${form}, ${algorithm}${coversMetadata ? ', with metadata' : ''}`;
 
 function signatureFault(label: DirectoryLabel, keyring: Keyring): string | undefined {
   try {

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import {
+  chmodSync,
+  chownSync,
   closeSync,
   linkSync,
   mkdirSync,
@@ -294,6 +296,75 @@ test('signed files that the journal knows are not read again for their directori
   } finally {
     rmSync(journal, { force: true });
   }
+});
+
+/** An ACL of the kernel's (linux/posix_acl_xattr.h): what the twelve bits of a mode say, and one user more. */
+function aclWithUser(uid: number): Buffer {
+  const entries = [
+    [0x01, 7, -1],
+    [0x02, 7, uid],
+    [0x04, 5, -1],
+    [0x10, 7, -1],
+    [0x20, 5, -1],
+  ] as const;
+  const acl = Buffer.alloc(4 + 8 * entries.length);
+  acl.writeUInt32LE(2, 0);
+  for (const [i, [tag, permissions, id]] of entries.entries()) {
+    acl.writeUInt16LE(tag, 4 + 8 * i);
+    acl.writeUInt16LE(permissions, 6 + 8 * i);
+    acl.writeInt32LE(id, 8 + 8 * i);
+  }
+  return acl;
+}
+
+const METADATA_ATTACKS: readonly (readonly [string, (tree: Tree) => void, RegExp])[] = [
+  ['a mode', (tree) => chmodSync(tree.at('lib/deep'), 0o777), /^lib\/deep: .*mode 0755.* → mode 0777/],
+  ['a sticky bit', (tree) => chmodSync(tree.at('lib/deep'), 0o1755), /^lib\/deep: .* → mode 1755/],
+  ['the mode of the root', (tree) => chmodSync(tree.path, 0o711), /^: .* → mode 0711/],
+  ['the mode of an empty directory', (tree) => chmodSync(tree.at('empty'), 0o777), /^empty: .* → mode 0777/],
+  [
+    'an ACL for what is made in it',
+    (tree) => setXattr(tree.at('etc'), 'system.posix_acl_default', aclWithUser(1000)),
+    /^etc: .*mode 0755, owner \d+:\d+, attributes \w+… → mode 0755, /,
+  ],
+];
+
+test('a directory’s own mode, owner and attributes are covered where the label was made so, and else left open', () => {
+  using tree = new Tree();
+  const label = (metadata: boolean) => tree.label({ metadata });
+  for (const [what, attack, expected] of METADATA_ATTACKS) {
+    const modes = ['', 'etc', 'lib/deep', 'empty'].map((name) => chmodSync(tree.at(name), 0o755));
+    assert.ok(modes.length > 0);
+    label(true);
+    assert.deepEqual(tree.appraise({ coversMetadata: true }), [], what);
+    attack(tree);
+    const bad = tree.appraise({ coversMetadata: true });
+    assert.equal(bad.length, 1, `${what}: ${bad.join('\n')}`);
+    assert.match(bad[0] ?? '', expected);
+    assert.ok(bad[0]?.includes(': metadata-changed ('));
+    label(false);
+    assert.deepEqual(tree.appraise(), [], what);
+  }
+  if (process.geteuid?.() !== 0) return;
+  label(true);
+  chownSync(tree.at('etc'), 0, 12);
+  assert.match(tree.appraise({ coversMetadata: true }).join(), /^etc: metadata-changed .*owner 0:0.* → .*owner 0:12/);
+});
+
+test('a label without metadata, or none, does not do where the tree’s cover them', () => {
+  using tree = new Tree();
+  tree.label({ version: 7n });
+  const old = ['etc', 'empty'].map(
+    (name) => [name, getXattr(tree.at(name), 'user.assay.dir') ?? Buffer.alloc(0)] as const,
+  );
+  tree.label({ version: 7n, metadata: true });
+  for (const [name, value] of old) setXattr(tree.at(name), 'user.assay.dir', value);
+  const words = 'other-form (portable, sha256, with metadata → portable, sha256)';
+  assert.deepEqual(tree.appraise({ coversMetadata: true }), [`empty: ${words}`, `etc: ${words}`]);
+  tree.label({ version: 7n, metadata: true });
+  removeXattr(tree.at('empty'), 'user.assay.dir');
+  chmodSync(tree.at('empty'), 0o777);
+  assert.deepEqual(tree.appraise({ coversMetadata: true }), ['empty: missing-directory-label (a label → none)']);
 });
 
 /** EXT4_SUPER_MAGIC of linux/magic.h. */

@@ -71,14 +71,50 @@ test('the digest of a known directory', () => {
   );
 });
 
+const arbitraryMetadata = fc.option(
+  fc.record({
+    mode: fc.nat(0o7777),
+    uid: fc.nat(2 ** 32 - 1),
+    gid: fc.nat(2 ** 32 - 1),
+    attributes: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+  }),
+  { nil: undefined },
+);
+
+const METADATA = { mode: 0o755, uid: 0, gid: 5, attributes: new Uint8Array(32).fill(0xcd) };
+
+/** Written by hand from the docstring of encodeDirectoryLabel; what is signed is computed by Python's hashlib over them. */
+test('a known label, without and with the metadata of its directory', () => {
+  const label = {
+    ...labelOf([]),
+    digest: new Uint8Array(32).fill(0xab),
+    place: { kind: 'root', path: bytes('/') },
+  } as const;
+  const [start, end] = [`0400000000000000000300012f${'ab'.repeat(32)}`, '000000'];
+  const hex = (value: DirectoryLabel): string => Buffer.from(encodeDirectoryLabel(value)).toString('hex');
+  assert.equal(hex(label), `414449520100${start}${end}0000`);
+  assert.equal(
+    hex({ ...label, metadata: METADATA }),
+    `414449520200${start}01ed0000000000000005${'cd'.repeat(32)}${end}0000`,
+  );
+  assert.deepEqual(
+    [signedDigest(label), signedDigest({ ...label, metadata: METADATA })].map((value) => value.toString('hex')),
+    [
+      '30d2815ccff423a5e569e3ce69046ce125bfd4cbcf4ea4ccc2ddc8b3736ddbf6',
+      '9103b9b5ae90f09e4efe9d0c10487905b37036a864b5167cfe72da85061c3059',
+    ],
+  );
+});
+
 test('a label is read as it was written', () => {
   fc.assert(
     fc.property(
       arbitraryEntries,
       fc.uint8Array({ maxLength: 600 }),
       fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-      (entries, signature, version) => {
-        const label = labelOf(entries, { signature, version });
+      arbitraryMetadata,
+      (entries, signature, version, metadata) => {
+        const label = labelOf(entries, { signature, version, ...(metadata === undefined ? {} : { metadata }) });
         const written = encodeDirectoryLabel(label);
         const read = parseDirectoryLabel(written);
         assert.deepEqual(Buffer.from(encodeDirectoryLabel(read)), Buffer.from(written));
@@ -89,19 +125,23 @@ test('a label is read as it was written', () => {
   );
 });
 
-test('a changed byte before the signature changes what is signed, or is refused', () => {
-  const label = labelOf([file('a', 'one'), file('b', 'two')], { signature: Buffer.alloc(70, 1) });
-  const written = encodeDirectoryLabel(label);
-  for (let at = 0; at < written.length - 72; at++) {
-    const changed = Buffer.from(written);
-    changed[at] = (changed[at] ?? 0) ^ 1;
-    try {
-      assert.notDeepEqual(signedDigest(parseDirectoryLabel(changed)), signedDigest(label), `byte ${at}`);
-    } catch (error) {
-      if (!(error instanceof ParseError)) throw error;
+for (const [kind, metadata] of [
+  ['without', {}],
+  ['with', { metadata: METADATA }],
+] as const)
+  test(`a changed byte before the signature changes what is signed, or is refused: ${kind} metadata`, () => {
+    const label = labelOf([file('a', 'one'), file('b', 'two')], { signature: Buffer.alloc(70, 1), ...metadata });
+    const written = encodeDirectoryLabel(label);
+    for (let at = 0; at < written.length - 72; at++) {
+      const changed = Buffer.from(written);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      try {
+        assert.notDeepEqual(signedDigest(parseDirectoryLabel(changed)), signedDigest(label), `byte ${at}`);
+      } catch (error) {
+        if (!(error instanceof ParseError)) throw error;
+      }
     }
-  }
-});
+  });
 
 test('any bytes give a label or a parse error', () => {
   const whole = Buffer.from(encodeDirectoryLabel(labelOf([file('a', 'one'), file('abc', 'two')])));

@@ -1,5 +1,4 @@
 /** Labels every directory of a tree: `security.assay.dir`. */
-import type { DigestAlgorithm } from '../../bytes/index.ts';
 import { openSigner, type Signer, type SignerSource, signDigest } from '../../digsig/index.ts';
 import { FileStatus, fgetXattr } from '../../sys/index.ts';
 import { AppraiseError } from '../error.ts';
@@ -9,15 +8,26 @@ import { type NewAttribute, setAttributes } from '../set-attributes.ts';
 import type { EvmLabelling } from '../task.ts';
 import { TreeRoot } from '../tree-run.ts';
 import type { FileDigests } from './file-digests.ts';
-import { type DirectoryLabel, detailOf, encodeDirectoryLabel, parseDirectoryLabel, signedDigest } from './label.ts';
+import {
+  type DirectoryLabel,
+  detailOf,
+  encodeDirectoryLabel,
+  parseDirectoryLabel,
+  signedDigest,
+  type TreeForm,
+  treeFormOf,
+} from './label.ts';
 import { markOf } from './mark.ts';
 import type { LabelForm } from './merkle.ts';
+import { readDirectoryMetadata } from './metadata.ts';
 import { type DirectoryNode, readTree } from './read-tree.ts';
 
 export interface LabelDirectoriesOptions {
   /** The files' digests; its algorithm is that of the labels. */
   readonly digests: FileDigests;
   readonly form?: LabelForm;
+  /** Cover mode, owner and security attributes of each directory too. */
+  readonly metadata?: boolean;
   /** Left out: the labels are bare, and every appraisal says `unprotected`. */
   readonly signer?: SignerSource;
   /** Writes `security.evm` over the label, for a kernel whose evm_xattrs holds the label's attribute. */
@@ -89,9 +99,8 @@ class DirectoryLabeller {
   }
 
   #label(node: DirectoryNode, fd: number): void {
-    const value = encodeDirectoryLabel(this.#labelOf(node));
     try {
-      this.#write(fd, Buffer.from(value));
+      this.#write(fd, Buffer.from(encodeDirectoryLabel(this.#labelOf(node, fd))));
       this.#directories += 1;
       if (node.path.length > 0) return;
       this.#top = { digest: node.digest, version: this.#version, path: this.#rootPath };
@@ -106,13 +115,14 @@ class DirectoryLabeller {
     if (this.#options.dryRun !== true) setAttributes(fd, evm === undefined ? [label] : [label, evm]);
   }
 
-  #labelOf(node: DirectoryNode): DirectoryLabel {
-    const { digests, form = 'portable' } = this.#options;
+  #labelOf(node: DirectoryNode, fd: number): DirectoryLabel {
+    const { digests, form = 'portable', metadata = false } = this.#options;
     const isRoot = node.path.length === 0;
     const label: DirectoryLabel = {
       form,
       algorithm: digests.algorithm,
       digest: node.digest,
+      ...(metadata ? { metadata: readDirectoryMetadata(fd, digests.algorithm) } : {}),
       version: this.#version,
       place: { kind: isRoot ? 'root' : 'below', path: isRoot ? Buffer.from(this.#rootPath) : node.path },
       detail: detailOf(node.entries.map(markOf)),
@@ -158,15 +168,12 @@ function versionOf(label: Uint8Array): bigint | undefined {
   }
 }
 
-/** The algorithm and form of a tree's root label; undefined where there is none. @throws {ParseError} */
-export function rootLabelOf(
-  tree: string,
-  namespace: 'security' | 'user' = 'security',
-): { readonly algorithm: DigestAlgorithm; readonly form: LabelForm } | undefined {
+/** What a tree's root label asks of all labels of the tree; undefined where there is none. @throws {ParseError} */
+export function rootFormOf(tree: string, namespace: 'security' | 'user' = 'security'): TreeForm | undefined {
   const root = new TreeRoot(tree);
   try {
     const label = fgetXattr(root.fd, `${namespace}.assay.dir`);
-    return label === undefined ? undefined : parseDirectoryLabel(label);
+    return label === undefined ? undefined : treeFormOf(parseDirectoryLabel(label));
   } finally {
     root.close();
   }

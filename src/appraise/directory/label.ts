@@ -13,6 +13,7 @@ import type { EntryMark } from './mark.ts';
 import { encodeMarkList, parseMarkList } from './mark-list.ts';
 import { type MarkSketch, parseMarkSketch, sketchOf } from './mark-sketch.ts';
 import { LABEL_FORMS, type LabelForm } from './merkle.ts';
+import type { DirectoryMetadata } from './metadata.ts';
 
 export const DIRECTORY_XATTR = 'security.assay.dir';
 
@@ -32,6 +33,8 @@ export interface DirectoryLabel {
   readonly algorithm: DigestAlgorithm;
   /** {@link directoryDigest} of the entries. */
   readonly digest: Uint8Array;
+  /** Of the directory itself; left out where the label leaves it open, as labels of the first encoding do. */
+  readonly metadata?: DirectoryMetadata;
   /** Of the whole tree; grows with each labelling, so that who holds it knows an older tree when it comes back. */
   readonly version: bigint;
   readonly place: LabelPlace;
@@ -40,8 +43,26 @@ export interface DirectoryLabel {
   readonly signature: Uint8Array;
 }
 
+/** What is the same in all labels of a tree. */
+export interface TreeForm {
+  readonly algorithm: DigestAlgorithm;
+  readonly form: LabelForm;
+  /** Whether they cover the directories' metadata. */
+  readonly coversMetadata: boolean;
+}
+
+export const treeFormOf = ({ algorithm, form, metadata }: DirectoryLabel): TreeForm => ({
+  algorithm,
+  form,
+  coversMetadata: metadata !== undefined,
+});
+
+/** By what a tree is read whose root has no label that can be. */
+export const UNKNOWN_TREE: TreeForm = { algorithm: 'sha256', form: 'portable', coversMetadata: false };
+
 const MAGIC = Buffer.from('ADIR', 'latin1');
-const ENCODING = 1;
+/** By whether they hold the directory's metadata. */
+const ENCODINGS = { without: 1, with: 2 } as const;
 const PLACES = ['root', 'below'] as const;
 const DETAILS = ['list', 'sketch'] as const;
 
@@ -64,8 +85,9 @@ export function detailOf(marks: readonly EntryMark[]): LabelDetail {
 }
 
 /**
- * magic `ADIR` ‖ 1 ‖ form u8 ‖ algorithm u8 (enum hash_algo) ‖ place u8 ‖ version u64 ‖ path length u16 ‖ path ‖ digest ‖
- * detail u8 ‖ detail length u16 ‖ detail ‖ signature length u16 ‖ signature; integers big-endian.
+ * magic `ADIR` ‖ encoding u8 ‖ form u8 ‖ algorithm u8 (enum hash_algo) ‖ place u8 ‖ version u64 ‖ path length u16 ‖ path ‖ digest ‖
+ * [encoding 2: mode u16 ‖ uid u32 ‖ gid u32 ‖ attributes' digest ‖] detail u8 ‖ detail length u16 ‖ detail ‖
+ * signature length u16 ‖ signature; integers big-endian.
  */
 export function encodeDirectoryLabel(label: DirectoryLabel): Uint8Array {
   return new ByteWriter(512).bytes(encodeSigned(label)).u16be(label.signature.length).bytes(label.signature).finish();
@@ -74,22 +96,22 @@ export function encodeDirectoryLabel(label: DirectoryLabel): Uint8Array {
 type Unsigned = Omit<DirectoryLabel, 'signature'>;
 
 /** Everything before the signature's length. */
-function encodeSigned({ form, algorithm, place, version, digest: value, detail }: Unsigned): Uint8Array {
+function encodeSigned({ form, algorithm, place, version, digest: value, metadata, detail }: Unsigned): Uint8Array {
   const body = detail.kind === 'list' ? encodeMarkList(detail.marks) : detail.sketch;
-  return new ByteWriter(512)
+  const writer = new ByteWriter(512)
     .bytes(MAGIC)
-    .u8(ENCODING)
+    .u8(metadata === undefined ? ENCODINGS.without : ENCODINGS.with)
     .u8(LABEL_FORMS.indexOf(form))
     .u8(digestInfo(algorithm).kernelId)
     .u8(PLACES.indexOf(place.kind))
     .u64be(version)
     .u16be(place.path.length)
     .bytes(place.path)
-    .bytes(value)
-    .u8(DETAILS.indexOf(detail.kind))
-    .u16be(body.length)
-    .bytes(body)
-    .finish();
+    .bytes(value);
+  if (metadata !== undefined) {
+    writer.u16be(metadata.mode).u32be(metadata.uid).u32be(metadata.gid).bytes(metadata.attributes);
+  }
+  return writer.u8(DETAILS.indexOf(detail.kind)).u16be(body.length).bytes(body).finish();
 }
 
 /**
@@ -115,7 +137,8 @@ export function parseDirectoryLabel(bytes: Uint8Array): DirectoryLabel {
   if (!MAGIC.equals(reader.bytes(MAGIC.length, 'directory label, magic'))) {
     reader.fail('parse.invalid', 'directory label', "does not begin with 'ADIR'", 0);
   }
-  if (reader.u8('directory label, encoding') !== ENCODING) {
+  const encoding = reader.u8('directory label, encoding');
+  if (encoding !== ENCODINGS.without && encoding !== ENCODINGS.with) {
     reader.fail('parse.unknown-value', 'directory label', 'is of a newer encoding', MAGIC.length);
   }
   const form = choice(reader, 'form', LABEL_FORMS);
@@ -124,10 +147,18 @@ export function parseDirectoryLabel(bytes: Uint8Array): DirectoryLabel {
   const version = reader.u64be('directory label, version');
   const path = sized(reader, 'path', MAX_PATH);
   const value = reader.bytes(info.size, 'directory label, digest');
+  const metadata = encoding === ENCODINGS.with ? { metadata: readMetadata(reader, info) } : {};
   const detail = readDetail(reader);
   const signature = sized(reader, 'signature', MAX_SIGNATURE);
   reader.end('directory label');
-  return { form, algorithm: info.name, digest: value, version, place: { kind, path }, detail, signature };
+  return { form, algorithm: info.name, digest: value, ...metadata, version, place: { kind, path }, detail, signature };
+}
+
+function readMetadata(reader: ByteReader, { size }: DigestInfo): DirectoryMetadata {
+  const mode = reader.u16be('directory label, mode');
+  const uid = reader.u32be('directory label, owner');
+  const gid = reader.u32be('directory label, group');
+  return { mode, uid, gid, attributes: reader.bytes(size, 'directory label, digest of the attributes') };
 }
 
 function algorithmOf(reader: ByteReader): DigestInfo {

@@ -12,7 +12,8 @@ import type { EntryChange } from './compare.ts';
 import { directoryKeys } from './directory-keys.ts';
 import type { DirectoryEntry } from './entry.ts';
 import { FileDigests } from './file-digests.ts';
-import { rootLabelOf } from './label-directories.ts';
+import { type TreeForm, UNKNOWN_TREE } from './label.ts';
+import { rootFormOf } from './label-directories.ts';
 import type { EntryMark } from './mark.ts';
 
 /** Why a path is not vouched for. */
@@ -51,21 +52,19 @@ export interface VouchedTreeOptions {
   readonly rootPath?: string;
 }
 
-/** By what a tree is read whose root has no label that can be. */
-const UNKNOWN_ROOT = { algorithm: 'sha256', form: 'portable' } as const;
-
 /**
  * Reads the whole tree: each file's content once.
  * @throws {AppraiseError} `appraise.root` @throws {DigsigError} for keys that cannot be read
  */
 export function readVouchedTree(tree: string, { keys, leastVersion, rootPath }: VouchedTreeOptions): VouchedTree {
-  const { algorithm, form } = rootLabel(tree);
+  const { algorithm, form, coversMetadata } = rootForm(tree);
   const directories: JudgedDirectory[] = [];
   const bad: BadDirectory[] = [];
   const problems: Problem[] = [];
   const { version } = appraiseDirectories(tree, {
     digests: new FileDigests(algorithm),
     form,
+    coversMetadata,
     ...directoryKeys(keys),
     ...(leastVersion === undefined ? {} : { leastVersion }),
     ...(rootPath === undefined ? {} : { rootPath }),
@@ -97,11 +96,11 @@ function unread([problem]: readonly Problem[]): VouchedFault {
   return { cause: 'missing-directory-label', expected: 'a tree that can be read', found };
 }
 
-function rootLabel(tree: string): Pick<NonNullable<ReturnType<typeof rootLabelOf>>, 'algorithm' | 'form'> {
+function rootForm(tree: string): TreeForm {
   try {
-    return rootLabelOf(tree) ?? UNKNOWN_ROOT;
+    return rootFormOf(tree) ?? UNKNOWN_TREE;
   } catch (error) {
-    if (error instanceof ParseError) return UNKNOWN_ROOT;
+    if (error instanceof ParseError) return UNKNOWN_TREE;
     throw error;
   }
 }

@@ -39,6 +39,7 @@ export const GUARD_CAUSES = {
   'inode-changed': directory(
     'Files of the directory were replaced by equal ones, and its label is bound to inode numbers',
   ),
+  'metadata-changed': directory('The directory has another mode, owner, ACL or security attribute than was labelled'),
   'directory-changed': directory('The directory is not as it was labelled, and what differs cannot be told'),
   'missing-directory-label': directory('The directory, or the top of its tree, has no label that can be read'),
   'malformed-directory-label': directory('The label of the directory is none'),
