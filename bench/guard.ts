@@ -17,6 +17,9 @@ const exec = promisify(execFile);
 
 const EXECUTIONS = 2000;
 const ROUNDS = 5;
+/** A round, and rounds that are measured. */
+const OPENS = 200_000;
+const OPEN_ROUNDS = 3;
 const LARGE_SIZE = 50 * 2 ** 20;
 const LARGE = '/usr/bin/large';
 
@@ -38,8 +41,8 @@ async function executions(tree: string): Promise<number> {
   return each;
 }
 
-async function guarding<T>(tree: string, work: () => Promise<T>): Promise<T> {
-  const rules = rulesOf('appraise func=BPRM_CHECK');
+async function guarding<T>(tree: string, work: () => Promise<T>, rule = 'appraise func=BPRM_CHECK'): Promise<T> {
+  const rules = rulesOf(rule);
   const guard = await Guard.start({ places: [tree], rules, mode: 'enforce', keys: NO_KEYS });
   try {
     return await work();
@@ -126,6 +129,24 @@ async function measure(tree: string): Promise<void> {
     console.log(`${name.padEnd(50)} ${(each / 1000).toFixed(0).padStart(6)} µs  ${more}`);
   }
   await guarding(tree, () => first(tree));
+  await guarding(tree, () => opens(tree), 'appraise func=FILE_CHECK mask=MAY_READ');
+}
+
+/** Opens a file again and again, in each of several processes. */
+const OPEN = `for i in 1 2 3 4; do perl -e 'for (1..${OPENS / 4}) { open F, "<", "/etc/hostname" or die; close F }' & done; wait`;
+
+/** What waits is bounded by the threads that open, and what is known of files by a table: memory does not grow with events. */
+async function opens(tree: string): Promise<void> {
+  await exec('chroot', [tree, 'sh', '-c', OPEN]);
+  const before = process.memoryUsage().rss;
+  const start = performance.now();
+  for (let round = 0; round < OPEN_ROUNDS; round++) await exec('chroot', [tree, 'sh', '-c', OPEN]);
+  const seconds = (performance.now() - start) / 1000;
+  const grown = (process.memoryUsage().rss - before) / 2 ** 20;
+  const each = Math.round((OPEN_ROUNDS * OPENS) / seconds);
+  console.log(
+    `${OPEN_ROUNDS * OPENS} opens by 4 processes as fast as they can: ${each} a second, the guard's memory ${grown.toFixed(1)} MiB more`,
+  );
 }
 
 async function immutably<T>(tree: string, work: () => Promise<T>): Promise<T> {

@@ -168,7 +168,21 @@ function tellStart(service: GuardService, { json, mode }: GuardRunOptions): void
   }
 }
 
-function tell({ isDenied, access, path, fault, task }: FindingReport, asJson: boolean): void {
+/** What may wait for whoever reads standard output, in bytes: the journal may stand still because of what is refused. */
+const MAX_UNREAD = 2 ** 20;
+let untold = 0;
+
+function tell(finding: FindingReport, asJson: boolean): void {
+  if (process.stdout.writableLength > MAX_UNREAD) {
+    untold += 1;
+    return;
+  }
+  if (untold > 0) process.stderr.write(`assay: ${untold} findings were not told here, as nobody read them\n`);
+  untold = 0;
+  show(finding, asJson);
+}
+
+function show({ isDenied, access, path, fault, task }: FindingReport, asJson: boolean): void {
   const name = Buffer.from(path).toString();
   const { cause, expected, found } = fault;
   if (asJson) {

@@ -67,6 +67,23 @@ export function coverageOf(rules: readonly PlacedRule[]): PolicyCoverage {
   };
 }
 
+const NO_LABELS =
+  'it asks for labels of SELinux, which is not active here: the rule never matches (in a kernel neither)';
+
+/**
+ * Rules that ask for a security module's labels where none gives any. A kernel takes them with a warning, and they never match
+ * (ima_policy.c:ima_lsm_rule_init, ima_match_rules).
+ */
+export function withoutLabels(rules: readonly PlacedRule[]): NotEnforced[] {
+  return rules
+    .filter(({ rule }) => rule.labels !== undefined)
+    .flatMap(({ rule, source, line }) =>
+      funcsOf(rule)
+        .filter((func) => SEEN.includes(func))
+        .map((func) => ({ source, line, func, reason: NO_LABELS })),
+    );
+}
+
 /** An execution is FILE_CHECK too, with MAY_EXEC alone (fs/namei.c:do_open). */
 function isOfExecutions(rule: PolicyRule): boolean {
   const isSeen = funcsOf(rule).some((func) => SEEN.includes(func));

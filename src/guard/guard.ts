@@ -9,7 +9,7 @@ import type { PlacedRule } from '../ima/policy/index.ts';
 import { CloseEvents, ignoreLeaseSignal, PermissionEvents, SysError, Waker } from '../sys/index.ts';
 import { fileHashRecord, findingRecord, operationRecord } from './audit-log.ts';
 import type { Counts } from './counters.ts';
-import { coverageOf, type NotEnforced } from './coverage.ts';
+import { coverageOf, type NotEnforced, withoutLabels } from './coverage.ts';
 import { GuardError } from './error.ts';
 import { Lane, type LaneEvents } from './lane.ts';
 import type { DeciderReport, FindingReport, Measurement } from './messages.ts';
@@ -17,7 +17,8 @@ import type { GuardMode } from './mode.ts';
 import { checkPlaces } from './mounts/places.ts';
 import type { LaneGroups, MountOrder, MountReport, MountThreadStart, UnwatchedMount } from './mounts/thread.ts';
 import type { LaneName, WatchedMount } from './mounts/watched-mounts.ts';
-import { ownStates } from './own-states.ts';
+import { ownStates, stateOf } from './own-states.ts';
+import { hasSelinux } from './security-module.ts';
 import { readTrees } from './trees/read-trees.ts';
 import type { GuardedTree, ReadTree, TreeStatus } from './trees/tree.ts';
 import { type FailMode, Watchdog } from './watchdog/watchdog.ts';
@@ -290,6 +291,12 @@ export class Guard {
     if (!this.#isStopped) lane.measured(job, isDone);
   }
 
+  /** Whoever opens this file of the guard's own is allowed to, as long as it is as it is now. */
+  allowOwn(path: string): void {
+    const state = stateOf(path);
+    if (state !== undefined) for (const lane of this.#lanes) lane.allowOwn(state);
+  }
+
   get watchdogPid(): number | undefined {
     return this.#watchdog?.pid;
   }
@@ -302,7 +309,7 @@ export class Guard {
       policies: this.#policies,
       watched,
       unwatched,
-      notEnforced: coverageOf(rules).notEnforced,
+      notEnforced: [...coverageOf(rules).notEnforced, ...(hasSelinux() ? [] : withoutLabels(rules))],
       trees: this.#trees.map((tree) => tree.status),
       counts: Object.fromEntries(this.#lanes.map(({ name, counters }) => [name, counters.all()])),
     };

@@ -4,7 +4,7 @@ import { type CloseEvents, type PermissionEvents, Waker } from '../sys/index.ts'
 import { Counters } from './counters.ts';
 import type { DeciderStart } from './decision/thread.ts';
 import { GuardError } from './error.ts';
-import type { DeciderOrder, DeciderReport, ExaminerSetup, ExaminerStart } from './messages.ts';
+import type { DeciderOrder, DeciderReport, ExaminerProgress, ExaminerSetup, ExaminerStart } from './messages.ts';
 import type { LaneName } from './mounts/watched-mounts.ts';
 
 const entry = (name: string): URL =>
@@ -100,7 +100,7 @@ export class Lane {
   #addExaminer(): void {
     const setups = new MessageChannel();
     const orders = new MessageChannel();
-    const progress = new Int32Array(new SharedArrayBuffer(4));
+    const progress: ExaminerProgress = new Int32Array(new SharedArrayBuffer(8));
     const workerData: ExaminerStart = { setups: setups.port2, orders: orders.port2, wake: this.#waker.fd, progress };
     const worker = this.#spawn(EXAMINER, workerData, [setups.port2, orders.port2]);
     if (this.#setup !== undefined) setups.port1.postMessage(this.#setup);
@@ -133,6 +133,10 @@ export class Lane {
     const inForce = new Promise<void>((resolve) => this.#policies.set(order.policy, resolve));
     this.#order(order);
     await Promise.race([inForce, this.#stopped.promise]);
+  }
+
+  allowOwn(state: string): void {
+    this.#order({ kind: 'own', state });
   }
 
   setHeart(heart: number | undefined): void {

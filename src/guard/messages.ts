@@ -61,10 +61,12 @@ export type ExpectedContent =
 /** To the thread that decides. */
 export type DeciderOrder =
   | PolicyOrder
-  | { readonly kind: 'examiner'; readonly port: MessagePort; readonly progress: Int32Array }
+  | { readonly kind: 'examiner'; readonly port: MessagePort; readonly progress: ExaminerProgress }
   | { readonly kind: 'device'; readonly device: number; readonly info: DeviceInfo }
   /** File systems may be writable now that were not. */
   | { readonly kind: 'remounted' }
+  /** A file of the guard's own is as this says (`stateText`). */
+  | { readonly kind: 'own'; readonly state: string }
   /** There is another watchdog. */
   | { readonly kind: 'heart'; readonly heart: number | undefined }
   /** What was to be measured stands in the list and in the PCR, or could not be put there. */
@@ -121,9 +123,14 @@ export interface ExaminerStart {
   readonly orders: MessagePort;
   /** Wakes who gave the order. */
   readonly wake: number;
-  /** Moves on with each part of a file that was read. */
-  readonly progress: Int32Array;
+  readonly progress: ExaminerProgress;
 }
+
+/**
+ * Two numbers in memory that both threads share: the first moves on with each part of a file that was read, the second is the
+ * job that nobody waits for any more.
+ */
+export type ExaminerProgress = Int32Array;
 
 export interface ExaminerSetup {
   readonly keys: JudgeKeys;
@@ -163,6 +170,8 @@ export type ExaminerResult =
   /** `isChanged`: the label is another one than before. */
   | { readonly kind: 'relabelled'; readonly job: number; readonly isChanged: boolean; readonly fault?: string }
   | { readonly kind: 'described'; readonly job: number; readonly info: DeviceInfo }
+  /** Nobody waits for it any more; nothing was done. */
+  | { readonly kind: 'abandoned'; readonly job: number }
   /** It is longer than the order's limit; nothing was done. */
   | { readonly kind: 'grown'; readonly job: number; readonly size: number };
 

@@ -4,36 +4,53 @@
  * be trusted vouches for nothing anyway. Who runs `assay guard stop` needs them, too.
  */
 
-import { closeSync, constants, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { FileStatus } from '../sys/index.ts';
 import { stateText, wordsOf } from './decision/file-table.ts';
 
-/** What a command of the guard loads beside Assay's own files. */
-const PACKAGES = ['commander', 'koffi'];
-
-/** `bin/assay` is a script of the shell. */
-const SHELL = '/bin/sh';
+/**
+ * What starts a guard again where its watchdog refuses everything else: the service's first program, what systemd (from 254 on)
+ * executes for it, and the script `bin/assay` with the programs that it asks.
+ */
+const STARTERS = [
+  '/usr/bin/env',
+  '/usr/lib/systemd/systemd-executor',
+  '/lib/systemd/systemd-executor',
+  '/bin/sh',
+  '/usr/bin/readlink',
+  '/usr/bin/dirname',
+];
 
 /** @returns `stateText` of each */
-export function ownStates(): string[] {
-  const status = new FileStatus();
-  return [...new Set(ownFiles())].flatMap((path) => {
-    const fd = tryOpen(path);
-    if (fd === undefined) return [];
-    try {
-      return [stateText(wordsOf(status.ofOpen(fd)))];
-    } finally {
-      closeSync(fd);
-    }
-  });
+export const ownStates = (): string[] => [...new Set(ownFiles())].flatMap((path) => stateOf(path) ?? []);
+
+/** @returns `stateText`; undefined for what cannot be opened */
+export function stateOf(path: string): string | undefined {
+  const fd = tryOpen(path);
+  if (fd === undefined) return undefined;
+  try {
+    return stateText(wordsOf(new FileStatus().ofOpen(fd)));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function ownFiles(): string[] {
   const sources = dirname(import.meta.dirname);
-  const bin = join(dirname(sources), 'bin');
-  return [process.execPath, SHELL, ...mappedFiles(), ...filesBelow(sources), ...filesBelow(bin), ...packageFiles()];
+  const home = dirname(sources);
+  const bin = join(home, 'bin');
+  // Node looks there what kind of modules these are.
+  const kind = join(home, 'package.json');
+  return [
+    process.execPath,
+    kind,
+    ...STARTERS,
+    ...mappedFiles(),
+    ...filesBelow(sources),
+    ...filesBelow(bin),
+    ...packageFiles(home),
+  ];
 }
 
 /** The loader, the libraries and the native module. */
@@ -42,13 +59,44 @@ function mappedFiles(): string[] {
   return [...maps.matchAll(/^\S+ \S+ \S+ \S+ [1-9]\d* +(\/.+)$/gm)].flatMap(([, path]) => path ?? []);
 }
 
-function packageFiles(): string[] {
-  const require = createRequire(import.meta.url);
-  return PACKAGES.flatMap((name) => {
-    const entry = require.resolve(name);
-    const root = entry.slice(0, entry.lastIndexOf(`/node_modules/${name}/`) + `/node_modules/${name}`.length);
-    return filesBelow(root);
-  });
+/** Of every package that a command may load, theirs included. @param home Assay's own package */
+function packageFiles(home: string): string[] {
+  const found = new Set<string>();
+  const look = (folder: string): void => {
+    for (const name of dependenciesOf(folder)) {
+      const place = nearest(folder, name);
+      if (place === undefined || found.has(place)) continue;
+      found.add(place);
+      look(place);
+    }
+  };
+  look(home);
+  return [...found].flatMap(filesBelow);
+}
+
+function dependenciesOf(folder: string): string[] {
+  try {
+    const { dependencies = {}, optionalDependencies = {} }: PackageDependencies = JSON.parse(
+      readFileSync(join(folder, 'package.json'), 'utf8'),
+    );
+    return Object.keys({ ...dependencies, ...optionalDependencies });
+  } catch {
+    return [];
+  }
+}
+
+interface PackageDependencies {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/** Where Node finds a package that is asked for in this folder; undefined for an optional one that is not there. */
+function nearest(folder: string, name: string): string | undefined {
+  for (let above = folder; ; above = dirname(above)) {
+    const place = join(above, 'node_modules', name);
+    if (existsSync(join(place, 'package.json'))) return place;
+    if (above === dirname(above)) return undefined;
+  }
 }
 
 function filesBelow(folder: string): string[] {

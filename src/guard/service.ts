@@ -7,7 +7,7 @@ import { GuardError } from './error.ts';
 import { Guard, type GuardOptions, type GuardPolicy, type GuardStatus } from './guard.ts';
 import type { FindingReport } from './messages.ts';
 import { RecordLog } from './record-log.ts';
-import { endPredecessors, forgetWatchdogs, noteWatchdog } from './watchdog/predecessor.ts';
+import { endPredecessors, forgetWatchdogs, noteWatchdog, WATCHDOGS } from './watchdog/predecessor.ts';
 
 /** Denials that are kept to be shown. */
 const KEPT_DENIALS = 50;
@@ -104,12 +104,17 @@ export class GuardService {
           this.#log.write(record);
           if (finding !== undefined) this.#note(finding);
         },
-        onWatchdog: (pid) => noteWatchdog(folder, pid),
+        onWatchdog: (pid) => {
+          noteWatchdog(folder, pid);
+          this.#guard?.allowOwn(join(folder, WATCHDOGS));
+        },
         onFailure: (error) => void this.#end(error),
       });
       this.#since = new Date();
       writeFileSync(join(folder, PID_FILE), `${process.pid}\n`, { mode: 0o600 });
       endPredecessors(folder, this.#guard.watchdogPid);
+      // Who has to stop the guard by a shell's own kill reads them, whatever the policy says.
+      for (const name of [PID_FILE, WATCHDOGS]) this.#guard.allowOwn(join(folder, name));
     } catch (error) {
       await this.#control.close();
       throw error;

@@ -36,6 +36,20 @@ test('a file that somebody has open for writing is not executed', options, async
   );
 });
 
+test('what is written while an execution waits for the writer to go is not executed', options, async (t) => {
+  const { script } = await guarded(t, { policy: EXECUTED });
+  for (let round = 0; round < 3; round++) {
+    const path = script(`program-${round}`, '#!/bin/sh\nexit 0\n');
+    await delay(50);
+    for (let known = 0; known < 2; known++) assert.equal(run(path), 0);
+    const writing = 'exec 3<>"$1"; echo open; sleep 0.05; printf "#!/bin/sh\nexit 9\n" >&3';
+    const writer = spawn('/bin/sh', ['-c', writing, 'sh', path], { stdio: ['ignore', 'pipe', 'ignore'] });
+    await once(writer.stdout, 'data');
+    assert.equal(run(path), 'EPERM', `round ${round}`);
+    await statusOf(writer);
+  }
+});
+
 test('nothing is written between the decision and the execution', options, async (t) => {
   const { tree, program } = await guarded(t, { policy: EXECUTED });
   const outcomes = new Set<string>();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -39,6 +39,16 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Stops every thread of it, and waits until they stand still: one may be about to answer. */
+async function stopped({ pid = 0 }: { readonly pid?: number | undefined }): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const standsStill = (thread: string): boolean =>
+    /^State:\tT/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'latin1'));
+  for (const until = Date.now() + 5000; !readdirSync(`/proc/${pid}/task`).every(standsStill) && Date.now() < until; ) {
+    await delay(5);
+  }
+}
+
 for (const fail of ['open', 'closed'] as const) {
   const isRefused = fail === 'closed';
   test(
@@ -65,7 +75,7 @@ for (const fail of ['open', 'closed'] as const) {
     async (t) => {
       const guard = await guardProcess(t, { policy: POLICY, args: [...ENFORCE, '--fail', fail], prepare: programs });
       assert.equal(run(join(guard.tree, 'good')), 0);
-      guard.child.kill('SIGSTOP');
+      await stopped(guard.child);
       const began = performance.now();
       const waiting = await Promise.all([outcome(join(guard.tree, 'bare')), outcome(join(guard.tree, 'good'))]);
       const took = performance.now() - began;
@@ -102,7 +112,7 @@ test('a watchdog that is killed is replaced, and the guard goes on', options, as
   for (const until = Date.now() + 20_000; guard.watchdog() === first && Date.now() < until; ) await delay(50);
   assert.notEqual(guard.watchdog(), first);
   assert.equal(run(join(guard.tree, 'bare')), 'EPERM');
-  guard.child.kill('SIGSTOP');
+  await stopped(guard.child);
   assert.equal(await outcome(join(guard.tree, 'bare')), 0);
 });
 

@@ -47,6 +47,12 @@ export class Answers {
     this.#close(fd);
   }
 
+  /** Of who is gone. */
+  drop({ fd }: UnknownAccess): void {
+    this.#events.answer(fd, false);
+    this.#close(fd);
+  }
+
   /**
    * Nobody writes to the file before the kernel itself keeps writers out.
    * @param isLeased the lease is on the access's own descriptor; else on the file's record, or there is none

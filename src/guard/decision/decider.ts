@@ -17,7 +17,6 @@ import {
   EVENTS_A_READ,
   type FileStatus,
   holdsReadLease,
-  type LeaseTaken,
   type PermissionEvents,
   SysError,
   takeReadLease,
@@ -157,7 +156,7 @@ export class Decider {
     return count > 0;
   }
 
-  /** Learns what the access is about. @returns whether a lease was asked for */
+  /** Learns what the access is about. @returns whether a lease was asked for: one from before has kept writers out since */
   #look(look: Look, access: UnknownAccess): boolean {
     look.slot = NO_SLOT;
     look.plan = undefined;
@@ -170,7 +169,11 @@ export class Decider {
     look.plan = this.#planOf(rules, look, access, access.isExec ? ACCESS.exec : ACCESS.read);
     if (look.plan === undefined) return false;
     if (look.plan.needs === 0 && (access.isExec || !this.#wantsOfWriters(rules, look, access))) return false;
-    look.lease = access.isExec ? this.#leaseFor(look.slot, access.fd) : takeReadLease(access.fd);
+    if (access.isExec && this.#holdsLease(look.slot)) {
+      look.lease = 'held';
+      return false;
+    }
+    look.lease = takeReadLease(access.fd);
     return true;
   }
 
@@ -196,12 +199,12 @@ export class Decider {
   }
 
   /**
-   * Of an execution. A lease from before does not tell of who is just opening the file to write: that one is asked about
+   * For an execution. A lease from before does not tell of who is just opening the file to write: that one is asked about
    * before its open breaks leases (fs/open.c:do_dentry_open), so that an open is always tried with a new one.
    */
-  #leaseFor(slot: number, fd: number): LeaseTaken {
+  #holdsLease(slot: number): boolean {
     const held = slot === NO_SLOT ? -1 : (this.#known.table.lease[slot] ?? -1);
-    return held >= 0 && holdsReadLease(held) ? 'held' : takeReadLease(fd);
+    return held >= 0 && holdsReadLease(held);
   }
 
   #decide(look: Look, fd: number, id: number, isExec: boolean, now: number): void {
@@ -261,6 +264,9 @@ export class Decider {
   #decideUnknown(look: Look, access: UnknownAccess, rules: AccessRules, now: number): void {
     if (look.slot === NO_SLOT && look.status.mode === 0) {
       this.#answers.refuse(access, undefined, NO_STATUS, rules.mode);
+    } else if (this.#parts.own.isOwnThread(access.id)) {
+      // Perhaps the very one that has to look at the file system, and is about to load what it runs.
+      this.#answers.allow(access);
     } else if (look.device === undefined) {
       this.slow.describe(access, deviceKey(look.words), now);
     } else {
@@ -290,8 +296,11 @@ export class Decider {
   }
 
   #grant(access: Access, { slot, status, isLeased, isSigned }: Granted, now: number): void {
-    if (access.isExec) this.#allowExecution(access, slot, isLeased, now);
-    else if (isWriting(access.kind)) this.#allowWriter(access, status, slot, isSigned);
+    if (access.isExec) {
+      // Whoever wrote before this lease is told of by now; after it nobody does, and the next execution need not ask.
+      if (isLeased) this.takeClosed(now);
+      this.#allowExecution(access, slot, isLeased, now);
+    } else if (isWriting(access.kind)) this.#allowWriter(access, status, slot, isSigned);
     else this.#answers.allow(access);
   }
 

@@ -1,6 +1,6 @@
 /** The threads that read files, seen from the one that decides: it hands them jobs and never waits for one. */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { ExaminerOrder, ExaminerResult } from '../messages.ts';
+import type { ExaminerOrder, ExaminerProgress, ExaminerResult } from '../messages.ts';
 import type { Job } from './jobs.ts';
 
 /** Reading more takes a while: one examiner is kept for files up to this size, in bytes. */
@@ -14,12 +14,21 @@ const MAX_OWNERS = 4096;
 
 interface Examiner {
   readonly port: MessagePort;
-  /** Moves on with each part of a file that was read. */
-  readonly progress: Int32Array;
+  readonly progress: ExaminerProgress;
   job: Job | undefined;
   seen: number;
   movedAt: number;
   isStuck: boolean;
+}
+
+/** What is asked of whoever gives the jobs. */
+export interface ExaminersUse {
+  /** What is asked for with a job. */
+  readonly orderOf: (job: Job) => ExaminerOrder;
+  /** Somebody still waits for it. */
+  readonly isWanted: (job: Job) => boolean;
+  /** Nobody does, and it was not begun. */
+  readonly drop: (job: Job) => void;
 }
 
 export class Examiners {
@@ -28,14 +37,13 @@ export class Examiners {
   /** Owner of files → when one was read last, counted in readings. */
   readonly #servedAt = new Map<number, number>();
   #readings = 0;
-  readonly #orderOf: (job: Job) => ExaminerOrder;
+  readonly #use: ExaminersUse;
 
-  /** @param orderOf what is asked for with a job */
-  constructor(orderOf: (job: Job) => ExaminerOrder) {
-    this.#orderOf = orderOf;
+  constructor(use: ExaminersUse) {
+    this.#use = use;
   }
 
-  add(port: MessagePort, progress: Int32Array): void {
+  add(port: MessagePort, progress: ExaminerProgress): void {
     this.#examiners.push({ port, progress, job: undefined, seen: 0, movedAt: 0, isStuck: false });
   }
 
@@ -65,6 +73,13 @@ export class Examiners {
       }
     }
     this.#start(now);
+  }
+
+  /** Files that nobody waits for any more are read no further. */
+  abandonUnwanted(): void {
+    for (const { job, progress } of this.#examiners) {
+      if (job !== undefined && !this.#use.isWanted(job)) Atomics.store(progress, 1, job.id);
+    }
   }
 
   /** Gives up jobs whose file gave nothing for `patience` ms, and those that wait behind such. @returns them */
@@ -98,6 +113,10 @@ export class Examiners {
       const job = this.#next();
       if (job === undefined) return;
       this.#queue.splice(this.#queue.indexOf(job), 1);
+      if (!this.#use.isWanted(job)) {
+        this.#use.drop(job);
+        continue;
+      }
       this.#servedAt.delete(job.owner);
       if (this.#servedAt.size >= MAX_OWNERS) this.#servedAt.clear();
       this.#servedAt.set(job.owner, ++this.#readings);
@@ -105,7 +124,7 @@ export class Examiners {
       free.job = job;
       free.seen = Atomics.load(free.progress, 0);
       free.movedAt = now;
-      free.port.postMessage(this.#orderOf(job));
+      free.port.postMessage(this.#use.orderOf(job));
     }
   }
 

@@ -53,12 +53,12 @@ export class ExecLeases {
 
   /** Lets go of what is not needed any more, and at once of what a writer waits for. */
   sweep(now: number): void {
-    const stillNeeded = this.#dropProven(now);
+    this.#dropPassed(now);
     let kept = 0;
     for (const slot of this.#slots) {
       const fd = this.#table.lease[slot] ?? -1;
       const isIdle = now - (this.#lastUse.get(slot) ?? 0) > KEEP_MS;
-      if (stillNeeded.has(slot) || (!isIdle && holdsReadLease(fd))) this.#slots[kept++] = slot;
+      if ((!isIdle && holdsReadLease(fd)) || this.#isOnItsWay(slot)) this.#slots[kept++] = slot;
       else this.#release(slot);
     }
     this.#slots.length = kept;
@@ -76,26 +76,36 @@ export class ExecLeases {
     this.#lastUse.delete(slot);
   }
 
-  /** @returns the files that somebody may still be on their way into */
-  #dropProven(now: number): ReadonlySet<number> {
-    const needed = new Set<number>();
-    let kept = 0;
+  /** Somebody may still be on their way into the file. */
+  #isOnItsWay(slot: number): boolean {
     for (let index = 0; index < this.#unproven; index++) {
+      if (this.#unprovenSlots[index] === slot && this.#mayBeOnItsWay(slot, this.#unprovenIds[index] ?? 0)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Forgets executions that have passed, of those that a lease was held for as long as it is kept anyway: to look after them
+   * sooner costs most where programs are short, and by then those have ended.
+   */
+  #dropPassed(now: number): void {
+    let kept = 0;
+    let index = 0;
+    for (; index < this.#unproven; index++) {
+      const age = now - (this.#unprovenSince[index] ?? 0);
+      if (age <= KEEP_MS) break;
       const slot = this.#unprovenSlots[index] ?? 0;
       const id = this.#unprovenIds[index] ?? 0;
-      const since = this.#unprovenSince[index] ?? 0;
       if (!this.#mayBeOnItsWay(slot, id)) continue;
-      if (now - since > LONGEST_MS) {
+      if (age > LONGEST_MS) {
         this.letGo += 1;
         continue;
       }
       this.#unprovenSlots[kept] = slot;
       this.#unprovenIds[kept] = id;
-      this.#unprovenSince[kept++] = since;
-      needed.add(slot);
+      this.#unprovenSince[kept++] = now - age;
     }
-    this.#unproven = kept;
-    return needed;
+    this.#remove(kept, index);
   }
 
   #mayBeOnItsWay(slot: number, id: number): boolean {
@@ -105,10 +115,16 @@ export class ExecLeases {
   }
 
   #dropOldest(): void {
-    this.#unprovenSlots.copyWithin(0, 1);
-    this.#unprovenIds.copyWithin(0, 1);
-    this.#unprovenSince.copyWithin(0, 1);
-    this.#unproven -= 1;
+    this.#remove(0, 1);
     this.letGo += 1;
+  }
+
+  /** Takes the executions from one place up to another one out. */
+  #remove(from: number, to: number): void {
+    if (from === to) return;
+    for (const list of [this.#unprovenSlots, this.#unprovenIds, this.#unprovenSince]) {
+      list.copyWithin(from, to, this.#unproven);
+    }
+    this.#unproven -= to - from;
   }
 }

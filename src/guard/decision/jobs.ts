@@ -40,6 +40,8 @@ export interface ExamineJob extends AnyJob {
   /** `NO_SLOT` where nothing can be kept of the file. */
   readonly slot: number;
   readonly info: DeviceInfo;
+  /** Nobody had it open for writing when it was asked for, nor since: what was known of it then holds. */
+  readonly isUnwritten: boolean;
   /** The first one's descriptor is read; others want the same file. */
   readonly accesses: [Access, ...Access[]];
   /** While its measurements are put into the list. */

@@ -3,7 +3,7 @@ import type { Requesters } from './requester.ts';
 
 export class OwnFiles {
   readonly #processes: readonly number[];
-  readonly #states: ReadonlySet<string>;
+  readonly #states: Set<string>;
   readonly #requesters: Requesters;
 
   /** @param states as `stateText` gives them: a file that was changed since is none of them */
@@ -11,6 +11,11 @@ export class OwnFiles {
     this.#processes = processes;
     this.#states = new Set(states);
     this.#requesters = requesters;
+  }
+
+  /** @param state see `stateText` */
+  add(state: string): void {
+    this.#states.add(state);
   }
 
   /** @param state see `stateText` */

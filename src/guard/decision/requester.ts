@@ -116,6 +116,13 @@ export class Requesters {
     return call !== undefined && EXECUTE[process.arch]?.includes(call.number) === true;
   }
 
+  /** False for a thread that has ended, killed while it waited: nobody is there to be answered. */
+  isThere(id: number): boolean {
+    const stat = this.#proc.read(id, 'stat')?.toString('latin1');
+    // The name, in brackets, may hold anything.
+    return stat !== undefined && !/\) [ZX]/.test(stat.slice(stat.lastIndexOf(')')));
+  }
+
   /** The program that the thread's process runs; undefined where it is gone. Overwritten by the next call. */
   program(id: number): FileStatus | undefined {
     return this.#proc.status(id, 'exe');

@@ -19,6 +19,7 @@ import type { KnownFiles } from './known-files.ts';
 import type { Look } from './look.ts';
 import type { OwnFiles } from './own-files.ts';
 import { isWriting } from './plans.ts';
+import type { Requesters } from './requester.ts';
 
 /** Accesses that may wait at once, each with an open descriptor: beyond it no more are taken from the kernel's queue. */
 const MAX_WAITING = 4096;
@@ -26,11 +27,15 @@ const MAX_WAITING = 4096;
 /** After a file system gave nothing for one file, its other files are not waited for either, that long. */
 const SILENT_MS = 30_000;
 
+/** How often it is looked whether anybody still waits for what is being read. */
+const UNWANTED_MS = 500;
+
 export interface SlowPathParts {
   readonly known: KnownFiles;
   readonly answers: Answers;
   readonly counters: Counters;
   readonly own: OwnFiles;
+  readonly requesters: Requesters;
   readonly patienceMs: number;
   readonly report: (report: DeciderReport) => void;
   /** Decides from the beginning. */
@@ -58,7 +63,11 @@ type Labelling = Pick<RelabelJob, 'slot' | 'fd' | 'size' | 'owner' | 'device'>;
 
 export class SlowPath {
   readonly #parts: SlowPathParts;
-  readonly examiners: Examiners = new Examiners((job) => this.#orderOf(job));
+  readonly examiners: Examiners = new Examiners({
+    orderOf: (job) => this.#orderOf(job),
+    isWanted: (job) => this.#isWanted(job),
+    drop: (job) => this.#drop(job),
+  });
   /** Those that somebody waits for, or whose descriptor an examiner still has. */
   readonly #jobs = new Map<number, Job>();
   readonly #jobOfSlot = new Map<number, ExamineJob | RelabelJob>();
@@ -67,6 +76,7 @@ export class SlowPath {
   readonly #postponed = new Map<number, Labelling>();
   readonly #silentUntil = new Map<number, number>();
   #nextJob = 1;
+  #lookedForOthers = 0;
   #waiting = 0;
   mode: GuardMode = 'log';
   #policy = 0;
@@ -112,10 +122,15 @@ export class SlowPath {
       running.accesses.push(access);
       return;
     }
-    this.#examine(access, { slot, size: status.size, owner: status.uid, info, device }, now);
+    const isUnwritten = look.lease === 'held';
+    this.#examine(access, { slot, size: status.size, owner: status.uid, info, device, isUnwritten }, now);
   }
 
-  #examine(access: Access, file: Pick<ExamineJob, 'slot' | 'size' | 'owner' | 'info' | 'device'>, now: number): void {
+  #examine(
+    access: Access,
+    file: Pick<ExamineJob, 'slot' | 'size' | 'owner' | 'info' | 'device' | 'isUnwritten'>,
+    now: number,
+  ): void {
     this.#begin({ kind: 'examine', fd: access.fd, accesses: [access], ...file, ...this.#ticket(now) }, now);
   }
 
@@ -198,7 +213,8 @@ export class SlowPath {
     const [{ plan, isExec, kind, place }] = job.accesses;
     const { table } = this.#parts.known;
     const isApproved = table.has(job.slot, FLAG.keepsLabel);
-    const isKnown = job.slot !== NO_SLOT && job.policy === this.#policy;
+    // Who waits until a writer is gone finds what that one has written.
+    const isKnown = job.slot !== NO_SLOT && job.policy === this.#policy && (job.isUnwritten || !isExec);
     const done = isKnown ? (table.done[job.slot] ?? 0) : 0;
     // What an approved writer writes is not appraised before it is whole.
     const tasks = plan.tasks.filter(
@@ -220,7 +236,8 @@ export class SlowPath {
       this.#silentUntil.delete(job.device);
       this.#jobs.delete(job.id);
       closeFile(job.fd);
-    } else if (result.kind === 'grown') {
+    } else if (result.kind === 'abandoned') this.#abandoned(job, now);
+    else if (result.kind === 'grown') {
       job.size = result.size;
       job.stage = 'waiting';
       this.examiners.submit(job, now);
@@ -231,6 +248,31 @@ export class SlowPath {
       this.#leave(job);
       this.#jobs.delete(job.id);
       for (const access of job.accesses) this.#parts.again(access, now);
+    }
+  }
+
+  /** Labels follow, and file systems are looked at, whoever asked first. */
+  #isWanted(job: Job): boolean {
+    const { requesters } = this.#parts;
+    return job.kind !== 'examine' || job.accesses.some(({ id }) => requesters.isThere(id));
+  }
+
+  /** All who waited are gone. */
+  #drop(job: Job): void {
+    this.#leave(job);
+    this.#jobs.delete(job.id);
+    for (const access of job.accesses) this.#parts.answers.drop(access);
+  }
+
+  /** Somebody may have come meanwhile. */
+  #abandoned(job: Job, now: number): void {
+    this.#leave(job);
+    this.#jobs.delete(job.id);
+    if (job.kind !== 'describe' && this.#labelFirst(job, now)) return;
+    const { again, answers, requesters } = this.#parts;
+    for (const access of job.accesses) {
+      if (requesters.isThere(access.id)) again(access, now);
+      else answers.drop(access);
     }
   }
 
@@ -315,6 +357,10 @@ export class SlowPath {
   /** What has waited too long is answered. */
   lookAfter(now: number): void {
     const { patienceMs } = this.#parts;
+    if (now - this.#lookedForOthers > UNWANTED_MS) {
+      this.examiners.abandonUnwanted();
+      this.#lookedForOthers = now;
+    }
     for (const job of this.examiners.giveUp(now, patienceMs)) this.#giveUp(job, now);
     for (const job of this.#jobs.values()) {
       if (job.kind === 'examine' && job.stage === 'measuring' && now - job.since > patienceMs) {

@@ -46,6 +46,7 @@ class DeciderThread {
   readonly #start: DeciderStart;
   readonly #counters: Counters;
   readonly #requesters = new Requesters();
+  readonly #own: OwnFiles;
   readonly #decider: Decider;
   #isStopped = false;
   #heart: number | undefined;
@@ -55,12 +56,13 @@ class DeciderThread {
     this.#start = start;
     this.#heart = start.heart;
     this.#counters = new Counters(start.counters);
+    this.#own = new OwnFiles(start.ownProcesses, start.ownStates, this.#requesters);
     this.#decider = new Decider({
       events: PermissionEvents.of(start.events),
       closed: CloseEvents.of(start.closed),
       counters: this.#counters,
       requesters: this.#requesters,
-      own: new OwnFiles(start.ownProcesses, start.ownStates, this.#requesters),
+      own: this.#own,
       patienceMs: start.patienceMs,
       isRemote: start.isRemote,
       report: (report) => this.#report(report),
@@ -132,6 +134,9 @@ class DeciderThread {
           break;
         case 'measured':
           this.#decider.slow.measured(order.job, order.isDone, now);
+          break;
+        case 'own':
+          this.#own.add(order.state);
           break;
         case 'heart':
           this.#heart = order.heart;

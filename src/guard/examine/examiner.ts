@@ -45,6 +45,9 @@ export class Grown extends Error {
   }
 }
 
+/** Nobody waits for the file any more: thrown by who is told of each part that was read. */
+export class Abandoned extends Error {}
+
 /** What is read of one file, each digest once. */
 class OpenFile {
   readonly fd: number;
@@ -112,7 +115,7 @@ export class FileExaminer {
   readonly #uuids = new FileSystemUuids();
 
   /**
-   * @param onRead called after each part of a file that was read
+   * @param onRead called after each part of a file that was read; may throw {@link Abandoned}
    * @throws {DigsigError} for keys that cannot be read
    */
   constructor(
@@ -127,7 +130,7 @@ export class FileExaminer {
     this.#onRead = onRead;
   }
 
-  /** @throws {Grown} */
+  /** @throws {Grown} @throws {Abandoned} */
   examine(order: ExamineOrder): ExamineResult {
     const began = performance.now();
     const { fd, job } = order;
@@ -149,7 +152,7 @@ export class FileExaminer {
       const isOurLease = lease === 'held' && (holdsReadLease(fd) || performance.now() - began < LEASE_MS);
       isStable = stateText(wordsOf(after.ofOpen(fd))) === before && isOurLease;
     } catch (error) {
-      if (error instanceof Grown) {
+      if (error instanceof Grown || error instanceof Abandoned) {
         if (lease === 'held') giveUpLease(fd);
         throw error;
       }

@@ -3,11 +3,15 @@ import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { closeFile, SysError, Waker } from '../../sys/index.ts';
 import { describeDevice } from '../file-systems.ts';
 import type { DeviceInfo, ExaminerOrder, ExaminerResult, ExaminerSetup, ExaminerStart } from '../messages.ts';
-import { FileExaminer, Grown } from './examiner.ts';
+import { Abandoned, FileExaminer, Grown } from './examiner.ts';
 
 function run({ setups, orders, wake, progress }: ExaminerStart): void {
   const waker = Waker.of(wake);
-  const moved = (): void => void Atomics.add(progress, 0, 1);
+  let current = 0;
+  const moved = (): void => {
+    Atomics.add(progress, 0, 1);
+    if (Atomics.load(progress, 1) === current) throw new Abandoned();
+  };
   let examiner: FileExaminer | undefined;
   const latest = (): FileExaminer => {
     for (let got = receiveMessageOnPort(setups); got !== undefined; got = receiveMessageOnPort(setups)) {
@@ -22,23 +26,25 @@ function run({ setups, orders, wake, progress }: ExaminerStart): void {
       closeFile(order.fd);
       return;
     }
-    orders.postMessage(resultOrGrown(order, latest()));
+    current = order.job;
+    orders.postMessage(resultOf(order, latest()));
     waker.wake();
   });
 }
 
 type Reading = Exclude<ExaminerOrder, { kind: 'close' }>;
 
-function resultOrGrown(order: Reading, examiner: FileExaminer): ExaminerResult {
+function resultOf(order: Reading, examiner: FileExaminer): ExaminerResult {
   try {
-    return resultOf(order, examiner);
+    return done(order, examiner);
   } catch (error) {
-    if (!(error instanceof Grown)) throw error;
-    return { kind: 'grown', job: order.job, size: error.size };
+    if (error instanceof Grown) return { kind: 'grown', job: order.job, size: error.size };
+    if (error instanceof Abandoned) return { kind: 'abandoned', job: order.job };
+    throw error;
   }
 }
 
-function resultOf(order: Reading, examiner: FileExaminer): ExaminerResult {
+function done(order: Reading, examiner: FileExaminer): ExaminerResult {
   switch (order.kind) {
     case 'examine':
       return examiner.examine(order);

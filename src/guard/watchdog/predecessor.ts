@@ -5,11 +5,11 @@
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const FILE = 'watchdog.pids';
+export const WATCHDOGS = 'watchdog.pids';
 
 /** To be called as soon as there is a watchdog: who does not know it cannot end it. */
 export function noteWatchdog(folder: string, pid: number): void {
-  appendFileSync(join(folder, FILE), `${pid}\n`, { mode: 0o600 });
+  appendFileSync(join(folder, WATCHDOGS), `${pid}\n`, { mode: 0o600 });
 }
 
 /** Ends every watchdog of the folder but this one. @returns how many */
@@ -21,16 +21,16 @@ export function endPredecessors(folder: string, current: number | undefined): nu
 }
 
 function noteOnly(folder: string, current: number | undefined): void {
-  writeFileSync(join(folder, FILE), current === undefined ? '' : `${current}\n`, { mode: 0o600 });
+  writeFileSync(join(folder, WATCHDOGS), current === undefined ? '' : `${current}\n`, { mode: 0o600 });
 }
 
 export function forgetWatchdogs(folder: string): void {
-  rmSync(join(folder, FILE), { force: true });
+  rmSync(join(folder, WATCHDOGS), { force: true });
 }
 
 function noted(folder: string): number[] {
   try {
-    const lines = readFileSync(join(folder, FILE), 'latin1').split('\n');
+    const lines = readFileSync(join(folder, WATCHDOGS), 'latin1').split('\n');
     return lines.filter((line) => /^\d{1,10}$/.test(line)).map(Number);
   } catch {
     return [];
