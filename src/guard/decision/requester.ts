@@ -118,6 +118,7 @@ export class Requesters {
 
   /** False for a thread that has ended, killed while it waited: nobody is there to be answered. */
   isThere(id: number): boolean {
+    if (id === 0) return true; // of another pid namespace: nothing is known of it here
     const stat = this.#proc.read(id, 'stat')?.toString('latin1');
     // The name, in brackets, may hold anything.
     return stat !== undefined && !/\) [ZX]/.test(stat.slice(stat.lastIndexOf(')')));
