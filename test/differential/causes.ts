@@ -93,6 +93,7 @@ export const CAUSES: readonly Cause[] = [
     why: 'each TPM has a clock of its own, and is asked at another moment',
     explains: ({ name, ours, theirs, structure }) =>
       (name === 'TPM2_PolicyCounterTimer' && (ours === TPM_RC.POLICY || theirs === TPM_RC.POLICY)) ||
+      (name === 'TPM2_ClockSet' && (ours === TPM_RC.SUCCESS || theirs === TPM_RC.SUCCESS)) ||
       (name === 'TPM2_GetCapability' && structure.length > 0),
   },
   {
