@@ -6,7 +6,7 @@
 import { constants as fsConstants } from 'node:fs';
 import type { EntryType } from './directory.ts';
 import { callFailed, SysError } from './error.ts';
-import { errno, native } from './native.ts';
+import { cPath, errno, native } from './native.ts';
 
 /** syscall(2) is variadic in C; for integers and pointers the calling convention is the same on x64 and arm64 Linux. */
 const openat2 = native<[number, number, Uint8Array, Uint8Array, number], number>(
@@ -23,7 +23,9 @@ const RESOLVE_NO_XDEV = 0x01;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
+const RESOLVE_IN_ROOT = 0x10;
 const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
 
 export interface BeneathOptions {
   /** A folder, not a file. */
@@ -64,6 +66,21 @@ const shown = (path: Uint8Array): string => Buffer.from(path).toString().replace
 export function openBeneath(folder: number, path: Uint8Array, options: BeneathOptions = {}): number {
   const fd = openat2(SYS_OPENAT2, folder, path, howOf(options), HOW_SIZE);
   if (fd < 0) throw callFailed('openat2', shown(path), errno());
+  return Number(fd);
+}
+
+/**
+ * A handle of what a path names where the folder is the root, as chroot(2) would have it: absolute links and `..` start
+ * there or end there. It can be looked at, and not read. The caller closes it with {@link closeFile}.
+ * @param follow a link at the path's end; else the handle is the link's own
+ * @throws {SysError} as {@link openBeneath}
+ */
+export function openInRoot(root: number, path: string, follow: boolean): number {
+  const how = Buffer.alloc(HOW_SIZE);
+  how.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC | (follow ? 0 : fsConstants.O_NOFOLLOW)), 0);
+  how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16);
+  const fd = openat2(SYS_OPENAT2, root, cPath(path), how, HOW_SIZE);
+  if (fd < 0) throw callFailed('openat2', path, errno());
   return Number(fd);
 }
 

@@ -13,6 +13,7 @@ export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from 
 export { type FileDigester, fileDigester } from './file-digest.ts';
 export { blockDeviceName, type FileSystem, fileSystem } from './file-system.ts';
 export { lockFolder } from './folder-lock.ts';
+export { pathInRoot } from './in-root.ts';
 export { inodeGeneration, type VerityDigest, verityDigest } from './inode.ts';
 export { kernelMemoryDevices } from './kernel-memory.ts';
 export { addKey, linkKey, readKey, SPECIAL_KEYRINGS, searchKey, updateKey } from './keyring.ts';

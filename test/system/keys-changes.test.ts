@@ -1,4 +1,4 @@
-/** Key files that several processes change at once, and through links; keys on standard output. */
+/** Where keys are written: by several at once, through links, in other roots, on devices, to standard output. */
 import assert from 'node:assert/strict';
 import {
   existsSync,
@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   symlinkSync,
@@ -16,6 +17,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Finished, finished } from '../fixtures/finished.ts';
 import { ASSAY } from '../fixtures/key-commands.ts';
+import { requiresMounts } from './requirements.ts';
 
 describe('assay key changes files', () => {
   const folder = mkdtempSync(join(tmpdir(), 'assay-key-changes-'));
@@ -119,5 +121,63 @@ describe('assay key changes files', () => {
     ])
       await refused(2, /a key on standard input cannot be changed/, ...command);
     assert.ok(!existsSync(file('-')) && !existsSync(file('-.policy')));
+  });
+
+  test('a system is set up in its own root, wherever its links lead, and one that is not there is bad input', async () => {
+    const setup = (root: string) => ['evm-setup', '--root', root, '--no-load', '--recovery', '--json'];
+    await refused(2, /no-such is no folder/, ...setup('no-such').slice(0, -1));
+    assert.ok(!existsSync(file('no-such')));
+    mkdirSync(file('elsewhere/initramfs-tools'), { recursive: true });
+    mkdirSync(file('image'));
+    symlinkSync(file('elsewhere'), file('image/etc'));
+    await refused(2, /\/etc in the root .* is a link that leads to nothing there/, ...setup('image').slice(0, -1));
+    assert.deepEqual(readdirSync(file('elsewhere')), ['initramfs-tools']);
+    const within = join(file('image'), file('elsewhere'));
+    mkdirSync(join(within, 'initramfs-tools/scripts'), { recursive: true });
+    symlinkSync(file('elsewhere/initramfs-tools'), join(within, 'initramfs-tools/hooks'));
+    mkdirSync(join(within, 'initramfs-tools/scripts/local-bottom'));
+    writeFileSync(file('victim'), 'victim');
+    symlinkSync(file('victim'), join(within, 'initramfs-tools/scripts/local-bottom/assay'));
+    const { key, hooks } = JSON.parse((await ok(...setup('image'))).toString());
+    assert.equal(key, join(within, 'assay/evm.key'));
+    assert.ok(hooks.includes(join(within, 'initramfs-tools/assay')), hooks);
+    assert.ok(
+      hooks.every((hook: string) => hook.startsWith(`${file('image')}/`)),
+      hooks,
+    );
+    assert.deepEqual(readdirSync(file('elsewhere/initramfs-tools')), []);
+    assert.deepEqual(readdirSync(file('elsewhere')), ['initramfs-tools']);
+    assert.equal(readFileSync(file('victim'), 'utf8'), 'victim');
+  });
+
+  test(
+    'a kernel without EVM is a part that is missing: the files are made, and it is said',
+    requiresMounts(),
+    async () => {
+      mkdirSync(file('no-evm'));
+      // Never where the switch of a real EVM could be reached.
+      const hidden = 'mount -t tmpfs none /sys/kernel && exec "$0" key evm-setup --root no-evm --recovery "$@"';
+      const run = (...args: string[]) =>
+        finished('unshare', ['-m', 'sh', '-c', hidden, ASSAY, ...args], { cwd: folder, env });
+      const told = await run('--json');
+      const { evm, reason, recoveryCode } = JSON.parse(told.stdout.toString());
+      assert.deepEqual([told.status, evm, typeof recoveryCode], [3, 'no-evm', 'string'], told.stderr.toString());
+      assert.match(reason, /there is no .*security\/evm/);
+      rmSync(file('no-evm/etc'), { recursive: true });
+      const said = await run();
+      assert.deepEqual([said.status, /recovery code: /.test(said.stdout.toString())], [3, true]);
+      assert.match(said.stderr.toString(), /EVM is not switched on.*boot a kernel with CONFIG_EVM/);
+    },
+  );
+
+  test('a key file is made on a device that will be found again, or not at all', async () => {
+    const memory = mkdtempSync('/dev/shm/assay-key-changes-'); // a tmpfs, which has no UUID
+    try {
+      for (const usb of [`${memory}/usb.key`, `${memory}/not/a/stick/usb.key`])
+        await refused(2, /lies on no device|there is no folder/, 'create', 'protected', '--usb', usb, '-o', 'usb');
+      assert.deepEqual([readdirSync(memory), existsSync(file('usb'))], [[], false]);
+    } finally {
+      rmSync(memory, { recursive: true });
+    }
   });
 });

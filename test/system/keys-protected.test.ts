@@ -143,10 +143,12 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
 
   test('a TPM that nobody has provisioned gets its storage root key, and one that has one keeps it', async () => {
     await using fresh = await runSwtpm();
-    const setUp = (root: string): Promise<Finished> =>
-      finished(ASSAY, ['key', 'evm-setup', '--root', file(root), '--no-load', '--seal', '--pcrs', 'sha256:7'], {
+    function setUp(root: string): Promise<Finished> {
+      mkdirSync(file(root));
+      return finished(ASSAY, ['key', 'evm-setup', '--root', file(root), '--no-load', '--seal', '--pcrs', 'sha256:7'], {
         env: { ...key.environment, ASSAY_TPM: fresh.name },
       });
+    }
     const first = await setUp('fresh');
     assert.equal(first.status, 0, first.stderr.toString());
     assert.match(first.stderr.toString(), /made the storage root key 0x81000001, which this TPM lacked/);
@@ -195,6 +197,7 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
   });
 
   test('what no initramfs opens is refused before a key is written', async () => {
+    mkdirSync(file('no-boot'));
     const { status, stderr } = await assay(
       'evm-setup',
       '--root',
@@ -210,6 +213,7 @@ describe('assay key', requires('swtpm', 'tpm2_quote'), () => {
   });
 
   test('a kernel that shall unseal a key satisfies no policy: said before anything is made', async () => {
+    mkdirSync(file('by-kernel'));
     const of = (...more: string[]) => ['evm-setup', '--root', file('by-kernel'), '--no-load', ...more];
     for (const policy of [
       ['--pcrs', 'sha256:7'],

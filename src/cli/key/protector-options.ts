@@ -72,19 +72,17 @@ export interface NewProtectors {
 /** @throws {KeyError} `key.option` where the options name none */
 export async function newProtectors(payload: Uint8Array, flags: ProtectorFlags): Promise<NewProtectors> {
   refuseUnsealable(flags);
-  const protectors: Protector[] = [];
-  if (flags.seal === true) protectors.push(await sealedProtector(payload, flags));
-  if (flags.usb !== undefined) protectors.push(await usbProtector(payload, flags.usb));
-  if (flags.token !== undefined) {
-    refusePinIn(flags.token);
-    const pin = flags.tokenPin === undefined ? undefined : await readPassword(flags.tokenPin, 'token PIN');
-    protectors.push(tokenProtector(payload, flags.token, pin));
-  }
-  if (flags.password !== undefined) {
-    protectors.push(passwordProtector(payload, await readNewPassword(flags.password, 'new password')));
-  }
+  const sealed = flags.seal === true ? [await sealedProtector(payload, flags)] : [];
+  const token = flags.token === undefined ? [] : [await ownTokenProtector(payload, flags.token, flags.tokenPin)];
+  const password =
+    flags.password === undefined
+      ? []
+      : [passwordProtector(payload, await readNewPassword(flags.password, 'new password'))];
   const recovery = flags.recovery === true ? recoveryProtector(payload) : undefined;
-  if (recovery !== undefined) protectors.push(recovery.protector);
+  // Made last: it leaves a file on the device, and what fails before it none.
+  const usb = flags.usb === undefined ? [] : [await usbProtector(payload, flags.usb)];
+  const code = recovery === undefined ? [] : [recovery.protector];
+  const protectors: Protector[] = [...sealed, ...usb, ...token, ...password, ...code];
   if (protectors.length > 0) return { protectors, code: recovery?.code };
   throw new KeyError('key.option', 'what shall protect the key is missing', {
     advice: 'name at least one of --seal, --password, --usb, --token and --recovery',
@@ -99,6 +97,11 @@ function refuseUnsealable({ seal, kernelUnseals, pcrs, pin, authorize }: Protect
     advice:
       'the kernel satisfies no policy by itself; leave --kernel-unseals out, and the opener of the initramfs unseals it',
   });
+}
+
+async function ownTokenProtector(payload: Uint8Array, uri: string, pin: string | undefined): Promise<Protector> {
+  refusePinIn(uri);
+  return tokenProtector(payload, uri, pin === undefined ? undefined : await readPassword(pin, 'token PIN'));
 }
 
 /** RFC 7512, 2.4: `pin-value` in a URI is as a password on the command line. */

@@ -7,7 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, constants, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { createFile } from '../../sys/index.ts';
 import { KeyError } from '../error.ts';
@@ -42,13 +42,20 @@ export function keyFileMaster(content: Uint8Array): Buffer {
  */
 export async function placeKeyFile(path: string): Promise<{ readonly place: KeyFilePlace; readonly content: Buffer }> {
   const absolute = resolve(path);
-  if (!existsSync(absolute)) await createFile(absolute, randomBytes(NEW_KEY_FILE));
-  const found = await findmnt(['--target', absolute]);
+  const [isMissing, folder] = [!existsSync(absolute), dirname(absolute)];
+  if (!existsSync(folder)) {
+    throw new KeyError('key.option', `there is no folder ${folder} for a key file`, {
+      advice: 'mount the removable device, and name a file on it',
+    });
+  }
+  // Before the file is made: its secret bytes would be left where they open nothing.
+  const found = await findmnt(['--target', isMissing ? folder : absolute]);
   if (found?.uuid === undefined) {
     throw new KeyError('key.option', `${path} lies on no device that has a UUID`, {
       advice: 'name a file on a mounted USB stick; give the stick a file system if it has none',
     });
   }
+  if (isMissing) await createFile(absolute, randomBytes(NEW_KEY_FILE));
   const place = { fileSystem: found.uuid, path: relative(found.target, absolute) };
   return { place, content: readKeyFile(absolute) };
 }
