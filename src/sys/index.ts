@@ -11,6 +11,7 @@ export { SysError, type SysErrorCode } from './error.ts';
 export { EVENTS_A_READ, EventBuffer } from './event-buffer.ts';
 export { ExecWatch, type FanotifyEvent, parseFanotifyEvents, type Wakeup } from './exec-watch.ts';
 export { type FileDigester, fileDigester } from './file-digest.ts';
+export { type FileLock, lockFile } from './file-lock.ts';
 export { blockDeviceName, type FileSystem, fileSystem } from './file-system.ts';
 export { lockFolder } from './folder-lock.ts';
 export { pathInRoot } from './in-root.ts';

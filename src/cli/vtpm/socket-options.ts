@@ -162,8 +162,11 @@ function planPort(options: CommaOptions): Endpoint {
   const port = options.number('port', MAX_PORT) ?? options.refuse('a port or a descriptor is needed');
   const address = options.text('bindaddr') ?? '127.0.0.1';
   const name = options.text('ifname');
-  return { kind: 'tcp', port, host: name === undefined ? address : `${address}%${name}` };
+  return { kind: 'tcp', port, host: name !== undefined && isLinkLocal(address) ? `${address}%${name}` : address };
 }
+
+/** fe80::/10: only such an address is one of an interface's. */
+const isLinkLocal = (address: string): boolean => /^fe[89ab][0-9a-f]:/i.test(address);
 
 function planLocality(text = ''): Pick<SocketPlan, 'rejectsLocality4'> {
   const options = new CommaOptions('--locality', text, ['reject-locality-4', 'allow-set-locality']);

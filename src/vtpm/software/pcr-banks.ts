@@ -29,13 +29,18 @@ export function pcrAttributes(pcr: number): PcrAttributes {
   return DRTM[pcr - 17] ?? DEBUG;
 }
 
+/** Bits for 0–4; extended localities (32–255) are none of them, which a shift takes modulo 32. */
+export function hasLocality(bits: number, locality: number): boolean {
+  return locality <= 4 && ((bits >> locality) & 1) === 1;
+}
+
 export function mayExtend(pcr: number, locality: number): boolean {
-  return ((pcrAttributes(pcr).extendLocalities >> locality) & 1) === 1;
+  return hasLocality(pcrAttributes(pcr).extendLocalities, locality);
 }
 
 /** At locality 4 a dynamic launch resets PCRs, no command does (Part 4, PCR.c: PCRIsResetAllowed). */
 export function mayReset(pcr: number, locality: number): boolean {
-  return locality !== 4 && ((pcrAttributes(pcr).resetLocalities >> locality) & 1) === 1;
+  return locality !== 4 && hasLocality(pcrAttributes(pcr).resetLocalities, locality);
 }
 
 /** PCRs of a dynamic launch: all ones until the launch resets them to zero. */

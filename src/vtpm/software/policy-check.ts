@@ -2,6 +2,7 @@
 import { ByteReader, bytesEqual, digest } from '../../bytes/index.ts';
 import { cpHash } from '../../tpm/index.ts';
 import type { Machine } from './machine.ts';
+import { hasLocality } from './pcr-banks.ts';
 import { refuse } from './refusal.ts';
 import type { CommandContext, Subject } from './session-use.ts';
 import type { Session } from './state.ts';
@@ -38,7 +39,7 @@ function isExpired(machine: Machine, { timeout, timeEpoch }: Session): boolean {
 /** TPMA_LOCALITY: bits for 0–4, the number itself above. */
 function allowsLocality(allowed: number, locality: number): boolean {
   if (allowed === 0) return true;
-  return allowed > 31 ? allowed === locality : ((allowed >> locality) & 1) === 1;
+  return allowed > 31 ? allowed === locality : hasLocality(allowed, locality);
 }
 
 function matchesHash(session: Session, context: CommandContext): boolean {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -7,8 +8,10 @@ import {
   extendPcr,
   readPcrs,
   TPM_RH,
+  TPM2_Clear,
   TPM2_FlushContext,
   TPM2_GetRandom,
+  TPM2_HierarchyChangeAuth,
   TPM2_NV_DefineSpace,
   TPM2_NV_Read,
   TPM2_NV_Write,
@@ -66,6 +69,24 @@ const failsWith = (code: VtpmErrorCode, name?: string) => (error: unknown) =>
 const NONE = new Uint8Array(0);
 const NV_INDEX = 0x0180_0001;
 const CONTENT = Buffer.from('outlives power');
+
+test('a cleared TPM is cleared for its next life too, also where the process is killed', async () => {
+  const folder = newFolder();
+  const { client } = await started(await StateFolder.open(folder));
+  await writeNv(client);
+  const ownerAuth = Buffer.from('owner');
+  await client.execute(TPM2_HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: ownerAuth });
+  await client.execute(TPM2_Clear, { authHandle: TPM_RH.LOCKOUT });
+  const names = (await readdir(folder)).filter((name) => !name.endsWith('.lock'));
+  const copy = newFolder();
+  await mkdir(copy, { mode: 0o700 });
+  for (const name of names) await copyFile(join(folder, name), join(copy, name)); // as a kill would leave it
+  const next = await started(await StateFolder.open(copy));
+  await assert.rejects(
+    next.client.execute(TPM2_NV_Read, { authHandle: NV_INDEX, nvIndex: NV_INDEX, size: CONTENT.length, offset: 0 }),
+  );
+  await next.client.execute(TPM2_HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: NONE });
+});
 
 async function writeNv(client: TpmClient): Promise<void> {
   const publicInfo = {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { requires } from '../../../test/system/requirements.ts';
 import { VtpmError } from '../error.ts';
 import { lockStateFile } from './state-lock.ts';
 
@@ -100,24 +101,47 @@ test('who is refused learns which process has the file', async () => {
   await release();
 });
 
-test('the lock of a process with this number in another boot, or of its number’s earlier bearer, is taken', async () => {
-  const file = join(folder, 'reused');
+test('who is in another pid namespace is kept out as well', requires('unshare'), async () => {
+  const file = join(folder, 'contained');
   const release = await lockStateFile(file);
-  const [pid = '', start = '', boot = ''] = readFileSync(`${file}.lock`, 'latin1').trim().split(' ');
+  const { stdout } = spawnSync(
+    'unshare',
+    ['-pf', '--mount-proc', process.execPath, '--input-type=module', '-e', STARTER],
+    {
+      input: `${file}\n`,
+      encoding: 'utf8',
+    },
+  );
+  assert.equal(stdout, 'ready\nvtpm.state-in-use\n');
   await release();
-  for (const left of [`${pid} ${start} ${'0'.repeat(boot.length)}\n`, `${pid} ${Number(start) - 1} ${boot}\n`]) {
-    writeFileSync(`${file}.lock`, left);
-    await (await lockStateFile(file))();
-  }
   assert.deepEqual(readdirSync(folder), []);
 });
 
-test('what a process left that was killed while it took a lock over holds nobody up', async () => {
-  const file = join(folder, 'twice');
-  for (const name of [`${file}.lock`, `${file}.lock.takeover`, `${file}.lock.takeover.takeover`]) {
-    writeFileSync(name, '4194304 1 0123456789abcdef0123456789abcdef\n');
-  }
+/** A killed child that its parent has not waited for yet is still there, as a zombie. */
+const NOT_WAITED_FOR = `
+  "$1" --input-type=module -e "$2" "$3" &
+  read _; kill -9 $!
+  until [ "$state" = Z ]; do read -r _ _ state _ </proc/$!/stat; done # no program: dash would wait for both
+  echo zombie; read _`;
+const HOLDER = `
+  import { lockStateFile } from '${pathToFileURL(join(import.meta.dirname, 'state-lock.ts'))}';
+  await lockStateFile(process.argv[1]);
+  console.log('won');
+  setInterval(() => {}, 1_000_000);`;
+
+test('a killed process holds nobody up, also before anybody has waited for it', async () => {
+  const file = join(folder, 'killed');
+  const parent = spawn('sh', ['-c', NOT_WAITED_FOR, 'sh', process.execPath, HOLDER, file], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: parent.stdout });
+  assert.deepEqual(await once(lines, 'line'), ['won']);
+  await assert.rejects(lockStateFile(file), { code: 'vtpm.state-in-use' });
+  parent.stdin.write('\n');
+  assert.deepEqual(await once(lines, 'line'), ['zombie']);
   await (await lockStateFile(file))();
+  parent.stdin.end();
+  await once(parent, 'exit');
   assert.deepEqual(readdirSync(folder), []);
 });
 

@@ -141,6 +141,7 @@ export const hierarchy = {
     volatile.pcrAuth = NONE;
     pcrChanged(machine, 0);
     machine.clearOrderly();
+    machine.changed();
     return {};
   },
 
