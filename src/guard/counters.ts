@@ -20,6 +20,8 @@ const NAMES = [
   'ignored',
   /** Executions of which it is not known that nobody wrote before the kernel kept writers out. */
   'unprotected',
+  /** Executions that were ended: allowed, still not begun after seconds, and somebody waited to write to their file. */
+  'ended',
   /** Reports that were dropped because too many waited. */
   'droppedReports',
   /** Accesses that wait now. */

@@ -74,7 +74,7 @@ export class Decider {
   constructor(parts: DeciderParts) {
     this.#parts = parts;
     const { table } = this.#known;
-    this.#leases = new ExecLeases(table, parts.requesters);
+    this.#leases = new ExecLeases(table, parts.requesters, (id) => this.#endExecution(id));
     const close = (fd: number): void => (parts.isRemote ? this.slow.examiners.closeElsewhere(fd) : closeFile(fd));
     this.#answers = new Answers({ ...parts, table, leases: this.#leases, close });
     this.slow = new SlowPath({
@@ -119,6 +119,20 @@ export class Decider {
   /** Something is to be looked after soon, even where nothing comes. */
   get isBusy(): boolean {
     return this.slow.isBusy || !this.#leases.isEmpty;
+  }
+
+  /**
+   * SIGKILL, to which no program's first instruction is run any more. Other modes promise nothing of what is executed.
+   * @param id of a thread: the kernel finds its process
+   */
+  #endExecution(id: number): void {
+    if (this.#rules?.mode !== 'enforce' || id <= 1) return;
+    try {
+      process.kill(id, 'SIGKILL');
+      this.#parts.counters.add('ended');
+    } catch {
+      // It is gone.
+    }
   }
 
   /** What has to be done every now and then. */

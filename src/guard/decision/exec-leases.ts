@@ -11,8 +11,12 @@ import type { Requesters } from './requester.ts';
 const MAX_UNPROVEN = 16_384;
 /** How long a lease outlives its last execution: the next one then needs none of its own. */
 const KEEP_MS = 100;
-/** An execution that takes longer than this is not waited for any more. */
+/**
+ * An execution that takes longer than this while a writer waits is ended: whoever starves a thread of their own of the
+ * processor (SCHED_IDLE beside busy ones) would hold it there until the kernel takes the lease away (lease-break-time, 45 s).
+ */
 const LONGEST_MS = 5000;
+const NOT_LOOKED_AT = -1;
 
 export class ExecLeases {
   readonly #table: FileTable;
@@ -22,13 +26,16 @@ export class ExecLeases {
   readonly #unprovenSlots = new Int32Array(MAX_UNPROVEN);
   readonly #unprovenIds = new Int32Array(MAX_UNPROVEN);
   readonly #unprovenSince = new Float64Array(MAX_UNPROVEN);
+  /** User time of the thread when it was first looked after. */
+  readonly #unprovenTicks = new Float64Array(MAX_UNPROVEN);
   #unproven = 0;
-  /** Executions that were let go without knowing that they had passed. */
-  letGo = 0;
+  readonly #end: (id: number) => void;
 
-  constructor(table: FileTable, requesters: Requesters) {
+  /** @param end ends a thread's process that was allowed to execute, and may not any more */
+  constructor(table: FileTable, requesters: Requesters, end: (id: number) => void) {
     this.#table = table;
     this.#requesters = requesters;
+    this.#end = end;
   }
 
   get isEmpty(): boolean {
@@ -47,6 +54,7 @@ export class ExecLeases {
     this.#unprovenSlots[this.#unproven] = slot;
     this.#unprovenIds[this.#unproven] = id;
     this.#unprovenSince[this.#unproven] = now;
+    this.#unprovenTicks[this.#unproven] = NOT_LOOKED_AT;
     this.#unproven += 1;
     this.#lastUse.set(slot, now);
   }
@@ -96,13 +104,14 @@ export class ExecLeases {
       if (age <= KEEP_MS) break;
       const slot = this.#unprovenSlots[index] ?? 0;
       const id = this.#unprovenIds[index] ?? 0;
-      if (!this.#mayBeOnItsWay(slot, id)) continue;
-      if (age > LONGEST_MS) {
-        this.letGo += 1;
+      if (!this.#mayBeOnItsWay(slot, id) || this.#hasReturned(index, id)) continue;
+      if (age > LONGEST_MS && !holdsReadLease(this.#table.lease[slot] ?? -1)) {
+        this.#end(id);
         continue;
       }
       this.#unprovenSlots[kept] = slot;
       this.#unprovenIds[kept] = id;
+      this.#unprovenTicks[kept] = this.#unprovenTicks[index] ?? NOT_LOOKED_AT;
       this.#unprovenSince[kept++] = now - age;
     }
     this.#remove(kept, index);
@@ -114,15 +123,25 @@ export class ExecLeases {
     return this.#requesters.isExecuting(id);
   }
 
+  /** A thread that got user time since it was allowed to execute is not in that call any more, done or failed. */
+  #hasReturned(index: number, id: number): boolean {
+    const ticks = this.#requesters.userTicks(id);
+    if (ticks === undefined) return true;
+    const before = this.#unprovenTicks[index] ?? NOT_LOOKED_AT;
+    if (before === NOT_LOOKED_AT) this.#unprovenTicks[index] = ticks;
+    return before !== NOT_LOOKED_AT && ticks > before;
+  }
+
   #dropOldest(): void {
+    const [slot = 0, id = 0] = [this.#unprovenSlots[0], this.#unprovenIds[0]];
+    if (this.#mayBeOnItsWay(slot, id)) this.#end(id);
     this.#remove(0, 1);
-    this.letGo += 1;
   }
 
   /** Takes the executions from one place up to another one out. */
   #remove(from: number, to: number): void {
     if (from === to) return;
-    for (const list of [this.#unprovenSlots, this.#unprovenIds, this.#unprovenSince]) {
+    for (const list of [this.#unprovenSlots, this.#unprovenIds, this.#unprovenSince, this.#unprovenTicks]) {
       list.copyWithin(from, to, this.#unproven);
     }
     this.#unproven -= to - from;

@@ -116,6 +116,14 @@ export class Requesters {
     return call !== undefined && EXECUTE[process.arch]?.includes(call.number) === true;
   }
 
+  /** User time of this thread alone, in clock ticks: proc(5), stat, field 14; undefined where it is gone. */
+  userTicks(id: number): number | undefined {
+    const stat = this.#proc.read(id, `task/${id}/stat`)?.toString('latin1');
+    // The name, in brackets, may hold anything.
+    const ticks = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[11];
+    return ticks === undefined ? undefined : Number(ticks);
+  }
+
   /** False for a thread that has ended, killed while it waited: nobody is there to be answered. */
   isThere(id: number): boolean {
     if (id === 0) return true; // of another pid namespace: nothing is known of it here
