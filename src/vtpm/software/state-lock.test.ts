@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { requires } from '../../../test/system/requirements.ts';
 import { VtpmError } from '../error.ts';
@@ -117,30 +118,29 @@ test('who is in another pid namespace is kept out as well', requires('unshare'),
   assert.deepEqual(readdirSync(folder), []);
 });
 
-/** A killed child that its parent has not waited for yet is still there, as a zombie. */
-const NOT_WAITED_FOR = `
-  "$1" --input-type=module -e "$2" "$3" &
-  read _; kill -9 $!
-  until [ "$state" = Z ]; do read -r _ _ state _ </proc/$!/stat; done # no program: dash would wait for both
-  echo zombie; read _`;
 const HOLDER = `
   import { lockStateFile } from '${pathToFileURL(join(import.meta.dirname, 'state-lock.ts'))}';
   await lockStateFile(process.argv[1]);
-  console.log('won');
+  console.log(process.pid);
   setInterval(() => {}, 1_000_000);`;
 
 test('a killed process holds nobody up, also before anybody has waited for it', async () => {
   const file = join(folder, 'killed');
-  const parent = spawn('sh', ['-c', NOT_WAITED_FOR, 'sh', process.execPath, HOLDER, file], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: parent.stdout });
-  assert.deepEqual(await once(lines, 'line'), ['won']);
+  // The holder's parent becomes a program that waits for no child: killed, it stays there as a zombie.
+  const parent = spawn(
+    'sh',
+    ['-c', '"$@" & exec sleep 60', 'sh', process.execPath, '--input-type=module', '-e', HOLDER, file],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  const [pid] = await once(createInterface({ input: parent.stdout }), 'line');
   await assert.rejects(lockStateFile(file), { code: 'vtpm.state-in-use' });
-  parent.stdin.write('\n');
-  assert.deepEqual(await once(lines, 'line'), ['zombie']);
+  process.kill(Number(pid), 'SIGKILL');
+  const state = (): string => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.[0] ?? '';
+  while (state() !== 'Z') await delay(5);
   await (await lockStateFile(file))();
-  parent.stdin.end();
+  parent.kill();
   await once(parent, 'exit');
   assert.deepEqual(readdirSync(folder), []);
 });
