@@ -13,14 +13,8 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { callFailed } from './error.ts';
-import { errno, native } from './native.ts';
+import { tryFlock } from './flock.ts';
 
-const flock = native<[number, number], number>('int flock(int fd, int operation)');
-
-/** asm-generic/fcntl.h: LOCK_EX, and LOCK_NB, without which it would hold up everything else in this process. */
-const EXCLUSIVE = 2 | 4;
-const EAGAIN = 11;
 const OPEN = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 /** Of a holder's words. */
 const MOST = 256;
@@ -47,10 +41,7 @@ function tryLock(path: string, words: string): FileLock | undefined {
   const fd = openSync(path, OPEN, 0o600);
   let isHeld = false;
   try {
-    if (flock(fd, EXCLUSIVE) !== 0) {
-      if (errno() !== EAGAIN) throw callFailed('flock', path, errno());
-      return { heldBy: wordsIn(fd) };
-    }
+    if (!tryFlock(fd, path)) return { heldBy: wordsIn(fd) };
     if (!isAt(fd, path)) return undefined;
     ftruncateSync(fd);
     writeSync(fd, words, 0);

@@ -5,14 +5,8 @@
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { callFailed } from './error.ts';
-import { errno, native } from './native.ts';
+import { tryFlock } from './flock.ts';
 
-const flock = native<[number, number], number>('int flock(int fd, int operation)');
-
-/** asm-generic/fcntl.h: LOCK_EX, and LOCK_NB, without which it would hold up everything else in this process. */
-const EXCLUSIVE = 2 | 4;
-const EAGAIN = 11;
 const STEP_MS = 20;
 
 /**
@@ -23,7 +17,7 @@ const STEP_MS = 20;
 export async function lockFolder(folder: string, patience: number): Promise<(() => void) | undefined> {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    for (const end = Date.now() + patience; !tryLock(fd, folder); ) {
+    for (const end = Date.now() + patience; !tryFlock(fd, folder); ) {
       if (Date.now() >= end) {
         closeSync(fd);
         return undefined;
@@ -35,10 +29,4 @@ export async function lockFolder(folder: string, patience: number): Promise<(() 
     throw error;
   }
   return () => closeSync(fd);
-}
-
-function tryLock(fd: number, folder: string): boolean {
-  if (flock(fd, EXCLUSIVE) === 0) return true;
-  if (errno() === EAGAIN) return false;
-  throw callFailed('flock', folder, errno());
 }

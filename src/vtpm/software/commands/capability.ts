@@ -18,7 +18,16 @@ import type { Handlers } from '../handler.ts';
 import { IMPLEMENTED } from '../implemented.ts';
 import { HASHES } from '../limits.ts';
 import type { Machine } from '../machine.ts';
-import { isDynamic, isInGroup, isUncounted, mayExtend, PCRS, pcrAttributes, readPcr } from '../pcr-banks.ts';
+import {
+  hasLocality,
+  isDynamic,
+  isInGroup,
+  isUncounted,
+  mayExtend,
+  PCRS,
+  pcrAttributes,
+  readPcr,
+} from '../pcr-banks.ts';
 import { properties } from '../properties.ts';
 import { refuse } from '../refusal.ts';
 
@@ -108,7 +117,7 @@ function pcrProperties(): Data<'pcr_properties'> {
   const having = (tag: number, test: (pcr: number) => boolean) => ({ tag, pcrs: PCRS.filter(test) });
   const localities = [0, 1, 2, 3, 4].flatMap((locality) => [
     having(TPM_PT_PCR.EXTEND_L0 + 2 * locality, (pcr) => mayExtend(pcr, locality)),
-    having(TPM_PT_PCR.RESET_L0 + 2 * locality, (pcr) => ((pcrAttributes(pcr).resetLocalities >> locality) & 1) === 1),
+    having(TPM_PT_PCR.RESET_L0 + 2 * locality, (pcr) => hasLocality(pcrAttributes(pcr).resetLocalities, locality)),
   ]);
   return [
     having(TPM_PT_PCR.SAVE, (pcr) => pcrAttributes(pcr).isSaved),
